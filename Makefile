@@ -1,0 +1,59 @@
+# bantam: builds the program, its tests and its bare-metal guests.
+#
+#	make            the program: ./bantam
+#	make check      every test that this machine can run
+#	make lint       formatting and static analysis
+#	make install    PREFIX (/usr/local), DESTDIR
+#
+# The program is linked statically against musl where musl-gcc is installed: that is what makes it
+# small. Otherwise, and for the sanitizer builds always, the system's C library is used.
+
+VERSION := 0.1.0
+BUILD   := build
+PREFIX  := /usr/local
+
+MUSL_GCC := $(shell command -v musl-gcc 2>/dev/null)
+ifeq ($(origin CC),default)
+CC := $(if $(MUSL_GCC),$(MUSL_GCC),gcc)
+endif
+HOST_CC ?= gcc
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
+CFLAGS   ?= -O2 -g
+DEFINES  := -D_GNU_SOURCE -DBANTAM_VERSION='"$(VERSION)"'
+# Behind the C library's own, for the kernel's headers: musl-gcc doesn't look where they are.
+KERNEL_HEADERS := -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
+ALL_CFLAGS = -std=c17 $(WARNINGS) $(CFLAGS) $(DEFINES) -I. -pthread -fstack-protector-strong \
+	-ffunction-sections -fdata-sections $(if $(findstring musl,$(CC)),$(KERNEL_HEADERS))
+ALL_LDFLAGS = $(LDFLAGS) -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now \
+	$(if $(findstring musl,$(CC)),-static)
+
+SOURCES := $(sort $(wildcard vmm/*.c vmm/x86/*.c devices/*.c boot/*.c boot/x86/*.c))
+OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+# All of the program but main(), for the tests.
+LIBRARY := $(filter-out vmm/main.c,$(SOURCES))
+
+.PHONY: all
+all: bantam
+
+# V=1 shows the commands.
+QUIET := $(if $(V),,@)
+
+bantam: $(OBJECTS)
+	$(QUIET)$(CC) $(ALL_CFLAGS) $(OBJECTS) $(ALL_LDFLAGS) -o $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(QUIET)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# Objects of another compiler or other flags are made anew.
+.PHONY: FORCE
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(subst ','\'',$(ALL_CFLAGS) $(ALL_LDFLAGS))' | cmp -s - $@ || \
+		echo '$(CC) $(subst ','\'',$(ALL_CFLAGS) $(ALL_LDFLAGS))' >$@
+
+-include $(OBJECTS:.o=.d)
+
+GUEST_CC := $(HOST_CC)
+include tests/guests/guests.mk

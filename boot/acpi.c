@@ -1,0 +1,229 @@
+/*
+ * ACPI tables: see acpi.h.
+ */
+#include "boot/acpi.h"
+
+#include <string.h>
+
+/* FADT flags: ACPI 6.5, table 5.10. */
+enum {
+	FADT_WBINVD = 1 << 0,
+	FADT_POWER_BUTTON_IS_DEVICE = 1 << 4, /* no fixed power button … */
+	FADT_SLEEP_BUTTON_IS_DEVICE = 1 << 5, /* … and no sleep button */
+	FADT_RESET_REGISTER = 1 << 10,
+	FADT_HARDWARE_REDUCED = 1 << 20,
+};
+
+/* FADT boot flags, table 5.11. No 8042, no legacy devices: those bits are 0. */
+enum { BOOT_NO_VGA = 1 << 2, BOOT_NO_CMOS_CLOCK = 1 << 5 };
+
+enum { SPACE_IO = 1, ACCESS_BYTE = 1 };
+
+enum { FADT_REVISION = 6, MADT_REVISION = 5, DSDT_REVISION = 2, XSDT_REVISION = 1 };
+enum { TABLE_ALIGN = 16, XSDT_ENTRIES = 2 };
+
+struct generic_address {
+	u8 space;
+	u8 bits;
+	u8 bit_offset;
+	u8 access;
+	u64 address;
+} PACKED;
+
+struct rsdp {
+	char signature[8];
+	u8 checksum; /* of the first 20 bytes */
+	char oem_id[6];
+	u8 revision;
+	u32 rsdt_address;
+	u32 length;
+	u64 xsdt_address;
+	u8 extended_checksum;
+	u8 reserved[3];
+} PACKED;
+
+struct xsdt {
+	struct acpi_header header;
+	u64 entry[XSDT_ENTRIES];
+} PACKED;
+
+/* What a hardware-reduced machine leaves 0 is here in groups, by what it would be. */
+struct fadt {
+	struct acpi_header header;
+	u32 facs;
+	u32 dsdt;
+	u8 fixed_hardware_1[65];
+	u16 boot_flags;
+	u8 reserved;
+	u32 flags;
+	struct generic_address reset_register;
+	u8 reset_value;
+	u16 arm_boot_flags;
+	u8 minor_revision;
+	u64 x_facs;
+	u64 x_dsdt;
+	struct generic_address fixed_hardware_2[8];
+	struct generic_address sleep_control;
+	struct generic_address sleep_status;
+	u64 hypervisor_vendor;
+} PACKED;
+
+_Static_assert(sizeof(struct acpi_header) == ACPI_HEADER_BYTES, "ACPI 6.5, table 5.4");
+_Static_assert(offsetof(struct fadt, boot_flags) == 109, "ACPI 6.5, table 5.9");
+_Static_assert(offsetof(struct fadt, x_dsdt) == 140, "ACPI 6.5, table 5.9");
+_Static_assert(sizeof(struct fadt) == 276, "ACPI 6.5, table 5.9");
+
+/* The tables under construction: a piece of guest memory that fills up. */
+struct tables {
+	u8 *host;
+	u64 gpa;
+	u64 bytes;
+	u64 used;
+};
+
+static u8 checksum(const void *bytes, size_t count)
+{
+	const u8 *at = bytes;
+	u8 sum = 0;
+
+	while (count-- > 0)
+		sum = (u8)(sum + *at++);
+	return (u8)-sum;
+}
+
+/* Starts a table at the next aligned address; the writer ends where the room does. */
+static void table_open(struct tables *tables, struct aml *writer)
+{
+	tables->used = align_up(tables->used, TABLE_ALIGN);
+	if (tables->used > tables->bytes)
+		tables->used = tables->bytes;
+	aml_init(writer, tables->host + tables->used, (size_t)(tables->bytes - tables->used));
+}
+
+/* Fills in the header of a finished table; returns its address, or 0 when it did not fit. */
+static u64 table_close(struct tables *tables, const struct aml *writer, const char *signature,
+		       u8 revision)
+{
+	struct acpi_header header = {
+		.length = (u32)writer->used,
+		.revision = revision,
+		.oem_id = {'B', 'A', 'N', 'T', 'A', 'M'},
+		.oem_table_id = {'B', 'A', 'N', 'T', 'A', 'M', 'V', 'M'},
+		.oem_revision = 1,
+		.creator_id = {'B', 'N', 'T', 'M'},
+		.creator_revision = 1,
+	};
+	const u64 gpa = tables->gpa + tables->used;
+
+	if (writer->full)
+		return 0;
+	memcpy(header.signature, signature, sizeof(header.signature));
+	memcpy(writer->bytes, &header, sizeof(header));
+	header.checksum = checksum(writer->bytes, writer->used);
+	memcpy(writer->bytes, &header, sizeof(header));
+	tables->used += writer->used;
+	return gpa;
+}
+
+/* A table whose content is a plain struct, its header at the front. */
+static u64 table_add(struct tables *tables, const void *table, size_t bytes, const char *signature,
+		     u8 revision)
+{
+	struct aml writer;
+
+	table_open(tables, &writer);
+	aml_put(&writer, table, bytes);
+	return table_close(tables, &writer, signature, revision);
+}
+
+static void open_with_header(struct tables *tables, struct aml *writer)
+{
+	static const struct acpi_header room;
+
+	table_open(tables, writer);
+	aml_put(writer, &room, sizeof(room));
+}
+
+static u64 add_dsdt(struct tables *tables, const struct acpi_machine *machine)
+{
+	const u64 s5[] = {machine->s5_type, 0, 0, 0};
+	struct aml writer;
+	size_t scope;
+
+	open_with_header(tables, &writer);
+	aml_name_package(&writer, "_S5_", s5, ARRAY_LEN(s5));
+	scope = aml_open_scope(&writer, "\\_SB_");
+	machine->describe_devices(machine->owner, &writer);
+	aml_close(&writer, scope);
+	return table_close(tables, &writer, "DSDT", DSDT_REVISION);
+}
+
+static struct generic_address io_register(u16 port)
+{
+	return (struct generic_address){
+		.space = SPACE_IO, .bits = 8, .access = ACCESS_BYTE, .address = port};
+}
+
+static u64 add_fadt(struct tables *tables, const struct acpi_machine *machine, u64 dsdt)
+{
+	const struct fadt fadt = {
+		.dsdt = (u32)dsdt,
+		.x_dsdt = dsdt,
+		.boot_flags = BOOT_NO_VGA | BOOT_NO_CMOS_CLOCK,
+		.flags = FADT_WBINVD | FADT_POWER_BUTTON_IS_DEVICE | FADT_SLEEP_BUTTON_IS_DEVICE |
+			 FADT_RESET_REGISTER | FADT_HARDWARE_REDUCED,
+		.reset_register = io_register(machine->reset_port),
+		.reset_value = machine->reset_value,
+		.minor_revision = 5,
+		.sleep_control = io_register(machine->sleep_control_port),
+		.sleep_status = io_register(machine->sleep_status_port),
+	};
+
+	return table_add(tables, &fadt, sizeof(fadt), "FACP", FADT_REVISION);
+}
+
+static u64 add_madt(struct tables *tables, unsigned cpus)
+{
+	struct aml writer;
+
+	open_with_header(tables, &writer);
+	acpi_madt_body(&writer, cpus);
+	return table_close(tables, &writer, "APIC", MADT_REVISION);
+}
+
+static void write_rsdp(u8 *host, u64 xsdt)
+{
+	struct rsdp rsdp = {
+		.signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '},
+		.oem_id = {'B', 'A', 'N', 'T', 'A', 'M'},
+		.revision = 2,
+		.length = sizeof(rsdp),
+		.xsdt_address = xsdt,
+	};
+
+	rsdp.checksum = checksum(&rsdp, offsetof(struct rsdp, length));
+	rsdp.extended_checksum = checksum(&rsdp, sizeof(rsdp));
+	memcpy(host, &rsdp, sizeof(rsdp));
+}
+
+int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machine *machine,
+	       u64 *rsdp_gpa, struct error *err)
+{
+	struct tables tables = {.gpa = at, .bytes = bytes, .used = sizeof(struct rsdp)};
+	struct xsdt xsdt = {0};
+	u64 dsdt, xsdt_gpa;
+
+	tables.host = place_at(map, "ACPI tables", at, bytes, err);
+	if (!tables.host)
+		return -1;
+	dsdt = add_dsdt(&tables, machine);
+	xsdt.entry[0] = add_fadt(&tables, machine, dsdt);
+	xsdt.entry[1] = add_madt(&tables, machine->cpus);
+	xsdt_gpa = table_add(&tables, &xsdt, sizeof(xsdt), "XSDT", XSDT_REVISION);
+	if (!dsdt || !xsdt.entry[0] || !xsdt.entry[1] || !xsdt_gpa)
+		return error_set(err, "the ACPI tables don't fit into %llu KiB",
+				 (unsigned long long)(bytes / KIB));
+	write_rsdp(tables.host, xsdt_gpa);
+	*rsdp_gpa = at;
+	return 0;
+}

@@ -1,0 +1,205 @@
+/*
+ * A writer of AML: see aml.h.
+ */
+#include "boot/aml.h"
+
+#include <string.h>
+
+enum {
+	OP_ZERO = 0x00,
+	OP_ONE = 0x01,
+	OP_NAME = 0x08,
+	OP_BYTE = 0x0a,
+	OP_WORD = 0x0b,
+	OP_DWORD = 0x0c,
+	OP_QWORD = 0x0e,
+	OP_SCOPE = 0x10,
+	OP_BUFFER = 0x11,
+	OP_PACKAGE = 0x12,
+	OP_EXTENDED = 0x5b,
+	OP_DEVICE = 0x82, /* behind OP_EXTENDED */
+};
+
+/*
+ * A PkgLength of three bytes, whatever the length: the lead byte says "two more bytes" and has
+ * the length's low four bits. It reaches to 1 MiB, far beyond any table here.
+ */
+enum { LENGTH_BYTES = 3, LENGTH_TWO_MORE = 2 << 6 };
+
+/* Small resource items have their length in the tag, large ones in two bytes behind it. */
+enum { RESOURCE_IO = 0x47, RESOURCE_END = 0x79, RESOURCE_INTERRUPT = 0x89 };
+enum { IO_DECODE_16 = 0x01 };
+enum { INTERRUPT_CONSUMER = 0x01, INTERRUPT_EDGE = 0x02 };
+
+void aml_init(struct aml *aml, void *bytes, size_t size)
+{
+	*aml = (struct aml){.bytes = bytes, .size = size};
+}
+
+void aml_put(struct aml *aml, const void *bytes, size_t count)
+{
+	if (aml->full || count > aml->size - aml->used) {
+		aml->full = true;
+		return;
+	}
+	memcpy(aml->bytes + aml->used, bytes, count);
+	aml->used += count;
+}
+
+static void put_byte(struct aml *aml, u8 byte)
+{
+	aml_put(aml, &byte, 1);
+}
+
+/* Leaves room for a PkgLength; returns where it is. */
+static size_t open_length(struct aml *aml)
+{
+	static const u8 room[LENGTH_BYTES];
+	const size_t at = aml->used;
+
+	aml_put(aml, room, sizeof(room));
+	return at;
+}
+
+void aml_close(struct aml *aml, size_t opened)
+{
+	const size_t length = aml->used - opened;
+
+	if (aml->full)
+		return;
+	aml->bytes[opened] = (u8)(LENGTH_TWO_MORE | (length & 0xf));
+	aml->bytes[opened + 1] = (u8)(length >> 4);
+	aml->bytes[opened + 2] = (u8)(length >> 12);
+}
+
+size_t aml_open_scope(struct aml *aml, const char *path)
+{
+	size_t opened;
+
+	put_byte(aml, OP_SCOPE);
+	opened = open_length(aml);
+	aml_put(aml, path, strlen(path));
+	return opened;
+}
+
+size_t aml_open_device(struct aml *aml, const char *name)
+{
+	size_t opened;
+
+	put_byte(aml, OP_EXTENDED);
+	put_byte(aml, OP_DEVICE);
+	opened = open_length(aml);
+	aml_put(aml, name, 4);
+	return opened;
+}
+
+static void put_integer(struct aml *aml, u64 value)
+{
+	u8 op, bytes;
+
+	if (value <= 1) {
+		put_byte(aml, value ? OP_ONE : OP_ZERO);
+		return;
+	}
+	if (value <= 0xff)
+		op = OP_BYTE, bytes = 1;
+	else if (value <= 0xffff)
+		op = OP_WORD, bytes = 2;
+	else if (value <= 0xffffffff)
+		op = OP_DWORD, bytes = 4;
+	else
+		op = OP_QWORD, bytes = 8;
+	put_byte(aml, op);
+	aml_put(aml, &value, bytes);
+}
+
+static void put_name(struct aml *aml, const char *name)
+{
+	put_byte(aml, OP_NAME);
+	aml_put(aml, name, 4);
+}
+
+void aml_name_integer(struct aml *aml, const char *name, u64 value)
+{
+	put_name(aml, name);
+	put_integer(aml, value);
+}
+
+static u32 hex_digit(char digit)
+{
+	return (u32)(digit <= '9' ? digit - '0' : digit - 'A' + 10);
+}
+
+/* Three letters of five bits and four hex digits, big-endian: ACPI 6.5, 19.3.4 "EISAID". */
+void aml_name_eisa_id(struct aml *aml, const char *name, const char *eisa_id)
+{
+	u32 id = 0;
+	u8 big_endian[4];
+
+	for (int i = 0; i < 3; i++)
+		id = id << 5 | ((u32)(eisa_id[i] - 'A' + 1) & 0x1f);
+	for (int i = 3; i < 7; i++)
+		id = id << 4 | hex_digit(eisa_id[i]);
+	for (int i = 0; i < 4; i++)
+		big_endian[i] = (u8)(id >> (24 - 8 * i));
+	put_name(aml, name);
+	put_byte(aml, OP_DWORD);
+	aml_put(aml, big_endian, sizeof(big_endian));
+}
+
+void aml_name_package(struct aml *aml, const char *name, const u64 *values, size_t count)
+{
+	size_t opened;
+
+	put_name(aml, name);
+	put_byte(aml, OP_PACKAGE);
+	opened = open_length(aml);
+	put_byte(aml, (u8)count);
+	for (size_t i = 0; i < count; i++)
+		put_integer(aml, values[i]);
+	aml_close(aml, opened);
+}
+
+/* A buffer's size is an integer in front of its content; a word leaves room for any here. */
+size_t aml_open_resources(struct aml *aml)
+{
+	static const u8 size[] = {OP_WORD, 0, 0};
+	size_t opened;
+
+	put_name(aml, "_CRS");
+	put_byte(aml, OP_BUFFER);
+	opened = open_length(aml);
+	aml_put(aml, size, sizeof(size));
+	return opened;
+}
+
+void aml_close_resources(struct aml *aml, size_t opened)
+{
+	static const u8 end[] = {RESOURCE_END, 0 /* no checksum */};
+	const size_t size_at = opened + LENGTH_BYTES + 1;
+	size_t content;
+
+	aml_put(aml, end, sizeof(end));
+	if (aml->full)
+		return;
+	content = aml->used - size_at - 2;
+	aml->bytes[size_at] = (u8)content;
+	aml->bytes[size_at + 1] = (u8)(content >> 8);
+	aml_close(aml, opened);
+}
+
+void aml_io(struct aml *aml, u16 base, u8 count)
+{
+	const u8 low = (u8)base, high = (u8)(base >> 8);
+	const u8 item[] = {RESOURCE_IO, IO_DECODE_16, low, high, low, high, 1, count};
+
+	aml_put(aml, item, sizeof(item));
+}
+
+void aml_interrupt_edge(struct aml *aml, u32 gsi)
+{
+	const u8 item[] = {RESOURCE_INTERRUPT, 6, 0, INTERRUPT_CONSUMER | INTERRUPT_EDGE, 1};
+
+	aml_put(aml, item, sizeof(item));
+	aml_put(aml, &gsi, sizeof(gsi));
+}

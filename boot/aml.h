@@ -1,0 +1,49 @@
+/*
+ * A writer of AML, the byte code in which ACPI tables describe devices.
+ *
+ * Objects are appended to a buffer in the order in which ASL would write them; what has a length
+ * is opened and closed. Only what bantam's own tables need is here. A buffer that is too small is
+ * noted in `full` and the rest dropped, so that callers check once, at the end.
+ *
+ * Source: ACPI 6.5, chapter 20 "ACPI Machine Language", 6.4 "Resource Data Types".
+ */
+#ifndef BANTAM_BOOT_AML_H
+#define BANTAM_BOOT_AML_H
+
+#include "vmm/types.h"
+
+struct aml {
+	u8 *bytes;
+	size_t used, size;
+	bool full;
+};
+
+void aml_init(struct aml *aml, void *bytes, size_t size);
+
+/* Appends raw bytes. */
+void aml_put(struct aml *aml, const void *bytes, size_t count);
+
+/*
+ * Scope(path) { … } and Device(name) { … }: path is "\_SB_" or a four-letter name, name has four
+ * letters. What they return is handed to aml_close().
+ */
+size_t aml_open_scope(struct aml *aml, const char *path);
+size_t aml_open_device(struct aml *aml, const char *name);
+void aml_close(struct aml *aml, size_t opened);
+
+/* Name(name, value). eisa_id: "PNP0501". */
+void aml_name_integer(struct aml *aml, const char *name, u64 value);
+void aml_name_eisa_id(struct aml *aml, const char *name, const char *eisa_id);
+/* Name(name, Package() {values…}); at most 255 values. */
+void aml_name_package(struct aml *aml, const char *name, const u64 *values, size_t count);
+
+/* Name(_CRS, ResourceTemplate() { … }). */
+size_t aml_open_resources(struct aml *aml);
+void aml_close_resources(struct aml *aml, size_t opened);
+
+/* IO(Decode16, base, base, 1, count) and Interrupt(ResourceConsumer, Edge, ActiveHigh,
+ * Exclusive) {gsi}. */
+void aml_io(struct aml *aml, u16 base, u8 count);
+void aml_interrupt_edge(struct aml *aml, u32 gsi);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * Puts a kernel and all that it needs into guest memory: see boot.h.
+ */
+#include "boot/boot.h"
+
+#include <string.h>
+
+#include "boot/file.h"
+#include "boot/kernel.h"
+#include "boot/x86/handover.h"
+#include "boot/x86/layout.h"
+
+/* Steps 1 and 2: what kind of kernel is it, and read it to where it belongs. */
+static int load_kernel(const struct boot_request *request, struct boot_plan *plan,
+		       struct boot_params *params, struct error *err)
+{
+	struct kernel_head head;
+	struct boot_file file;
+	int result;
+
+	if (file_open(&file, request->kernel, err))
+		goto name_it;
+	result = kernel_recognise(&file, &head, &plan->kernel.kind, err);
+	if (result == 0 && plan->kernel.kind == BOOT_BZIMAGE)
+		result = bzimage_load(&file, &head, request->protocol, &plan->map, &plan->kernel,
+				      params, err);
+	else if (result == 0)
+		result = elf_load(&file, &head, request->protocol, &plan->map, &plan->kernel, err);
+	file_close(&file);
+	if (result == 0)
+		return 0;
+name_it:
+	return error_prefix(err, "cannot boot '%s'", request->kernel);
+}
+
+/* Step 3. */
+static int load_cmdline(const char *cmdline, struct boot_plan *plan, struct handover *handover,
+			struct error *err)
+{
+	const u64 bytes = strlen(cmdline);
+	void *host;
+
+	if (bytes > plan->kernel.cmdline_max_bytes || bytes >= LAYOUT_CMDLINE_MAX)
+		return error_set(err,
+				 "the kernel command line has %llu bytes, and this kernel takes %llu",
+				 (unsigned long long)bytes,
+				 (unsigned long long)plan->kernel.cmdline_max_bytes);
+	host = place_at(&plan->map, "command line", LAYOUT_CMDLINE, bytes + 1, err);
+	if (!host)
+		return -1;
+	memcpy(host, cmdline, bytes + 1);
+	handover->cmdline_gpa = LAYOUT_CMDLINE;
+	handover->cmdline_bytes = bytes;
+	return 0;
+}
+
+/* Step 4. */
+static int load_initrd(const char *path, struct boot_plan *plan, struct handover *handover,
+		       struct error *err)
+{
+	struct boot_file file;
+	void *host;
+	int result = -1;
+
+	if (!path)
+		return 0;
+	if (file_open(&file, path, err))
+		return error_prefix(err, "cannot use the initrd '%s'", path);
+	host = place_high(&plan->map, "initrd", file.bytes, LAYOUT_HIGH_RAM,
+			  plan->kernel.initrd_limit, &handover->initrd_gpa, err);
+	if (host)
+		result = file_read(&file, 0, host, file.bytes, err);
+	handover->initrd_bytes = file.bytes;
+	file_close(&file);
+	return result ? error_prefix(err, "cannot use the initrd '%s'", path) : 0;
+}
+
+/* Step 6: the structures by which the kernel finds all that. */
+static int hand_over(struct boot_plan *plan, struct boot_params *params,
+		     const struct handover *handover, struct error *err)
+{
+	if (plan->kernel.protocol == BOOT_PVH) {
+		plan->info_gpa = LAYOUT_START_INFO;
+		return start_info_place(&plan->map, handover, err);
+	}
+	plan->info_gpa = LAYOUT_BOOT_PARAMS;
+	if (boot_params_place(&plan->map, params, handover, err))
+		return -1;
+	return long_mode_place(&plan->map, err);
+}
+
+int boot_load(const struct boot_request *request, const struct memory *memory,
+	      struct boot_plan *plan, struct error *err)
+{
+	struct boot_params params = {0};
+	struct handover handover = {0};
+
+	*plan = (struct boot_plan){.map.memory = memory};
+	e820_make(&handover.e820, memory);
+	if (load_kernel(request, plan, &params, err) ||
+	    load_cmdline(request->cmdline, plan, &handover, err) ||
+	    load_initrd(request->initrd, plan, &handover, err))
+		return -1;
+	/* Step 5: the ACPI tables, the root of which both protocols point to. */
+	if (acpi_place(&plan->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, &request->acpi, &plan->rsdp_gpa,
+		       err))
+		return -1;
+	handover.rsdp_gpa = plan->rsdp_gpa;
+	return hand_over(plan, &params, &handover, err);
+}

@@ -1,0 +1,112 @@
+/*
+ * bzImage: the kernel file that distributions ship.
+ *
+ * A real-mode part of (setup_sects + 1) sectors, whose header tells how to load the rest, then the
+ * protected-mode part: a decompressor with the compressed kernel inside. Here the real-mode code
+ * is never run. The protected-mode part is read to the kernel's preferred address, its 64-bit
+ * entry is 0x200 behind that, and the header is handed to it in boot_params.
+ *
+ * The decompressor needs init_size bytes from the address it is loaded at, and x86-64 kernels move
+ * themselves to their preferred address at least; so that room is asked for as a whole, and a
+ * guest with too little memory is told so before it starts.
+ *
+ * Limits: 64-bit kernels of protocol 2.12 (Linux 3.8) or newer.
+ * Source: Linux Documentation/x86/boot.rst, "The Real-Mode Kernel Header", "64-bit Boot Protocol".
+ */
+#include "boot/kernel.h"
+
+#include <asm/bootparam.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { SECTOR_BYTES = 512, ENTRY_64_OFFSET = 0x200 };
+enum { SETUP_SECTS_DEFAULT = 4, PROTOCOL_MIN = 0x20c };
+enum { PARAGRAPH_BYTES = 16, LENGTH_BYTE_AT = 0x201, LENGTH_FROM = 0x202 };
+
+#define HEADER_AT offsetof(struct boot_params, hdr)
+
+/* Copies the setup header; how long it is, the jump at its start tells. Newer fields read 0. */
+static int read_header(const struct kernel_head *head, struct setup_header *hdr, struct error *err)
+{
+	size_t end = (size_t)LENGTH_FROM + head->bytes[LENGTH_BYTE_AT];
+
+	memset(hdr, 0, sizeof(*hdr));
+	if (end > HEADER_AT + sizeof(*hdr))
+		end = HEADER_AT + sizeof(*hdr);
+	if (head->used < end)
+		return error_set(err, "the file is truncated: it ends within the setup header");
+	memcpy(hdr, head->bytes + HEADER_AT, end - HEADER_AT);
+	return 0;
+}
+
+static int check_header(const struct setup_header *hdr, struct error *err)
+{
+	if (hdr->version < PROTOCOL_MIN)
+		return error_set(err,
+				 "its boot protocol is %d.%02d, and 2.12 is needed (Linux 3.8 or "
+				 "newer)",
+				 hdr->version >> 8, hdr->version & 0xff);
+	if (!(hdr->loadflags & LOADED_HIGH))
+		return error_set(err, "it is a zImage, which loads below 1 MiB; a bzImage is needed");
+	if (!(hdr->xloadflags & XLF_KERNEL_64))
+		return error_set(err, "it is a 32-bit kernel; bantam runs 64-bit kernels");
+	return 0;
+}
+
+/* The version text, "6.1.0-56-cloud-amd64 (…) #1 SMP …", if the header's pointer leads to one. */
+static void read_version(const struct boot_file *file, u16 at, struct boot_kernel *kernel)
+{
+	struct error ignored;
+	const u64 from = (u64)at + SECTOR_BYTES;
+	u64 room = sizeof(kernel->version) - 1;
+
+	if (at == 0 || from >= file->bytes)
+		return;
+	if (room > file->bytes - from)
+		room = file->bytes - from;
+	if (file_read(file, from, kernel->version, room, &ignored))
+		kernel->version[0] = '\0';
+	text_clean(kernel->version);
+}
+
+int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
+		 enum boot_protocol protocol, struct place_map *map, struct boot_kernel *kernel,
+		 struct boot_params *info, struct error *err)
+{
+	struct setup_header *hdr = &info->hdr;
+	u64 setup_bytes, needed_bytes, image_bytes;
+	void *host;
+
+	if (protocol == BOOT_PVH)
+		return error_set(err, "a bzImage has no PVH entry; give the uncompressed vmlinux, or "
+				      "use --boot-protocol linux");
+	if (read_header(head, hdr, err) || check_header(hdr, err))
+		return -1;
+
+	setup_bytes = ((hdr->setup_sects ? hdr->setup_sects : SETUP_SECTS_DEFAULT) + (u64)1) *
+		      SECTOR_BYTES;
+	/* syssize is rounded up to paragraphs; the file may lack that padding. */
+	needed_bytes = setup_bytes + (u64)hdr->syssize * PARAGRAPH_BYTES;
+	if (file->bytes + PARAGRAPH_BYTES <= needed_bytes || file->bytes <= setup_bytes)
+		return error_set(err,
+				 "the file is truncated: it has %llu bytes, and its header "
+				 "promises %llu",
+				 (unsigned long long)file->bytes, (unsigned long long)needed_bytes);
+	image_bytes = file->bytes - setup_bytes;
+	if (hdr->init_size < image_bytes)
+		return error_set(err,
+				 "its header is broken: init_size is %u, less than the %llu bytes "
+				 "to load",
+				 hdr->init_size, (unsigned long long)image_bytes);
+
+	host = place_at(map, "kernel", hdr->pref_address, hdr->init_size, err);
+	if (!host || file_read(file, setup_bytes, host, image_bytes, err))
+		return -1;
+
+	kernel->protocol = BOOT_LINUX;
+	kernel->entry = hdr->pref_address + ENTRY_64_OFFSET;
+	kernel->cmdline_max_bytes = hdr->cmdline_size;
+	kernel->initrd_limit = (u64)hdr->initrd_addr_max + 1;
+	read_version(file, hdr->kernel_version, kernel);
+	return 0;
+}

@@ -1,0 +1,261 @@
+/*
+ * ELF kernels: an uncompressed vmlinux, a unikernel, Xen, a bare-metal lesson.
+ *
+ * Each PT_LOAD segment is read to its physical address; what it has in memory beyond the file is
+ * zero already. Which protocol starts it is told by a note: one of name "Xen", type 18, gives the
+ * 32-bit PVH entry. Without it a 64-bit file is started by Linux's 64-bit protocol at e_entry,
+ * which in a vmlinux is a physical address. Debian's vmlinux has both ways in; with BOOT_AUTO the
+ * note wins, since other systems' kernels have nothing else.
+ *
+ * Every number in the file is somebody else's: sums are checked for wrap, counts are bounded, and
+ * segments must lie in RAM, above 1 MiB and apart.
+ *
+ * Source: System V ABI, "Object Files"; Xen docs/misc/pvh.pandoc and public/elfnote.h.
+ */
+#include "boot/kernel.h"
+
+#include <elf.h>
+#include <string.h>
+
+#include "boot/x86/layout.h"
+
+enum { SEGMENTS_MAX = 48 };
+enum { NOTE_PVH_ENTRY = 18 }; /* XEN_ELFNOTE_PHYS32_ENTRY */
+enum { NOTES_MAX_BYTES = 4096, NOTE_HEADER_BYTES = 12 };
+
+/* What vmlinux has no header to tell: Linux's COMMAND_LINE_SIZE, and the customary limit. */
+enum { VMLINUX_CMDLINE_BYTES = 2047 };
+#define VMLINUX_INITRD_LIMIT ((u64)0x80000000)
+
+/* A program header of either class. */
+struct segment {
+	u32 type;
+	u64 offset, paddr, file_bytes, memory_bytes, align;
+};
+
+struct elf {
+	const struct boot_file *file;
+	bool is64;
+	u64 entry, table_offset;
+	u16 machine, type, segments, segment_bytes;
+	struct segment segment[SEGMENTS_MAX];
+};
+
+static const char *machine_name(u16 machine)
+{
+	switch (machine) {
+	case EM_AARCH64:
+		return "arm64";
+	case EM_RISCV:
+		return "RISC-V";
+	case EM_PPC64:
+		return "POWER";
+	case EM_S390:
+		return "s390";
+	case EM_ARM:
+		return "arm";
+	default:
+		return "another architecture";
+	}
+}
+
+static int parse_header(struct elf *elf, const struct kernel_head *head, struct error *err)
+{
+	elf->is64 = head->bytes[EI_CLASS] == ELFCLASS64;
+	if (head->used < (elf->is64 ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr)))
+		return error_set(err, "the file is truncated: it ends within the ELF header");
+	if (head->bytes[EI_DATA] != ELFDATA2LSB)
+		return error_set(err, "it is a big-endian ELF file; bantam runs x86-64 guests");
+	if (elf->is64) {
+		Elf64_Ehdr header;
+
+		memcpy(&header, head->bytes, sizeof(header));
+		elf->type = header.e_type;
+		elf->machine = header.e_machine;
+		elf->entry = header.e_entry;
+		elf->table_offset = header.e_phoff;
+		elf->segments = header.e_phnum;
+		elf->segment_bytes = header.e_phentsize;
+	} else {
+		Elf32_Ehdr header;
+
+		memcpy(&header, head->bytes, sizeof(header));
+		elf->type = header.e_type;
+		elf->machine = header.e_machine;
+		elf->entry = header.e_entry;
+		elf->table_offset = header.e_phoff;
+		elf->segments = header.e_phnum;
+		elf->segment_bytes = header.e_phentsize;
+	}
+	if (elf->machine != EM_X86_64 && elf->machine != EM_386)
+		return error_set(err, "it is an ELF file for %s; bantam runs x86-64 guests",
+				 machine_name(elf->machine));
+	if (elf->type != ET_EXEC && elf->type != ET_DYN)
+		return error_set(err, "it is an ELF file that can't be run (an object file or a "
+				      "core dump)");
+	if (elf->segments == 0 || elf->segments > SEGMENTS_MAX)
+		return error_set(err, "its ELF header is broken: %u segments (1 to %d are taken)",
+				 elf->segments, SEGMENTS_MAX);
+	if (elf->segment_bytes != (elf->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))
+		return error_set(err, "its ELF header is broken: program headers of %u bytes",
+				 elf->segment_bytes);
+	return 0;
+}
+
+static int read_segments(struct elf *elf, struct error *err)
+{
+	u64 offset = elf->table_offset;
+
+	for (unsigned i = 0; i < elf->segments; i++, offset += elf->segment_bytes) {
+		struct segment *segment = &elf->segment[i];
+
+		if (elf->is64) {
+			Elf64_Phdr header;
+
+			if (file_read(elf->file, offset, &header, sizeof(header), err))
+				return -1;
+			*segment = (struct segment){header.p_type,   header.p_offset,
+						    header.p_paddr,  header.p_filesz,
+						    header.p_memsz, header.p_align};
+		} else {
+			Elf32_Phdr header;
+
+			if (file_read(elf->file, offset, &header, sizeof(header), err))
+				return -1;
+			*segment = (struct segment){header.p_type,   header.p_offset,
+						    header.p_paddr,  header.p_filesz,
+						    header.p_memsz, header.p_align};
+		}
+	}
+	return 0;
+}
+
+/* Looks for the PVH entry in a note segment's bytes; true and *entry when it is there. */
+static bool find_pvh_note(const u8 *notes, size_t bytes, u64 align, u64 *entry)
+{
+	size_t at = 0;
+
+	while (bytes - at >= NOTE_HEADER_BYTES) {
+		u32 header[3]; /* name bytes, descriptor bytes, type */
+		size_t name_at, descriptor_at;
+
+		memcpy(header, notes + at, sizeof(header));
+		if (header[0] > bytes || header[1] > bytes)
+			return false;
+		name_at = at + NOTE_HEADER_BYTES;
+		descriptor_at = (size_t)align_up(name_at + header[0], align);
+		if (descriptor_at > bytes || header[1] > bytes - descriptor_at)
+			return false;
+		if (header[2] == NOTE_PVH_ENTRY && header[0] == sizeof("Xen") &&
+		    memcmp(notes + name_at, "Xen", sizeof("Xen")) == 0 &&
+		    (header[1] == 4 || header[1] == 8)) {
+			*entry = 0;
+			memcpy(entry, notes + descriptor_at, header[1]);
+			return true;
+		}
+		at = (size_t)align_up(descriptor_at + header[1], align);
+		if (at > bytes)
+			return false;
+	}
+	return false;
+}
+
+/* 1 with *entry when the file has a PVH entry, 0 when not, -1 with err set when it can't be read. */
+static int pvh_entry(const struct elf *elf, u64 *entry, struct error *err)
+{
+	for (unsigned i = 0; i < elf->segments; i++) {
+		const struct segment *segment = &elf->segment[i];
+		u8 notes[NOTES_MAX_BYTES];
+		u64 left = segment->file_bytes, from = segment->offset;
+
+		if (segment->type != PT_NOTE || left == 0)
+			continue;
+		/* Notes of a kernel are a few hundred bytes; a longer table is read in part. */
+		if (left > sizeof(notes))
+			left = sizeof(notes);
+		if (file_read(elf->file, from, notes, left, err))
+			return -1;
+		if (find_pvh_note(notes, (size_t)left, segment->align == 8 ? 8 : 4, entry))
+			return 1;
+	}
+	return 0;
+}
+
+static int load_segment(const struct elf *elf, const struct segment *segment, struct place_map *map,
+			struct error *err)
+{
+	u8 *host;
+
+	if (segment->file_bytes > segment->memory_bytes)
+		return error_set(err, "its ELF header is broken: a segment has more bytes in the "
+				      "file than in memory");
+	if (segment->paddr < LAYOUT_HIGH_RAM)
+		return error_set(err,
+				 "it has a segment at 0x%llx; the first MiB belongs to the boot "
+				 "data and the firmware tables",
+				 (unsigned long long)segment->paddr);
+	host = place_at(map, "kernel segment", segment->paddr, segment->memory_bytes, err);
+	if (!host)
+		return -1;
+	if (segment->file_bytes == 0)
+		return 0;
+	return file_read(elf->file, segment->offset, host, segment->file_bytes, err);
+}
+
+static bool entry_is_loaded(const struct elf *elf, u64 entry)
+{
+	for (unsigned i = 0; i < elf->segments; i++) {
+		const struct segment *segment = &elf->segment[i];
+
+		if (segment->type == PT_LOAD && entry >= segment->paddr &&
+		    entry - segment->paddr < segment->memory_bytes)
+			return true;
+	}
+	return false;
+}
+
+static int choose_protocol(const struct elf *elf, enum boot_protocol wanted,
+			   struct boot_kernel *kernel, struct error *err)
+{
+	u64 entry = elf->entry;
+	const int pvh = wanted == BOOT_LINUX ? 0 : pvh_entry(elf, &entry, err);
+
+	if (pvh < 0)
+		return -1;
+	if (!pvh && wanted == BOOT_PVH)
+		return error_set(err, "it has no PVH note; use --boot-protocol linux if it is a "
+				      "64-bit vmlinux");
+	if (!pvh && (!elf->is64 || elf->machine != EM_X86_64))
+		return error_set(err, "it is a 32-bit ELF file without a PVH note; bantam runs "
+				      "64-bit kernels and PVH kernels");
+	if (entry > UINT32_MAX)
+		return error_set(err, "its entry 0x%llx lies above 4 GiB",
+				 (unsigned long long)entry);
+	if (!entry_is_loaded(elf, entry))
+		return error_set(err, "its entry 0x%llx lies in no segment",
+				 (unsigned long long)entry);
+	kernel->protocol = pvh ? BOOT_PVH : BOOT_LINUX;
+	kernel->entry = entry;
+	return 0;
+}
+
+int elf_load(const struct boot_file *file, const struct kernel_head *head,
+	     enum boot_protocol protocol, struct place_map *map, struct boot_kernel *kernel,
+	     struct error *err)
+{
+	struct elf elf = {.file = file};
+
+	if (parse_header(&elf, head, err) || read_segments(&elf, err) ||
+	    choose_protocol(&elf, protocol, kernel, err))
+		return -1;
+	kernel->cmdline_max_bytes = VMLINUX_CMDLINE_BYTES;
+	kernel->initrd_limit = VMLINUX_INITRD_LIMIT;
+	for (unsigned i = 0; i < elf.segments; i++) {
+		const struct segment *segment = &elf.segment[i];
+
+		if (segment->type == PT_LOAD && segment->memory_bytes &&
+		    load_segment(&elf, segment, map, err))
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,100 @@
+/*
+ * A file that is read into guest memory: see file.h.
+ */
+#include "boot/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* System calls, all before the guest runs: openat, fstat, pread64, close. */
+
+/* The most that one pread(2) is asked for; the kernel itself stops a little below 2 GiB. */
+#define READ_MAX_BYTES ((u64)1 << 30)
+
+static const char *kind_of(mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return "a directory";
+	if (S_ISFIFO(mode))
+		return "a FIFO";
+	if (S_ISSOCK(mode))
+		return "a socket";
+	return "a device";
+}
+
+static int refuse_open(const char *path, int error, struct error *err)
+{
+	if (error == EACCES)
+		return error_set(err,
+				 "permission denied; some systems keep kernels readable by root "
+				 "alone: copy it with 'sudo install -m 644 %s .' and use the copy",
+				 path);
+	return error_set(err, "%s", strerror(error));
+}
+
+int file_open(struct boot_file *file, const char *path, struct error *err)
+{
+	struct stat status;
+
+	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
+	*file = (struct boot_file){.path = path};
+	file->fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (file->fd < 0)
+		return refuse_open(path, errno, err);
+	if (fstat(file->fd, &status)) {
+		error_set(err, "%s", strerror(errno));
+		goto close;
+	}
+	if (!S_ISREG(status.st_mode)) {
+		error_set(err, "it is %s, not a regular file", kind_of(status.st_mode));
+		goto close;
+	}
+	if (status.st_size == 0) {
+		error_set(err, "the file is empty");
+		goto close;
+	}
+	file->bytes = (u64)status.st_size;
+	return 0;
+
+close:
+	file_close(file);
+	return -1;
+}
+
+int file_read(const struct boot_file *file, u64 offset, void *to, u64 bytes, struct error *err)
+{
+	u8 *at = to;
+	u64 end;
+
+	if (add_overflows(offset, bytes, &end) || end > file->bytes)
+		return error_set(err,
+				 "the file is truncated: it has %llu bytes, and bytes %llu to %llu "
+				 "are needed",
+				 (unsigned long long)file->bytes, (unsigned long long)offset,
+				 (unsigned long long)(offset + bytes - 1));
+	while (bytes > 0) {
+		const u64 piece = bytes < READ_MAX_BYTES ? bytes : READ_MAX_BYTES;
+		const ssize_t got = pread(file->fd, at, piece, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return error_set(err, "reading it failed: %s", strerror(errno));
+		if (got == 0)
+			return error_set(err, "the file shrank while it was read");
+		at += got;
+		offset += (u64)got;
+		bytes -= (u64)got;
+	}
+	return 0;
+}
+
+void file_close(struct boot_file *file)
+{
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+}

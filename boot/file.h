@@ -1,0 +1,31 @@
+/*
+ * A file that is read into guest memory: the kernel or the initrd.
+ *
+ * It is a regular file that is open from the first check to the last byte, and is read with
+ * pread(2) straight to where it belongs. It is never mapped: truncating a mapped file would turn
+ * the next access into SIGBUS.
+ */
+#ifndef BANTAM_BOOT_FILE_H
+#define BANTAM_BOOT_FILE_H
+
+#include "vmm/error.h"
+#include "vmm/types.h"
+
+struct boot_file {
+	const char *path;
+	int fd; /* -1 when closed */
+	u64 bytes;
+};
+
+/*
+ * Opens path for reading. Returns 0, or -1 with err set: missing, not readable, empty, or not a
+ * regular file.
+ */
+int file_open(struct boot_file *file, const char *path, struct error *err);
+
+/* Reads exactly bytes from offset; -1 with err set when the file ends before that or on an error. */
+int file_read(const struct boot_file *file, u64 offset, void *to, u64 bytes, struct error *err);
+
+void file_close(struct boot_file *file);
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * Kernel images: tells the kinds apart and loads them.
+ */
+#ifndef BANTAM_BOOT_KERNEL_H
+#define BANTAM_BOOT_KERNEL_H
+
+#include "boot/boot.h"
+#include "boot/file.h"
+
+enum { KERNEL_HEAD_BYTES = 4096 };
+
+/* The first bytes of a kernel image; what the file doesn't have is zero. */
+struct kernel_head {
+	u8 bytes[KERNEL_HEAD_BYTES];
+	size_t used;
+};
+
+/*
+ * Reads head from the file and says which kind of kernel it is. Returns 0, or -1 with err set to
+ * what the file is instead, as far as its first bytes tell.
+ */
+int kernel_recognise(const struct boot_file *file, struct kernel_head *head, enum boot_kind *kind,
+		     struct error *err);
+
+/*
+ * Load an image of the kind, taking its places in map, and fill *kernel; protocol as the user
+ * wants it. info is filled with what boot_params takes over from a bzImage (its setup header), or
+ * left alone by an ELF file. Return 0, or -1 with err set.
+ */
+struct boot_params;
+int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
+		 enum boot_protocol protocol, struct place_map *map, struct boot_kernel *kernel,
+		 struct boot_params *info, struct error *err);
+int elf_load(const struct boot_file *file, const struct kernel_head *head,
+	     enum boot_protocol protocol, struct place_map *map, struct boot_kernel *kernel,
+	     struct error *err);
+
+#endif

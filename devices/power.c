@@ -1,0 +1,83 @@
+/*
+ * The ways a guest ends or restarts its machine: see power.h.
+ */
+#include "devices/power.h"
+
+enum { SLP_TYP_SHIFT = 2, SLP_TYP_MASK = 0x7, SLP_EN = 0x20 };
+enum { CHIPSET_RESET_CPU = 0x04 };
+enum { KEYBOARD_PULSE_RESET = 0xfe, KEYBOARD_STATUS_ABSENT = 0xfd };
+
+/* Nothing ever sleeps here and comes back, so the wake status and all else reads 0. */
+static u64 acpi_read(void *device, u64 offset, unsigned width)
+{
+	(void)device, (void)offset, (void)width;
+	return 0;
+}
+
+static void acpi_write(void *device, u64 offset, unsigned width, u64 value)
+{
+	struct power *power = device;
+
+	(void)width;
+	switch (offset + POWER_PORT_BASE) {
+	case POWER_SLEEP_CONTROL:
+		if ((value & SLP_EN) && ((value >> SLP_TYP_SHIFT) & SLP_TYP_MASK) == POWER_S5_TYPE)
+			power->off(power->owner);
+		break;
+	case POWER_RESET:
+		if (value == POWER_RESET_VALUE)
+			power->reset(power->owner);
+		break;
+	default: /* the sleep status register: write one to clear, and nothing is ever set */
+		break;
+	}
+}
+
+static u64 chipset_read(void *device, u64 offset, unsigned width)
+{
+	(void)device, (void)offset, (void)width;
+	return 0;
+}
+
+static void chipset_write(void *device, u64 offset, unsigned width, u64 value)
+{
+	struct power *power = device;
+
+	(void)offset, (void)width;
+	if (value & CHIPSET_RESET_CPU)
+		power->reset(power->owner);
+}
+
+static u64 keyboard_read(void *device, u64 offset, unsigned width)
+{
+	(void)device, (void)offset, (void)width;
+	return KEYBOARD_STATUS_ABSENT;
+}
+
+static void keyboard_write(void *device, u64 offset, unsigned width, u64 value)
+{
+	struct power *power = device;
+
+	(void)offset, (void)width;
+	if (value == KEYBOARD_PULSE_RESET)
+		power->reset(power->owner);
+}
+
+static const struct bus_ops acpi_ops = {.read = acpi_read, .write = acpi_write};
+static const struct bus_ops chipset_ops = {.read = chipset_read, .write = chipset_write};
+static const struct bus_ops keyboard_ops = {.read = keyboard_read, .write = keyboard_write};
+
+int power_attach(struct power *power, struct bus *pio, struct error *err)
+{
+	const struct bus_range ranges[] = {
+		{POWER_PORT_BASE, POWER_PORT_BYTES, 1, "power", &acpi_ops, power},
+		{POWER_CHIPSET_PORT, 1, 1, "reset", &chipset_ops, power},
+		{POWER_KEYBOARD_PORT, 1, 1, "keyboard", &keyboard_ops, power},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+		if (bus_add(pio, &ranges[i], err))
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,107 @@
+/*
+ * smp - wakes the other CPUs, the way every operating system does.
+ *
+ * ACPI's MADT says which CPUs there are, by their APIC ids. Each waits for two messages from the
+ * first CPU's local APIC: INIT puts it into its state after reset, and the start-up IPI (SIPI) with
+ * vector V lets it begin at V000:0000, in real mode, below 1 MiB. There lib/start.S's trampoline
+ * takes it to long mode (Intel SDM 3A, 9.4.4). One CPU at a time, so that a single stack pointer
+ * can be handed over.
+ */
+#include "lib/lib.h"
+
+#define TRAMPOLINE  0x70000 /* conventional memory that nothing here uses any more */
+#define STACK_BYTES 2048
+#define MAX_CPUS    256
+
+#define ICR_INIT    0x00004500 /* delivery mode INIT, assert */
+#define ICR_SIPI    0x00004600
+#define ICR_PENDING 0x00001000
+
+#define MADT_ENTRIES 44 /* header 36, local APIC address 4, flags 4 */
+#define MADT_LAPIC   0
+#define MADT_X2APIC  9
+#define CPU_ENABLED  1
+
+extern u8 ap_trampoline[], ap_trampoline_end[];
+extern volatile u64 ap_stack, ap_main;
+
+static u8 stacks[MAX_CPUS][STACK_BYTES] __attribute__((aligned(16)));
+static volatile u32 up = 1; /* the first CPU */
+
+/* What each of the other CPUs does; when it returns, start.S halts it. */
+static void other_cpu(void)
+{
+	irq_init_ap();
+	print("cpu with apic id %u is up\n", lapic_id());
+	__asm__ volatile("lock incl %0" : "+m"(up)::"memory"); /* the first CPU goes on now */
+}
+
+static void send_ipi(u32 apic_id, u32 what)
+{
+	lapic_write(LAPIC_ICR_HIGH, apic_id << 24);
+	lapic_write(LAPIC_ICR_LOW, what); /* this write sends */
+	while (lapic_read(LAPIC_ICR_LOW) & ICR_PENDING)
+		pause();
+}
+
+static bool wait_until_up(u32 n, u32 ms)
+{
+	for (; ms && up < n; ms--)
+		delay_us(1000);
+	return up >= n;
+}
+
+static void start_cpu(u32 apic_id, u32 n)
+{
+	ap_stack = (u64)stacks[n] + STACK_BYTES;
+	ap_main = (u64)other_cpu;
+	send_ipi(apic_id, ICR_INIT);
+	delay_us(200); /* 10 ms by the book, for CPUs made before 2010 */
+	send_ipi(apic_id, ICR_SIPI | TRAMPOLINE >> 12);
+	if (wait_until_up(n + 1, 200))
+		return;
+	send_ipi(apic_id, ICR_SIPI | TRAMPOLINE >> 12); /* the book's second try */
+	if (!wait_until_up(n + 1, 3000))
+		print("cpu with apic id %u does NOT come up\n", apic_id);
+}
+
+void guest_main(void)
+{
+	const u8 *madt;
+	u32 length, cpus = 0, started = 0;
+
+	irq_init();
+	if (!acpi_rsdp()) {
+		print("no RSDP\n");
+		return;
+	}
+	madt = acpi_table("APIC");
+	if (!madt) {
+		print("no MADT, or a wrong checksum\n");
+		return;
+	}
+	memcpy((void *)TRAMPOLINE, ap_trampoline, ap_trampoline_end - ap_trampoline);
+	memcpy(&length, madt + 4, sizeof(length));
+	for (u32 off = MADT_ENTRIES; off + 2 <= length && madt[off + 1] >= 2;
+	     off += madt[off + 1]) {
+		const u8 *e = madt + off;
+		u32 id, flags;
+
+		if (e[0] == MADT_LAPIC) {
+			id = e[3];
+			memcpy(&flags, e + 4, sizeof(flags));
+		} else if (e[0] == MADT_X2APIC) {
+			memcpy(&id, e + 4, sizeof(id));
+			memcpy(&flags, e + 8, sizeof(flags));
+		} else {
+			continue;
+		}
+		if (!(flags & CPU_ENABLED))
+			continue;
+		cpus++;
+		if (id != lapic_id() && id < 255 && started + 1 < MAX_CPUS)
+			start_cpu(id, ++started);
+	}
+	print("madt lists %u cpus\n", cpus);
+	print("%u cpus up\n", up);
+}

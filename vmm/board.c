@@ -1,0 +1,112 @@
+/*
+ * The board: see board.h.
+ *
+ *	ports 0x3f8–0x3ff   COM1, interrupt 4
+ *	ports 0x600–0x602   sleep control, sleep status, reset
+ *	ports 0x64, 0xcf9   reset, for kernels without ACPI
+ */
+#include "vmm/board.h"
+
+#include <signal.h>
+
+#include "vmm/machine.h"
+
+static void power_off(void *owner)
+{
+	machine_end(owner, VERDICT_POWEROFF, 0, "%s", "");
+}
+
+static void power_reset(void *owner)
+{
+	machine_end_by_guest(owner, VERDICT_RESET);
+}
+
+static void console_quit(void *owner)
+{
+	machine_end(owner, VERDICT_SIGNAL, SIGINT, "Ctrl-A x was typed");
+}
+
+/* Called with COM1's lock held, which guards the watch's line. */
+static void console_watch(void *owner, u8 byte)
+{
+	struct machine *machine = owner;
+
+	if (watch_byte(&machine->watch, byte) == WATCH_PANIC_END)
+		machine_end(machine, VERDICT_PANIC, 0, "%s", machine->watch.panic_line);
+}
+
+int board_attach(struct board *board, struct machine *machine, struct error *err)
+{
+	const struct irq_line com1_irq = machine_irq_line(machine, SERIAL_COM1_GSI);
+	const struct serial_host com1_host = {
+		.put = console_put,
+		.has_room = console_has_room,
+		.want_input = console_want_input,
+		.host = &board->console,
+	};
+	const struct bus_range com1 = {.base = SERIAL_COM1_BASE,
+				       .bytes = SERIAL_PORT_BYTES,
+				       .max_width = 1,
+				       .name = "serial0",
+				       .ops = &serial_bus_ops,
+				       .device = &board->com1};
+
+	machine->board = board;
+	console_init(&board->console);
+	serial_init(&board->com1, &com1_irq, &com1_host);
+	board->power = (struct power){.off = power_off, .reset = power_reset, .owner = machine};
+	if (bus_add(&machine->pio, &com1, err))
+		return -1;
+	return power_attach(&board->power, &machine->pio, err);
+}
+
+int board_open(struct board *board, struct machine *machine, struct error *err)
+{
+	const struct config *config = machine->config;
+
+	board->console.device = (struct console_device){
+		.input = serial_input,
+		.output_drained = serial_output_drained,
+		.device = &board->com1,
+	};
+	board->console.quit = console_quit;
+	board->console.watch = console_watch;
+	board->console.owner = machine;
+	return console_open(&board->console, &machine->loop, config->console, config->console_path,
+			    err);
+}
+
+static void describe_devices(void *owner, struct aml *aml)
+{
+	size_t device, resources;
+
+	(void)owner;
+	device = aml_open_device(aml, "COM1");
+	aml_name_eisa_id(aml, "_HID", "PNP0501");
+	aml_name_integer(aml, "_UID", 0);
+	resources = aml_open_resources(aml);
+	aml_io(aml, (u16)SERIAL_COM1_BASE, (u8)SERIAL_PORT_BYTES);
+	aml_interrupt_edge(aml, SERIAL_COM1_GSI);
+	aml_close_resources(aml, resources);
+	aml_close(aml, device);
+}
+
+struct acpi_machine board_acpi(struct board *board, const struct machine *machine)
+{
+	return (struct acpi_machine){
+		.cpus = machine->config->cpus,
+		.sleep_control_port = (u16)POWER_SLEEP_CONTROL,
+		.sleep_status_port = (u16)POWER_SLEEP_STATUS,
+		.reset_port = (u16)POWER_RESET,
+		.reset_value = POWER_RESET_VALUE,
+		.s5_type = POWER_S5_TYPE,
+		.describe_devices = describe_devices,
+		.owner = board,
+	};
+}
+
+void board_close(struct board *board)
+{
+	console_close(&board->console);
+	serial_destroy(&board->com1);
+}

@@ -1,0 +1,34 @@
+/*
+ * The board: which devices the machine has, and where they sit.
+ *
+ * This is the one place that knows both the machine and its devices. It joins them: addresses on
+ * the buses, interrupt lines, the host's end of the console, and what the ACPI tables say of it.
+ */
+#ifndef BANTAM_VMM_BOARD_H
+#define BANTAM_VMM_BOARD_H
+
+#include "boot/acpi.h"
+#include "devices/power.h"
+#include "devices/serial.h"
+#include "vmm/console.h"
+
+struct machine;
+
+struct board {
+	struct serial com1;
+	struct power power;
+	struct console console;
+};
+
+/* Puts the devices on the machine's buses. Returns 0, or -1 with err set. */
+int board_attach(struct board *board, struct machine *machine, struct error *err);
+
+/* Opens the host's ends of the devices; stdin and files are touched only here. As above. */
+int board_open(struct board *board, struct machine *machine, struct error *err);
+
+/* What the ACPI tables have to say of the board. */
+struct acpi_machine board_acpi(struct board *board, const struct machine *machine);
+
+void board_close(struct board *board);
+
+#endif

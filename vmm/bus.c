@@ -1,0 +1,82 @@
+/*
+ * An address bus: see bus.h.
+ */
+#include "vmm/bus.h"
+
+#include <string.h>
+
+int bus_add(struct bus *bus, const struct bus_range *range, struct error *err)
+{
+	unsigned at = 0;
+	u64 end;
+
+	if (range->bytes == 0 || add_overflows(range->base, range->bytes, &end))
+		return error_set(err, "device '%s' has an impossible address range", range->name);
+	if (bus->ranges == BUS_RANGES_MAX)
+		return error_set(err, "no room for device '%s': %d ranges are taken", range->name,
+				 BUS_RANGES_MAX);
+	while (at < bus->ranges && bus->range[at].base < range->base)
+		at++;
+	if ((at > 0 && range->base - bus->range[at - 1].base < bus->range[at - 1].bytes) ||
+	    (at < bus->ranges && bus->range[at].base - range->base < range->bytes))
+		return error_set(err, "device '%s' overlaps another at 0x%llx", range->name,
+				 (unsigned long long)range->base);
+	memmove(&bus->range[at + 1], &bus->range[at], (bus->ranges - at) * sizeof(*range));
+	bus->range[at] = *range;
+	bus->ranges++;
+	return 0;
+}
+
+const struct bus_range *bus_find(const struct bus *bus, u64 addr)
+{
+	unsigned low = 0, high = bus->ranges;
+
+	while (low < high) {
+		const unsigned middle = (low + high) / 2;
+		const struct bus_range *range = &bus->range[middle];
+
+		if (addr < range->base)
+			high = middle;
+		else if (addr - range->base >= range->bytes)
+			low = middle + 1;
+		else
+			return range;
+	}
+	return NULL;
+}
+
+static bool takes_whole(const struct bus_range *range, u64 addr, unsigned width)
+{
+	const bool power_of_two = (width & (width - 1)) == 0;
+
+	return power_of_two && width <= range->max_width &&
+	       width <= range->bytes - (addr - range->base);
+}
+
+u64 bus_read(const struct bus *bus, u64 addr, unsigned width)
+{
+	const struct bus_range *range = bus_find(bus, addr);
+	u64 value = 0;
+
+	if (range && takes_whole(range, addr, width))
+		return range->ops->read(range->device, addr - range->base, width);
+	if (width == 1)
+		return 0xff;
+	for (unsigned i = 0; i < width; i++)
+		value |= (bus_read(bus, addr + i, 1) & 0xff) << (8 * i);
+	return value;
+}
+
+void bus_write(const struct bus *bus, u64 addr, unsigned width, u64 value)
+{
+	const struct bus_range *range = bus_find(bus, addr);
+
+	if (range && takes_whole(range, addr, width)) {
+		range->ops->write(range->device, addr - range->base, width, value);
+		return;
+	}
+	if (width == 1)
+		return;
+	for (unsigned i = 0; i < width; i++)
+		bus_write(bus, addr + i, 1, (value >> (8 * i)) & 0xff);
+}

@@ -1,0 +1,373 @@
+/*
+ * The host's end of the guest's console: see console.h.
+ */
+#include "vmm/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* System calls: write, sendto, read, mmap, munmap, close, poll; before the machine runs also
+ * openat, fstat. */
+
+enum { WRITE_MAX_BYTES = 16384 };
+enum { KEY_ESCAPE = 0x01 };
+
+/* How long the first byte waits for company before it is written. */
+#define FLUSH_DELAY_NS ((u64)1000000)
+
+/* Gives up the sink after an error that will not pass. */
+static void sink_lost(struct console *console)
+{
+	if (console->out_owned)
+		close(console->out.fd);
+	console->out.fd = -1;
+	console->out.events = 0;
+	pthread_mutex_lock(&console->lock);
+	console->gone = true;
+	console->dropped += console->used;
+	console->used = 0;
+	pthread_mutex_unlock(&console->lock);
+}
+
+static ssize_t sink_write(const struct console *console, const u8 *bytes, size_t count)
+{
+	if (count > console->write_max_bytes)
+		count = console->write_max_bytes;
+	if (console->write_kind == CONSOLE_SEND)
+		return send(console->out.fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return write(console->out.fd, bytes, count);
+}
+
+/* Removes written bytes from the ring; true when the device waits to hear that there is room. */
+static bool ring_advance(struct console *console, size_t count)
+{
+	bool tell = false;
+
+	pthread_mutex_lock(&console->lock);
+	console->head = (console->head + count) % CONSOLE_RING_BYTES;
+	console->used -= count;
+	if (console->used == 0)
+		console->head = 0; /* a quiet console touches only the ring's first pages */
+	if (console->wants_drained && console->used <= CONSOLE_RING_BYTES / 4) {
+		console->wants_drained = false;
+		tell = true;
+	}
+	pthread_mutex_unlock(&console->lock);
+	return tell;
+}
+
+/*
+ * Writes once what lies in one piece in the ring. Returns false when nothing more can be done now:
+ * the ring is empty, the sink is full (out then waits for POLLOUT) or it is gone.
+ */
+static bool flush_once(struct console *console)
+{
+	size_t head, piece;
+	ssize_t done;
+
+	pthread_mutex_lock(&console->lock);
+	head = console->head;
+	piece = console->used;
+	pthread_mutex_unlock(&console->lock);
+	if (piece > CONSOLE_RING_BYTES - head)
+		piece = CONSOLE_RING_BYTES - head;
+	console->out.events = 0;
+	if (piece == 0 || console->out.fd < 0)
+		return false;
+	/* Only this thread takes bytes out, so the piece stays as it is without the lock. */
+	done = sink_write(console, console->ring + head, piece);
+	if (done < 0 && errno == EINTR)
+		return true;
+	if (done < 0 && errno != EAGAIN) {
+		say("the console's output can't be written (%s); the guest runs on without it",
+		    strerror(errno));
+		sink_lost(console);
+		console->device.output_drained(console->device.device);
+		return false;
+	}
+	if (done > 0 && ring_advance(console, (size_t)done))
+		console->device.output_drained(console->device.device);
+	/* Small writes are each preceded by a poll that says they won't block. */
+	if (done <= 0 || console->write_kind == CONSOLE_WRITE_SMALL) {
+		console->out.events = POLLOUT;
+		return false;
+	}
+	return true;
+}
+
+static void flush_fired(void *owner)
+{
+	struct console *console = owner;
+
+	if (console->write_kind == CONSOLE_WRITE_SMALL) {
+		console->out.events = POLLOUT;
+		return;
+	}
+	while (flush_once(console))
+		;
+}
+
+static void out_ready(void *owner, short revents)
+{
+	(void)revents;
+	while (flush_once(owner))
+		;
+}
+
+static void output_woken(void *owner)
+{
+	struct console *console = owner;
+
+	if (console->out.events || console->out.fd < 0)
+		return; /* the sink is full and is waited for, or it is gone */
+	if (console->flush.deadline_ns)
+		flush_fired(console); /* the second ring: the buffer fills faster than usual */
+	else
+		loop_timer_set(&console->flush, FLUSH_DELAY_NS);
+}
+
+void console_put(void *owner, u8 byte)
+{
+	struct console *console = owner;
+	bool ring_bell = false;
+
+	pthread_mutex_lock(&console->lock);
+	console->total++;
+	if (console->gone || console->used == CONSOLE_RING_BYTES) {
+		console->dropped++;
+	} else {
+		console->ring[(console->head + console->used) % CONSOLE_RING_BYTES] = byte;
+		console->used++;
+		ring_bell = console->used == 1 || console->used == CONSOLE_RING_BYTES / 2;
+	}
+	pthread_mutex_unlock(&console->lock);
+	if (console->watch)
+		console->watch(console->owner, byte);
+	if (ring_bell)
+		loop_wake_signal(&console->output_wake);
+}
+
+bool console_has_room(void *owner)
+{
+	struct console *console = owner;
+	bool room;
+
+	pthread_mutex_lock(&console->lock);
+	room = console->gone || console->used <= CONSOLE_RING_BYTES / 2;
+	if (!room)
+		console->wants_drained = true;
+	pthread_mutex_unlock(&console->lock);
+	return room;
+}
+
+void console_want_input(void *owner)
+{
+	struct console *console = owner;
+
+	if (console->in.fd >= 0)
+		loop_wake_signal(&console->input_wake);
+}
+
+/* Offers the held bytes to the device; true when none are left. */
+static bool push_held(struct console *console)
+{
+	const size_t taken = console->device.input(console->device.device, console->held,
+						   console->held_used);
+
+	console->held_used -= taken;
+	memmove(console->held, console->held + taken, console->held_used);
+	return console->held_used == 0;
+}
+
+static void input_woken(void *owner)
+{
+	struct console *console = owner;
+
+	if (push_held(console) && console->in.fd >= 0 && !console->in_paused)
+		console->in.events = POLLIN;
+}
+
+/* Keeps a byte for the guest. Only type-ahead of more than the buffer holds is ever refused. */
+static void hold(struct console *console, u8 byte)
+{
+	if (console->held_used < sizeof(console->held))
+		console->held[console->held_used++] = byte;
+}
+
+static void take_key(struct console *console, u8 key)
+{
+	if (!console->in_raw || (!console->escape && key != KEY_ESCAPE)) {
+		hold(console, key);
+	} else if (!console->escape) {
+		console->escape = true;
+	} else {
+		console->escape = false;
+		if (key == 'x' || key == 'X')
+			console->quit(console->owner);
+		else if (key == 'a' || key == KEY_ESCAPE)
+			hold(console, KEY_ESCAPE);
+	}
+}
+
+static void in_ready(void *owner, short revents)
+{
+	struct console *console = owner;
+	u8 keys[CONSOLE_HELD_BYTES];
+	ssize_t count;
+
+	(void)revents;
+	/* Held bytes go first. A terminal is read all the same: Ctrl-A x must always work. */
+	if (!push_held(console) && !console->in_raw) {
+		console->in.events = 0;
+		return;
+	}
+	count = read(console->in.fd, keys, sizeof(keys));
+	if (count < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (count <= 0) {
+		console->in.events = 0;
+		console->in.fd = -1;
+		return;
+	}
+	for (ssize_t i = 0; i < count; i++)
+		take_key(console, keys[i]);
+	push_held(console);
+}
+
+/* Chooses how to write to fd so that the main loop never blocks: see console.h. */
+static void choose_write(struct console *console, int fd)
+{
+	char path[32];
+	struct stat status;
+	int own;
+
+	console->out.fd = fd;
+	console->write_kind = CONSOLE_WRITE;
+	console->write_max_bytes = WRITE_MAX_BYTES;
+	if (fstat(fd, &status) || S_ISREG(status.st_mode))
+		return;
+	if (S_ISSOCK(status.st_mode)) {
+		console->write_kind = CONSOLE_SEND;
+		return;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (own >= 0) {
+		console->out.fd = own;
+		console->out_owned = true;
+		return;
+	}
+	console->write_kind = CONSOLE_WRITE_SMALL;
+	console->write_max_bytes = S_ISFIFO(status.st_mode) ? PIPE_BUF : 1;
+}
+
+static int open_sink(struct console *console, enum console_sink sink, const char *path,
+		     struct error *err)
+{
+	int fd;
+
+	switch (sink) {
+	case CONSOLE_STDIO:
+		choose_write(console, STDOUT_FILENO);
+		break;
+	case CONSOLE_STDERR:
+		choose_write(console, STDERR_FILENO);
+		break;
+	case CONSOLE_OFF:
+		return 0;
+	case CONSOLE_FILE:
+		/* O_NONBLOCK: a FIFO without a reader is an error (ENXIO), not a wait. */
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+			  0666);
+		if (fd < 0)
+			return error_set(err, "cannot open '%s' for the console: %s%s", path,
+					 strerror(errno),
+					 errno == ENXIO ? " (a FIFO needs its reader first)" : "");
+		console->out.fd = fd;
+		console->out_owned = true;
+		console->write_max_bytes = WRITE_MAX_BYTES;
+		break;
+	}
+	return 0;
+}
+
+void console_init(struct console *console)
+{
+	*console = (struct console){.gone = true};
+	console->output_wake.source.fd = console->input_wake.source.fd = -1;
+	pthread_mutex_init(&console->lock, NULL);
+	console->out = (struct loop_source){.fd = -1, .ready = out_ready, .owner = console};
+	console->in = (struct loop_source){.fd = -1, .ready = in_ready, .owner = console};
+	console->flush = (struct loop_timer){.fired = flush_fired, .owner = console};
+}
+
+int console_open(struct console *console, struct loop *loop, enum console_sink sink,
+		 const char *path, struct error *err)
+{
+	void *ring;
+
+	if (open_sink(console, sink, path, err))
+		return -1;
+	if (sink == CONSOLE_STDIO)
+		console->in.fd = STDIN_FILENO;
+	ring = mmap(NULL, CONSOLE_RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	if (ring == MAP_FAILED)
+		return error_set(err, "no memory for the console: %s", strerror(errno));
+	console->ring = ring;
+	console->gone = console->out.fd < 0;
+	if (loop_add(loop, &console->out, err) || loop_add(loop, &console->in, err) ||
+	    loop_add_timer(loop, &console->flush, err) ||
+	    loop_wake_init(&console->output_wake, loop, output_woken, console, err) ||
+	    loop_wake_init(&console->input_wake, loop, input_woken, console, err))
+		return -1;
+	return 0;
+}
+
+void console_take_terminal(struct console *console, bool raw)
+{
+	console->in_raw = raw;
+	console->in_paused = !raw;
+	console->in.events = raw && console->in.fd >= 0 ? POLLIN : 0;
+}
+
+void console_drain(struct console *console, int interrupt_fd)
+{
+	for (;;) {
+		struct pollfd fds[2] = {{.fd = interrupt_fd, .events = POLLIN},
+					{.fd = console->out.fd, .events = POLLOUT}};
+
+		if (console->write_kind != CONSOLE_WRITE_SMALL) {
+			while (flush_once(console))
+				;
+			if (!console->out.events)
+				return;
+		}
+		if (poll(fds, 2, interrupt_fd < 0 ? 0 : -1) < 0 && errno != EINTR)
+			return;
+		if (fds[0].revents || console->out.fd < 0)
+			return;
+		if (interrupt_fd < 0 && !fds[1].revents)
+			return;
+		if (fds[1].revents && !flush_once(console) && !console->out.events)
+			return;
+	}
+}
+
+void console_close(struct console *console)
+{
+	if (console->out_owned && console->out.fd >= 0)
+		close(console->out.fd);
+	loop_wake_close(&console->output_wake);
+	loop_wake_close(&console->input_wake);
+	if (console->ring)
+		munmap(console->ring, CONSOLE_RING_BYTES);
+	pthread_mutex_destroy(&console->lock);
+}

@@ -1,0 +1,98 @@
+/*
+ * The host's end of the guest's console: where its bytes go, and where its input comes from.
+ *
+ * Output. vCPU threads put bytes into a bounded ring; the main loop writes them to a descriptor
+ * that never blocks it. Bytes that find the ring full are dropped and counted. The first byte into
+ * an empty ring rings the loop's bell; the loop then waits a moment, so that a line is one write
+ * and not eighty. When the ring is more than half full, console_has_room() says no, which an
+ * interrupt-driven driver obeys; it is told when room is back.
+ *
+ * Non-blocking without harm: O_NONBLOCK on stdout would be seen by every process that shares it
+ * (the user's shell among them). So a terminal or a pipe is opened anew through /proc/self/fd;
+ * where that fails, each write is as small as poll's promise (PIPE_BUF for a pipe, else one byte).
+ * Regular files never block and sockets have MSG_DONTWAIT.
+ *
+ * Input is read from stdin when the device asks for it; what was read and isn't taken yet is held.
+ * On a terminal in raw mode, Ctrl-A is the escape key: Ctrl-A x ends the machine, Ctrl-A a sends a
+ * Ctrl-A. A terminal is therefore read at all times; type-ahead beyond what can be held is lost.
+ */
+#ifndef BANTAM_VMM_CONSOLE_H
+#define BANTAM_VMM_CONSOLE_H
+
+#include <pthread.h>
+
+#include "vmm/loop.h"
+
+enum { CONSOLE_RING_BYTES = 65536, CONSOLE_HELD_BYTES = 512 };
+
+enum console_sink { CONSOLE_STDIO, CONSOLE_STDERR, CONSOLE_OFF, CONSOLE_FILE };
+
+/*
+ * The device that the console belongs to. Called on the main thread with no lock held. input()
+ * returns how many bytes the device took: none while the guest doesn't listen.
+ */
+struct console_device {
+	size_t (*input)(void *device, const u8 *bytes, size_t count);
+	void (*output_drained)(void *device);
+	void *device;
+};
+
+enum console_write_kind { CONSOLE_WRITE, CONSOLE_WRITE_SMALL, CONSOLE_SEND };
+
+struct console {
+	/* Set before vCPUs run. */
+	struct console_device device;
+	void (*quit)(void *owner); /* Ctrl-A x */
+	void (*watch)(void *owner, u8 byte); /* sees each byte that the guest sends */
+	void *owner;
+
+	/* Main thread only. */
+	struct loop_source out; /* fd is -1 with CONSOLE_OFF and after a write error */
+	enum console_write_kind write_kind;
+	size_t write_max_bytes;
+	bool out_owned; /* out.fd is ours to close */
+	struct loop_source in;
+	bool in_raw;    /* stdin is a terminal in raw mode: Ctrl-A is special */
+	bool in_paused; /* stdin is a terminal that isn't ours now */
+	bool escape; /* Ctrl-A was typed */
+	u8 held[CONSOLE_HELD_BYTES];
+	size_t held_used;
+	struct loop_timer flush;
+	struct loop_wake output_wake, input_wake;
+
+	/* lock guards what follows: vCPU threads fill the ring, the main thread empties it. */
+	pthread_mutex_t lock;
+	u8 *ring;
+	size_t head, used;
+	bool wants_drained; /* the device was told "no room" and waits to hear of it */
+	bool gone;          /* nobody takes output any more: everything is dropped */
+	u64 total, dropped; /* bytes */
+};
+
+/* Makes an empty console, which drops what it is given until it is opened. */
+void console_init(struct console *console);
+
+/*
+ * Opens the sink and joins the loop. path: for CONSOLE_FILE, created or truncated. Only with
+ * CONSOLE_STDIO is stdin the guest's input. Returns 0, or -1 with err set.
+ */
+int console_open(struct console *console, struct loop *loop, enum console_sink sink,
+		 const char *path, struct error *err);
+
+/*
+ * Writes out what the ring still holds, as slowly as the reader takes it, until it is empty or
+ * interrupt_fd becomes readable. interrupt_fd -1: only what can be written without waiting.
+ */
+void console_drain(struct console *console, int interrupt_fd);
+
+/* stdin is a terminal: reads it when it is raw, leaves it alone (in the background) when not. */
+void console_take_terminal(struct console *console, bool raw);
+
+void console_close(struct console *console);
+
+/* For the device, on any thread. */
+void console_put(void *console, u8 byte);
+bool console_has_room(void *console);
+void console_want_input(void *console);
+
+#endif

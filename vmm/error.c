@@ -1,0 +1,64 @@
+/*
+ * Errors as one line of text: see error.h.
+ */
+#include "vmm/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int error_set(struct error *err, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(err->text, sizeof(err->text), format, args);
+	va_end(args);
+	return -1;
+}
+
+int error_prefix(struct error *err, const char *format, ...)
+{
+	struct error old = *err;
+	va_list args;
+	size_t length;
+
+	va_start(args, format);
+	vsnprintf(err->text, sizeof(err->text), format, args);
+	va_end(args);
+	length = strlen(err->text);
+	snprintf(err->text + length, sizeof(err->text) - length, ": %s", old.text);
+	return -1;
+}
+
+void text_clean(char *text)
+{
+	for (unsigned char *at = (unsigned char *)text; *at; at++) {
+		if (*at < 0x20 || *at == 0x7f)
+			*at = '?';
+	}
+}
+
+void say(const char *format, ...)
+{
+	static const char prefix[] = "bantam: ";
+	char line[1024];
+	const size_t start = sizeof(prefix) - 1;
+	const size_t room = sizeof(line) - start - 2;
+	va_list args;
+	size_t length;
+
+	memcpy(line, prefix, start);
+	va_start(args, format);
+	vsnprintf(line + start, room, format, args);
+	va_end(args);
+	text_clean(line + start);
+	length = strlen(line);
+	/* The terminal may be in raw mode, where a line feed alone leaves the cursor where it is. */
+	if (isatty(STDERR_FILENO))
+		line[length++] = '\r';
+	line[length++] = '\n';
+	/* Nothing can be done when stderr itself fails. */
+	(void)!write(STDERR_FILENO, line, length);
+}

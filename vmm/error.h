@@ -1,0 +1,39 @@
+/*
+ * Errors as one line of text, and the lines that bantam itself says on stderr.
+ *
+ * A function that can fail takes a struct error, returns -1 and leaves in it one clear line: what
+ * failed, why, and what to do. Nobody but main decides that a line is printed or the process ends.
+ */
+#ifndef BANTAM_VMM_ERROR_H
+#define BANTAM_VMM_ERROR_H
+
+#include "vmm/types.h"
+
+struct error {
+	char text[768];
+};
+
+/*
+ * Fills err->text, printf-like; a text that is too long is cut. Returns -1, so that a caller can
+ * say `return error_set(...)`.
+ */
+int error_set(struct error *err, const char *format, ...) PRINTF(2, 3);
+
+/*
+ * Puts "<printf-like text>: " in front of what err already says. Returns -1.
+ */
+int error_prefix(struct error *err, const char *format, ...) PRINTF(2, 3);
+
+/*
+ * Writes "bantam: <text>" and a line end to stderr with a single write. Control characters are
+ * replaced, so that text from a guest or a file name can't steer the user's terminal.
+ */
+void say(const char *format, ...) PRINTF(1, 2);
+
+/*
+ * Replaces every control character in text by '?', line ends too. Bytes above 0x7f stay: they are
+ * part of UTF-8 letters.
+ */
+void text_clean(char *text);
+
+#endif

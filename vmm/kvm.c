@@ -1,0 +1,102 @@
+/*
+ * /dev/kvm: see kvm.h.
+ */
+#include "vmm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* System calls: openat, ioctl on /dev/kvm, close. */
+
+static const struct {
+	int capability;
+	const char *name;
+} needed[] = {
+	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+	{KVM_CAP_SET_IDENTITY_MAP_ADDR, "KVM_CAP_SET_IDENTITY_MAP_ADDR"},
+	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+	{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
+	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+};
+
+int kvm_ioctl(int fd, unsigned long request, void *argument)
+{
+	int result;
+
+	/* The C libraries disagree on the type of a request; its 32 bits are what counts. */
+	do {
+#ifdef __GLIBC__
+		result = ioctl(fd, request, argument);
+#else
+		result = ioctl(fd, (int)request, argument);
+#endif
+	} while (result < 0 && errno == EINTR);
+	return result;
+}
+
+int kvm_ioctl_number(int fd, unsigned long request, unsigned long argument)
+{
+	return kvm_ioctl(fd, request, (void *)argument);
+}
+
+int kvm_capability(int fd, int capability)
+{
+	const int value = kvm_ioctl_number(fd, KVM_CHECK_EXTENSION, (unsigned long)capability);
+
+	return value < 0 ? 0 : value;
+}
+
+static int explain_open(int error, struct error *err)
+{
+	switch (error) {
+	case ENOENT:
+		return error_set(err,
+				 "no /dev/kvm: load the module (modprobe kvm_intel or kvm_amd), turn "
+				 "virtualization on in the firmware, or give a container the device "
+				 "(--device /dev/kvm)");
+	case EACCES:
+	case EPERM:
+		return error_set(err, "no permission for /dev/kvm: join its group (sudo usermod -aG kvm "
+				      "$USER, then log in again) or run as root");
+	case ENODEV:
+	case ENXIO:
+		return error_set(err, "/dev/kvm is there, but no KVM answers: load the module "
+				      "(modprobe kvm_intel or kvm_amd)");
+	default:
+		return error_set(err, "cannot open /dev/kvm: %s", strerror(error));
+	}
+}
+
+int kvm_open(struct error *err)
+{
+	const int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int version;
+
+	if (fd < 0)
+		return explain_open(errno, err);
+	version = kvm_ioctl_number(fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION) {
+		if (version < 0)
+			error_set(err, "/dev/kvm is no KVM: %s", strerror(errno));
+		else
+			error_set(err, "this host's KVM speaks API version %d, and %d is needed",
+				  version, KVM_API_VERSION);
+		goto close;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
+		if (!kvm_capability(fd, needed[i].capability)) {
+			error_set(err, "this host's KVM lacks %s", needed[i].name);
+			goto close;
+		}
+	}
+	return fd;
+
+close:
+	close(fd);
+	return -1;
+}

@@ -1,0 +1,140 @@
+/*
+ * The event loop of a thread: see loop.h.
+ */
+#include "vmm/loop.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* System calls: poll, eventfd2, read, write, close; clock_gettime (answered without entering the
+ * kernel on most hosts). */
+
+u64 clock_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (u64)now.tv_sec * 1000000000U + (u64)now.tv_nsec;
+}
+
+int loop_add(struct loop *loop, struct loop_source *source, struct error *err)
+{
+	if (loop->sources == LOOP_SOURCES_MAX)
+		return error_set(err, "too many event sources");
+	loop->source[loop->sources++] = source;
+	return 0;
+}
+
+int loop_add_timer(struct loop *loop, struct loop_timer *timer, struct error *err)
+{
+	if (loop->timers == LOOP_SOURCES_MAX)
+		return error_set(err, "too many timers");
+	loop->timer[loop->timers++] = timer;
+	return 0;
+}
+
+void loop_timer_set(struct loop_timer *timer, u64 delay_ns)
+{
+	timer->deadline_ns = clock_now_ns() + delay_ns;
+}
+
+/* Milliseconds until the nearest deadline, rounded up, as poll wants them; -1 without one. */
+static int next_timeout_ms(const struct loop *loop)
+{
+	u64 nearest = 0, now, left_ms;
+
+	for (unsigned i = 0; i < loop->timers; i++) {
+		const u64 deadline = loop->timer[i]->deadline_ns;
+
+		if (deadline && (!nearest || deadline < nearest))
+			nearest = deadline;
+	}
+	if (!nearest)
+		return -1;
+	now = clock_now_ns();
+	if (nearest <= now)
+		return 0;
+	left_ms = (nearest - now + 999999) / 1000000;
+	return left_ms < 3600000 ? (int)left_ms : 3600000;
+}
+
+static void fire_timers(struct loop *loop)
+{
+	const u64 now = clock_now_ns();
+
+	for (unsigned i = 0; i < loop->timers; i++) {
+		struct loop_timer *timer = loop->timer[i];
+
+		if (timer->deadline_ns && timer->deadline_ns <= now) {
+			timer->deadline_ns = 0;
+			timer->fired(timer->owner);
+		}
+	}
+}
+
+void loop_run(struct loop *loop)
+{
+	struct pollfd fds[LOOP_SOURCES_MAX];
+
+	while (!loop->stop) {
+		const unsigned count = loop->sources;
+		int ready;
+
+		for (unsigned i = 0; i < count; i++) {
+			const struct loop_source *source = loop->source[i];
+
+			fds[i] = (struct pollfd){.fd = source->events ? source->fd : -1,
+						 .events = source->events};
+		}
+		ready = poll(fds, count, next_timeout_ms(loop));
+		fire_timers(loop);
+		for (unsigned i = 0; ready > 0 && i < count; i++) {
+			struct loop_source *source = loop->source[i];
+
+			if (fds[i].revents && source->events)
+				source->ready(source->owner, fds[i].revents);
+		}
+	}
+}
+
+static void wake_ready(void *owner, short revents)
+{
+	struct loop_wake *wake = owner;
+	u64 rings;
+
+	(void)revents;
+	if (read(wake->source.fd, &rings, sizeof(rings)) == sizeof(rings))
+		wake->woken(wake->owner);
+}
+
+int loop_wake_init(struct loop_wake *wake, struct loop *loop, void (*woken)(void *owner),
+		   void *owner, struct error *err)
+{
+	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	wake->source = (struct loop_source){
+		.fd = fd, .events = POLLIN, .ready = wake_ready, .owner = wake};
+	wake->woken = woken;
+	wake->owner = owner;
+	if (fd < 0)
+		return error_set(err, "cannot create an event descriptor: %s", strerror(errno));
+	return loop_add(loop, &wake->source, err);
+}
+
+void loop_wake_signal(struct loop_wake *wake)
+{
+	const u64 one = 1;
+
+	/* It fails only when the counter is full, and then the bell is ringing already. */
+	(void)!write(wake->source.fd, &one, sizeof(one));
+}
+
+void loop_wake_close(struct loop_wake *wake)
+{
+	if (wake->source.fd >= 0)
+		close(wake->source.fd);
+	wake->source.fd = -1;
+}

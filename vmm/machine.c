@@ -1,0 +1,236 @@
+/*
+ * The virtual machine: see machine.h.
+ */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "boot/x86/layout.h"
+#include "vmm/kvm.h"
+#include "vmm/vcpu.h"
+#include "vmm/x86/cpuid.h"
+#include "vmm/x86/entry.h"
+
+/* System calls: ioctl (KVM_IRQ_LINE while the guest runs; the rest before it does). */
+
+static void end_woken(void *owner)
+{
+	struct machine *machine = owner;
+
+	machine->loop.stop = true;
+}
+
+int machine_init(struct machine *machine, const struct config *config, struct error *err)
+{
+	*machine = (struct machine){.config = config, .kvm_fd = -1, .vm_fd = -1};
+	machine->end_wake.source.fd = -1;
+	machine->signals.fd = -1;
+	pthread_mutex_init(&machine->lock, NULL);
+	if (loop_wake_init(&machine->end_wake, &machine->loop, end_woken, machine, err))
+		return -1;
+	return memory_create(&machine->memory, config->memory_bytes, LAYOUT_HOLE_START,
+			     LAYOUT_HOLE_END, err);
+}
+
+/* Step 1: an empty VM. */
+static int create_empty_vm(struct machine *machine, struct error *err)
+{
+	machine->kvm_fd = kvm_open(err);
+	if (machine->kvm_fd < 0)
+		return -1;
+	machine->vm_fd = kvm_ioctl_number(machine->kvm_fd, KVM_CREATE_VM, 0);
+	if (machine->vm_fd >= 0)
+		return 0;
+	if (errno == EBUSY)
+		return error_set(err, "KVM can't create a virtual machine: another hypervisor has "
+				      "the processor; stop it (VirtualBox, VMware)");
+	return error_set(err, "KVM can't create a virtual machine: %s", strerror(errno));
+}
+
+/*
+ * Step 2: what the guest finds in its chipset, all of it in the kernel. Intel's VMX needs four
+ * pages of guest addresses for the real mode that it emulates; AMD ignores them.
+ */
+static int create_chipset(struct machine *machine, struct error *err)
+{
+	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+	u64 identity_map = LAYOUT_IDENTITY_MAP;
+
+	if (kvm_ioctl(machine->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
+	    kvm_ioctl_number(machine->vm_fd, KVM_SET_TSS_ADDR, LAYOUT_TSS) < 0)
+		return error_set(err, "KVM refuses room for its own pages: %s", strerror(errno));
+	if (kvm_ioctl_number(machine->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
+		return error_set(err, "KVM can't create interrupt controllers: %s",
+				 strerror(errno));
+	/* Hardware-reduced ACPI has no 8254, but kernels that don't use ACPI calibrate with it. */
+	(void)kvm_ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit);
+	return 0;
+}
+
+/* Step 3. */
+static int give_memory(struct machine *machine, struct error *err)
+{
+	for (unsigned i = 0; i < machine->memory.regions; i++) {
+		const struct memory_region *region = &machine->memory.region[i];
+		struct kvm_userspace_memory_region slot = {
+			.slot = i,
+			.guest_phys_addr = region->gpa,
+			.memory_size = region->bytes,
+			.userspace_addr = (u64)(uintptr_t)region->host,
+		};
+
+		if (kvm_ioctl(machine->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+			return error_set(err, "KVM doesn't take %llu MiB of guest memory: %s",
+					 (unsigned long long)(region->bytes / MIB),
+					 strerror(errno));
+	}
+	return 0;
+}
+
+int machine_create_vm(struct machine *machine, struct error *err)
+{
+	if (create_empty_vm(machine, err) || create_chipset(machine, err))
+		return -1;
+	return give_memory(machine, err);
+}
+
+static int check_limits(struct machine *machine, const struct cpuid *cpuid, struct error *err)
+{
+	const unsigned cpus = machine->config->cpus;
+	const int most = kvm_capability(machine->kvm_fd, KVM_CAP_MAX_VCPUS);
+	const unsigned bits = cpuid_address_bits(cpuid);
+
+	if (most > 0 && cpus > (unsigned)most)
+		return error_set(err, "--cpus %u is too many: this host's KVM takes %d", cpus, most);
+	if (bits < 64 && memory_end(&machine->memory) > (u64)1 << bits)
+		return error_set(err,
+				 "--memory %lluM is too much: guest addresses have %u bits on this "
+				 "host, which is %llu MiB",
+				 (unsigned long long)(machine->memory.bytes / MIB), bits,
+				 (unsigned long long)(((u64)1 << bits) / MIB));
+	return 0;
+}
+
+int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err)
+{
+	const unsigned cpus = machine->config->cpus;
+	const struct cpuid_options options = {
+		.cpus = cpus,
+		.tsc_deadline = kvm_capability(machine->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER),
+	};
+	struct cpuid cpuid;
+
+	if (cpuid_supported(machine->kvm_fd, &cpuid, err) || check_limits(machine, &cpuid, err))
+		return -1;
+	cpuid_restrict(&cpuid, &options);
+	machine->vcpu = calloc(cpus, sizeof(*machine->vcpu));
+	if (!machine->vcpu)
+		return error_set(err, "no memory for %u vCPUs", cpus);
+	for (unsigned i = 0; i < cpus; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+
+		machine->vcpus = i + 1;
+		if (vcpu_create(vcpu, machine, i, err))
+			return -1;
+		cpuid_set_vcpu(&cpuid, i);
+		if (kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, &cpuid) < 0)
+			return error_set(err, "KVM refuses the CPUID of vCPU %u: %s", i,
+					 strerror(errno));
+		if (entry_set_msrs(vcpu->fd, err))
+			return -1;
+	}
+	/* The other vCPUs wait for their start-up message, as KVM creates them. */
+	return entry_set_registers(machine->vcpu[0].fd, plan, err);
+}
+
+int machine_start(struct machine *machine, struct error *err)
+{
+	for (unsigned i = 0; i < machine->vcpus; i++) {
+		if (vcpu_start(&machine->vcpu[i], err) == 0)
+			continue;
+		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err->text);
+		machine_stop(machine);
+		return -1;
+	}
+	return 0;
+}
+
+void machine_end(struct machine *machine, enum verdict_reason reason, int signal_number,
+		 const char *detail, ...)
+{
+	va_list args;
+
+	pthread_mutex_lock(&machine->lock);
+	if (machine->verdict.reason == VERDICT_NONE) {
+		machine->verdict.reason = reason;
+		machine->verdict.signal = signal_number;
+		va_start(args, detail);
+		vsnprintf(machine->verdict.detail, sizeof(machine->verdict.detail), detail, args);
+		va_end(args);
+	}
+	pthread_mutex_unlock(&machine->lock);
+	loop_wake_signal(&machine->end_wake);
+}
+
+void machine_end_by_guest(struct machine *machine, enum verdict_reason reason)
+{
+	const bool restarting = atomic_load(&machine->watch.restarting);
+
+	if (atomic_load(&machine->watch.panicked) && !restarting)
+		machine_end(machine, VERDICT_PANIC, 0, "%s", machine->watch.panic_line);
+	else if (restarting)
+		machine_end(machine, VERDICT_RESET, 0, "%s", "");
+	else
+		machine_end(machine, reason, 0, "%s", "");
+}
+
+bool machine_ended(struct machine *machine)
+{
+	bool ended;
+
+	pthread_mutex_lock(&machine->lock);
+	ended = machine->verdict.reason != VERDICT_NONE;
+	pthread_mutex_unlock(&machine->lock);
+	return ended;
+}
+
+void machine_stop(struct machine *machine)
+{
+	for (unsigned i = 0; i < machine->vcpus; i++)
+		vcpu_kick(&machine->vcpu[i]);
+	for (unsigned i = 0; i < machine->vcpus; i++)
+		vcpu_join(&machine->vcpu[i]);
+}
+
+static void deliver_irq(void *controller, u32 gsi, bool level)
+{
+	struct machine *machine = controller;
+	struct kvm_irq_level line = {.irq = gsi, .level = level};
+
+	/* It fails only when there is no such input, and the board knows which there are. */
+	(void)kvm_ioctl(machine->vm_fd, KVM_IRQ_LINE, &line);
+}
+
+struct irq_line machine_irq_line(struct machine *machine, u32 gsi)
+{
+	return (struct irq_line){.deliver = deliver_irq, .controller = machine, .gsi = gsi};
+}
+
+void machine_destroy(struct machine *machine)
+{
+	for (unsigned i = 0; i < machine->vcpus; i++)
+		vcpu_destroy(&machine->vcpu[i]);
+	free(machine->vcpu);
+	if (machine->vm_fd >= 0)
+		close(machine->vm_fd);
+	if (machine->kvm_fd >= 0)
+		close(machine->kvm_fd);
+	memory_destroy(&machine->memory);
+	loop_wake_close(&machine->end_wake);
+	pthread_mutex_destroy(&machine->lock);
+}

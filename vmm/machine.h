@@ -1,0 +1,92 @@
+/*
+ * The virtual machine: everything that the program owns is reached from here.
+ *
+ * machine_init() makes what needs no KVM: memory, buses, the event loop. The board puts devices on
+ * the buses (board.h) and boot_load() fills the memory. machine_create_vm() then gives all that to
+ * KVM, and machine_start() lets the vCPU threads run until somebody calls machine_end().
+ *
+ * Threads: the main thread runs `loop`. Each vCPU has a thread that runs guest code and register
+ * accesses. The buses, the memory map and the config don't change while vCPUs run; what does is
+ * guarded by `lock`, or belongs to a device and its own lock.
+ */
+#ifndef BANTAM_VMM_MACHINE_H
+#define BANTAM_VMM_MACHINE_H
+
+#include <pthread.h>
+
+#include "vmm/bus.h"
+#include "vmm/config.h"
+#include "vmm/irq.h"
+#include "vmm/loop.h"
+#include "vmm/memory.h"
+#include "vmm/terminal.h"
+#include "vmm/verdict.h"
+#include "vmm/watch.h"
+
+struct board;
+struct boot_plan;
+struct vcpu;
+
+struct machine {
+	const struct config *config;
+	int kvm_fd; /* -1 when not open, as vm_fd */
+	int vm_fd;
+	struct memory memory;
+	struct bus pio, mmio;
+	struct loop loop;
+	struct loop_wake end_wake; /* rung by machine_end() */
+	struct loop_source signals;
+	struct terminal terminal;
+	struct board *board;
+	struct watch watch;
+
+	struct vcpu *vcpu; /* config->cpus of them */
+	unsigned vcpus;    /* created so far */
+
+	pthread_mutex_t lock; /* guards verdict */
+	struct verdict verdict;
+};
+
+/*
+ * Makes memory, buses and the loop. Returns 0, or -1 with err set; machine_destroy() is due in
+ * both cases.
+ */
+int machine_init(struct machine *machine, const struct config *config, struct error *err);
+
+/*
+ * Opens KVM and makes the VM with its interrupt controllers, and gives it the memory; no vCPU yet.
+ * Returns 0, or -1 with err set.
+ */
+int machine_create_vm(struct machine *machine, struct error *err);
+
+/* Makes the vCPUs, the first of them in the state that the plan's boot protocol wants. */
+int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err);
+
+/* Starts the vCPU threads. Returns 0, or -1 with err set and no thread running. */
+int machine_start(struct machine *machine, struct error *err);
+
+/*
+ * Ends the machine; for every thread, and while it isn't started yet. The first verdict counts,
+ * later ones are ignored. detail: more words, printf-like, or "".
+ */
+void machine_end(struct machine *machine, enum verdict_reason reason, int signal_number,
+		 const char *detail, ...) PRINTF(4, 5);
+
+/*
+ * The same for an end that the guest chose or ran into: VERDICT_RESET or VERDICT_TRIPLE_FAULT.
+ * What the guest said on its console decides whether it was a panic or an orderly restart.
+ */
+void machine_end_by_guest(struct machine *machine, enum verdict_reason reason);
+
+/* Whether machine_end() was called. */
+bool machine_ended(struct machine *machine);
+
+/* Stops the vCPU threads and waits for them; for the main thread, after the loop has ended. */
+void machine_stop(struct machine *machine);
+
+/* An interrupt line that leads to the guest's I/O APIC. */
+struct irq_line machine_irq_line(struct machine *machine, u32 gsi);
+
+void machine_destroy(struct machine *machine);
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * bantam: a microVM monitor.
+ *
+ * main() only chooses the subcommand. The way of a machine from here: run.c takes the start-up
+ * steps, boot/ fills the guest's memory, vcpu.c runs the guest, verdict.c says how it ended.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+#include "vmm/options.h"
+#include "vmm/run.h"
+#include "vmm/verdict.h"
+
+#ifndef BANTAM_VERSION
+#define BANTAM_VERSION "unknown"
+#endif
+
+/*
+ * A closed stdin, stdout or stderr would be the number of the next file that is opened, and the
+ * guest's console would go into it. /dev/null takes their places.
+ */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+/* What was printed must have arrived: `bantam help >/dev/full` is a failure. */
+static int printed(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	say("cannot write to stdout");
+	return STATUS_VMM_ERROR;
+}
+
+static int command_help(int argc, char **argv)
+{
+	if (argc > 0 && strcmp(argv[0], "run") == 0) {
+		options_help();
+		return printed();
+	}
+	puts("Usage: bantam COMMAND [arguments]\n"
+	     "\n"
+	     "bantam boots kernels in small virtual machines.\n"
+	     "\n"
+	     "Commands:\n"
+	     "  run        boot a kernel; 'bantam run --help' lists the options\n"
+	     "  version    print the version\n"
+	     "  help       print this help\n"
+	     "\n"
+	     "Example:\n"
+	     "  bantam run vmlinuz --initrd initrd.img");
+	return printed();
+}
+
+static int command_version(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	puts("bantam " BANTAM_VERSION);
+	return printed();
+}
+
+static int command_run(int argc, char **argv)
+{
+	struct config config;
+	struct error err;
+
+	switch (options_parse(&config, argc, argv, &err)) {
+	case OPTIONS_HELP:
+		options_help();
+		return printed();
+	case OPTIONS_WRONG:
+		say("%s", err.text);
+		return STATUS_VMM_ERROR;
+	case OPTIONS_RUN:
+		break;
+	}
+	return run(&config);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv); /* arguments behind the command's name */
+} commands[] = {
+	{"run", command_run},       {"version", command_version}, {"--version", command_version},
+	{"help", command_help},     {"--help", command_help},     {"-h", command_help},
+};
+
+int main(int argc, char **argv)
+{
+	fill_standard_descriptors();
+	if (argc < 2) {
+		say("no command is given; say 'bantam run KERNEL', or 'bantam help'");
+		return STATUS_VMM_ERROR;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 2, argv + 2);
+	}
+	say("unknown command '%s'; there are run, version and help", argv[1]);
+	return STATUS_VMM_ERROR;
+}

@@ -1,0 +1,400 @@
+/*
+ * The command line: see options.h.
+ *
+ * The parser is our own, not getopt: options may stand before and behind the kernel, QEMU's
+ * single-dash words are options of their own ("-kernel", not "-k ernel"), and a mistake is
+ * answered with the option that was probably meant.
+ */
+#include "vmm/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum option_id {
+	OPT_INITRD,
+	OPT_APPEND,
+	OPT_CMDLINE,
+	OPT_PROTOCOL,
+	OPT_MEMORY,
+	OPT_CPUS,
+	OPT_CONSOLE,
+	OPT_DRY_RUN,
+	OPT_HELP,
+	OPT_KERNEL, /* QEMU's -kernel */
+};
+
+struct option {
+	enum option_id id;
+	const char *name;     /* long name without its dashes, or NULL */
+	char letter;          /* short name, or 0 */
+	const char *qemu;     /* QEMU's single-dash word, or NULL */
+	const char *argument; /* what help calls it, or NULL when there is none */
+	const char *help;
+};
+
+/*
+ * Kept free, because they will mean what docker means by them: -i, -t, -v, -p, -e, -w, -u.
+ */
+static const struct option kernel_options[] = {
+	{OPT_INITRD, "initrd", 0, "initrd", "FILE", "initial RAM disk for the guest"},
+	{OPT_APPEND, "append", 'a', "append", "TEXT",
+	 "add TEXT to the kernel command line (" CMDLINE_DEFAULT ")"},
+	{OPT_CMDLINE, "cmdline", 0, NULL, "TEXT", "replace the kernel command line by TEXT"},
+	{OPT_PROTOCOL, "boot-protocol", 0, NULL, "KIND",
+	 "auto, linux (64-bit boot protocol) or pvh (default: auto)"},
+	{OPT_KERNEL, NULL, 0, "kernel", "FILE", NULL},
+};
+
+static const struct option machine_options[] = {
+	{OPT_MEMORY, "memory", 'm', NULL, "SIZE",
+	 "guest memory; K, M, G or T, MiB without (default: 256M)"},
+	{OPT_CPUS, "cpus", 'c', "smp", "N", "number of virtual CPUs (default: 1)"},
+};
+
+static const struct option console_options[] = {
+	{OPT_CONSOLE, "console", 0, NULL, "WHERE",
+	 "the guest's serial console: stdio, stderr, off or a file (default: stdio)"},
+};
+
+static const struct option other_options[] = {
+	{OPT_DRY_RUN, "dry-run", 0, NULL, NULL,
+	 "print what would be put in guest memory and where; run nothing"},
+	{OPT_HELP, "help", 'h', NULL, NULL, "print this help"},
+};
+
+static const struct {
+	const char *title;
+	const struct option *options;
+	size_t count;
+} groups[] = {
+	{"Kernel", kernel_options, ARRAY_LEN(kernel_options)},
+	{"Machine", machine_options, ARRAY_LEN(machine_options)},
+	{"Console", console_options, ARRAY_LEN(console_options)},
+	{"Other", other_options, ARRAY_LEN(other_options)},
+};
+
+/* Calls visit for each option until it returns true; returns the option that it stopped at. */
+static const struct option *find(bool (*visit)(const struct option *option, const void *key),
+				 const void *key)
+{
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
+		for (size_t i = 0; i < groups[g].count; i++) {
+			if (visit(&groups[g].options[i], key))
+				return &groups[g].options[i];
+		}
+	}
+	return NULL;
+}
+
+static bool has_name(const struct option *option, const void *name)
+{
+	return option->name && strcmp(option->name, name) == 0;
+}
+
+static bool has_qemu_word(const struct option *option, const void *word)
+{
+	return option->qemu && strcmp(option->qemu, word) == 0;
+}
+
+static bool has_letter(const struct option *option, const void *letter)
+{
+	return option->letter && option->letter == *(const char *)letter;
+}
+
+void options_help(void)
+{
+	puts("Usage: bantam run [options] KERNEL\n"
+	     "\n"
+	     "Boots KERNEL (a bzImage or an ELF kernel) in a virtual machine; the guest's serial\n"
+	     "console is stdin and stdout. Ctrl-A x ends the machine, Ctrl-A a sends a Ctrl-A.");
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
+		printf("\n%s:\n", groups[g].title);
+		for (size_t i = 0; i < groups[g].count; i++) {
+			const struct option *option = &groups[g].options[i];
+			char left[40];
+
+			if (!option->help)
+				continue;
+			snprintf(left, sizeof(left), "%c%c%c --%s %s", option->letter ? '-' : ' ',
+				 option->letter ? option->letter : ' ', option->letter ? ',' : ' ',
+				 option->name, option->argument ? option->argument : "");
+			printf("  %-26s %s\n", left, option->help);
+		}
+	}
+	puts("\n"
+	     "QEMU's -kernel, -initrd, -append, -m and -smp are understood too.\n"
+	     "\n"
+	     "Exit status: 0 the guest powered off or reset; 125 bantam or the host failed;\n"
+	     "128+n ended by signal n; 255 the guest crashed.");
+}
+
+bool options_size(const char *text, u64 *bytes)
+{
+	static const char suffixes[] = "KMGT";
+	unsigned long long value;
+	const char *suffix;
+	unsigned shift = 20;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	if (errno)
+		return false;
+	if (*end) {
+		suffix = strchr(suffixes, toupper((unsigned char)*end));
+		if (!suffix || end[1])
+			return false;
+		shift = 10 * (unsigned)(suffix - suffixes + 1);
+	}
+	if (value > UINT64_MAX >> shift)
+		return false;
+	*bytes = (u64)value << shift;
+	return true;
+}
+
+static int set_memory(struct config *config, const char *value, struct error *err)
+{
+	if (!options_size(value, &config->memory_bytes))
+		return error_set(err, "--memory '%s' is not a size; say 512M or 4G", value);
+	if (config->memory_bytes < MEMORY_MIN_BYTES)
+		return error_set(err, "--memory %s is too little: 16M is the least", value);
+	if (config->memory_bytes % PAGE_BYTES)
+		return error_set(err, "--memory %s is not a multiple of 4K", value);
+	if (config->memory_bytes > (u64)1 << 52)
+		return error_set(err, "--memory %s is more than any processor can address", value);
+	return 0;
+}
+
+static int set_cpus(struct config *config, const char *value, struct error *err)
+{
+	static const char qemu_word[] = "cpus=";
+	const char *digits = value;
+	unsigned long count;
+	char *end;
+
+	if (strncmp(digits, qemu_word, sizeof(qemu_word) - 1) == 0)
+		digits += sizeof(qemu_word) - 1;
+	count = strtoul(digits, &end, 10);
+	if (!isdigit((unsigned char)digits[0]) || *end)
+		return error_set(err, "--cpus '%s' is not a number", value);
+	if (count < 1 || count > CPUS_MAX)
+		return error_set(err, "--cpus %s: 1 to %d are possible", value, CPUS_MAX);
+	config->cpus = (unsigned)count;
+	return 0;
+}
+
+static int set_protocol(struct config *config, const char *value, struct error *err)
+{
+	static const char *const names[] = {
+		[BOOT_AUTO] = "auto", [BOOT_LINUX] = "linux", [BOOT_PVH] = "pvh"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			config->protocol = (enum boot_protocol)i;
+			return 0;
+		}
+	}
+	return error_set(err, "--boot-protocol '%s': auto, linux or pvh", value);
+}
+
+static void set_console(struct config *config, const char *value)
+{
+	static const char *const names[] = {[CONSOLE_STDIO] = "stdio",
+					    [CONSOLE_STDERR] = "stderr",
+					    [CONSOLE_OFF] = "off"};
+
+	config->console = CONSOLE_FILE;
+	config->console_path = value;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(value, names[i]) == 0)
+			config->console = (enum console_sink)i;
+	}
+}
+
+static int set_kernel(struct config *config, const char *value, struct error *err)
+{
+	if (config->kernel)
+		return error_set(err, "two kernels are given: '%s' and '%s'", config->kernel, value);
+	config->kernel = value;
+	return 0;
+}
+
+static int apply(struct config *config, const struct option *option, const char *value,
+		 struct error *err)
+{
+	switch (option->id) {
+	case OPT_INITRD:
+		config->initrd = value;
+		return 0;
+	case OPT_APPEND:
+		if (config->appends == APPENDS_MAX)
+			return error_set(err, "--append is given more than %d times", APPENDS_MAX);
+		config->append[config->appends++] = value;
+		return 0;
+	case OPT_CMDLINE:
+		config->cmdline = value;
+		return 0;
+	case OPT_PROTOCOL:
+		return set_protocol(config, value, err);
+	case OPT_MEMORY:
+		return set_memory(config, value, err);
+	case OPT_CPUS:
+		return set_cpus(config, value, err);
+	case OPT_CONSOLE:
+		set_console(config, value);
+		return 0;
+	case OPT_DRY_RUN:
+		config->dry_run = true;
+		return 0;
+	case OPT_KERNEL:
+		return set_kernel(config, value, err);
+	case OPT_HELP:
+		return 0;
+	}
+	return 0;
+}
+
+/* How many letters must be changed, added or dropped to come from a to b; names are short. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[32];
+	const size_t width = strlen(b);
+
+	if (width >= ARRAY_LEN(row))
+		return UINT32_MAX;
+	for (size_t i = 0; i <= width; i++)
+		row[i] = (unsigned)i;
+	for (; *a; a++) {
+		unsigned diagonal = row[0]++;
+
+		for (size_t i = 1; i <= width; i++) {
+			unsigned best = diagonal + (*a != b[i - 1]);
+
+			diagonal = row[i];
+			if (row[i] + 1 < best)
+				best = row[i] + 1;
+			if (row[i - 1] + 1 < best)
+				best = row[i - 1] + 1;
+			row[i] = best;
+		}
+	}
+	return row[width];
+}
+
+struct guess {
+	const char *meant;
+	const struct option *best;
+	unsigned distance;
+};
+
+static bool guess_visit(const struct option *option, const void *key)
+{
+	/* find() hands keys through unchanged; this one is the guess that it collects. */
+	struct guess *guess = (struct guess *)(uintptr_t)key;
+	const unsigned far = option->name ? distance(guess->meant, option->name) : UINT32_MAX;
+
+	if (far < guess->distance) {
+		guess->distance = far;
+		guess->best = option;
+	}
+	return false;
+}
+
+static int unknown(const char *argument, size_t name_length, struct error *err)
+{
+	char name[64];
+	struct guess guess = {.meant = name, .distance = 3};
+
+	snprintf(name, sizeof(name), "%.*s", (int)name_length, argument + strspn(argument, "-"));
+	find(guess_visit, &guess);
+	if (guess.best)
+		return error_set(err, "unknown option '%s'; did you mean '--%s'?", argument,
+				 guess.best->name);
+	return error_set(err, "unknown option '%s'; see 'bantam run --help'", argument);
+}
+
+/*
+ * Recognises an argument that begins with a dash. *value becomes the part behind '=' or behind a
+ * short option's letter, or NULL. Returns NULL for an unknown one.
+ */
+static const struct option *recognise(const char *argument, const char **value)
+{
+	const char *name = argument + strspn(argument, "-");
+	const char *equals = strchr(name, '=');
+	const struct option *option;
+	char word[64];
+
+	*value = NULL;
+	if (argument[1] != '-') {
+		option = find(has_qemu_word, name);
+		if (option)
+			return option;
+		option = find(has_letter, name);
+		if (option && name[1])
+			*value = name + 1;
+		return option && name[1] && !option->argument ? NULL : option;
+	}
+	snprintf(word, sizeof(word), "%.*s", equals ? (int)(equals - name) : (int)strlen(name),
+		 name);
+	if (equals)
+		*value = equals + 1;
+	return find(has_name, word);
+}
+
+/* Handles the option at argv[*at] and moves *at to its last argument. */
+static int take_option(struct config *config, int argc, char **argv, int *at, bool *help,
+		       struct error *err)
+{
+	const char *argument = argv[*at];
+	const char *value;
+	const struct option *option = recognise(argument, &value);
+
+	if (!option)
+		return unknown(argument, strcspn(argument + strspn(argument, "-"), "="), err);
+	if (option->id == OPT_HELP)
+		*help = true;
+	if (!option->argument && value)
+		return error_set(err, "--%s takes no argument", option->name);
+	if (option->argument && !value) {
+		if (*at + 1 >= argc)
+			return error_set(err, "%s needs an argument (%s)", argument,
+					 option->argument);
+		value = argv[++*at];
+	}
+	return apply(config, option, value, err);
+}
+
+enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err)
+{
+	bool help = false, only_words = false;
+
+	*config = (struct config){
+		.cmdline = CMDLINE_DEFAULT, .memory_bytes = 256 * MIB, .cpus = 1};
+	for (int at = 0; at < argc && !help; at++) {
+		const char *argument = argv[at];
+		int result;
+
+		if (!only_words && strcmp(argument, "--") == 0) {
+			only_words = true;
+			continue;
+		}
+		if (!only_words && argument[0] == '-' && argument[1])
+			result = take_option(config, argc, argv, &at, &help, err);
+		else
+			result = set_kernel(config, argument, err);
+		if (result)
+			return OPTIONS_WRONG;
+	}
+	if (help)
+		return OPTIONS_HELP;
+	if (!config->kernel) {
+		error_set(err, "no kernel is given; say 'bantam run KERNEL', or 'bantam run --help'");
+		return OPTIONS_WRONG;
+	}
+	return OPTIONS_RUN;
+}

@@ -1,0 +1,27 @@
+/*
+ * The command line: options to config, and the help text made from the same table.
+ */
+#ifndef BANTAM_VMM_OPTIONS_H
+#define BANTAM_VMM_OPTIONS_H
+
+#include "vmm/config.h"
+#include "vmm/error.h"
+
+enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_WRONG };
+
+/*
+ * Parses the arguments of `bantam run` (argv[0] is the first behind "run"). The strings in config
+ * are argv's own. OPTIONS_HELP: --help was among them. OPTIONS_WRONG: err says what is wrong.
+ */
+enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err);
+
+/* Prints all options, by group, to stdout. */
+void options_help(void);
+
+/*
+ * A size such as "512" (MiB), "64K", "1G" or "2T": digits and a suffix of either case. Stores it in
+ * bytes; false when it is no size or has more than 64 bits.
+ */
+bool options_size(const char *text, u64 *bytes);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * The user's terminal: see terminal.h.
+ */
+#include "vmm/terminal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* System calls: ioctl (TCGETS, TCSETS, TIOCGPGRP) on stdin, getpgrp, rt_sigaction, rt_sigreturn,
+ * rt_sigprocmask, tkill (from raise). */
+
+/*
+ * A handler of fatal signals gets no argument of its own, so this is the one variable of the
+ * program that lives outside struct machine. It is set once, before there are threads.
+ */
+static struct terminal *restore_on_crash;
+
+static void crash_handler(int signal_number)
+{
+	if (restore_on_crash)
+		terminal_restore(restore_on_crash);
+	/* SA_RESETHAND: the second time, the signal does what it does without us. */
+	raise(signal_number);
+}
+
+void terminal_init(struct terminal *terminal, bool guest_input)
+{
+	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	struct sigaction action = {.sa_handler = crash_handler, .sa_flags = (int)SA_RESETHAND};
+
+	*terminal = (struct terminal){0};
+	terminal->wanted = guest_input && tcgetattr(STDIN_FILENO, &terminal->old) == 0;
+	if (!terminal->wanted)
+		return;
+	restore_on_crash = terminal;
+	for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
+		sigaction(fatal[i], &action, NULL);
+}
+
+bool terminal_enter_raw(struct terminal *terminal)
+{
+	struct termios raw;
+
+	if (!terminal->wanted || tcgetpgrp(STDIN_FILENO) != getpgrp())
+		return terminal->raw;
+	/* Read anew: the user may have changed the terminal since. */
+	if (!terminal->raw && tcgetattr(STDIN_FILENO, &terminal->old))
+		return false;
+	raw = terminal->old;
+	cfmakeraw(&raw);
+	terminal->raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+	return terminal->raw;
+}
+
+void terminal_restore(struct terminal *terminal)
+{
+	if (!terminal->raw)
+		return;
+	terminal->raw = false;
+	tcsetattr(STDIN_FILENO, TCSANOW, &terminal->old);
+}

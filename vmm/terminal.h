@@ -1,0 +1,33 @@
+/*
+ * The user's terminal: raw while the guest has it, as it was on every way out.
+ *
+ * Raw mode is entered only when stdin is the guest's input, is a terminal, and bantam is in the
+ * terminal's foreground; a background process would be stopped for trying. The old state comes
+ * back at the end, before the process stops (Ctrl-Z typed in another terminal's kill), and from
+ * the handler of fatal signals.
+ */
+#ifndef BANTAM_VMM_TERMINAL_H
+#define BANTAM_VMM_TERMINAL_H
+
+#include <termios.h>
+
+#include "vmm/types.h"
+
+struct terminal {
+	bool wanted; /* stdin is a terminal and the guest's input */
+	bool raw;
+	struct termios old;
+};
+
+/* Notes whether stdin can be made raw, and has it restored when the process crashes. */
+void terminal_init(struct terminal *terminal, bool guest_input);
+
+/*
+ * Makes the terminal raw if it can be now; returns terminal->raw. Called again while it is raw, it
+ * sets the terminal anew, which somebody else (a shell) may have changed behind our back.
+ */
+bool terminal_enter_raw(struct terminal *terminal);
+
+void terminal_restore(struct terminal *terminal);
+
+#endif

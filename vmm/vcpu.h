@@ -1,0 +1,41 @@
+/*
+ * A virtual CPU: a thread that runs guest code until something needs the monitor, and decodes what.
+ */
+#ifndef BANTAM_VMM_VCPU_H
+#define BANTAM_VMM_VCPU_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+
+#include "vmm/error.h"
+
+struct machine;
+
+/* Room for KVM's exit reasons; a newer kernel's unknown ones are counted in the last. */
+enum { VCPU_EXITS_MAX = 48 };
+
+/* Belongs to its own thread between vcpu_start() and vcpu_join(), but for run->immediate_exit. */
+struct vcpu {
+	struct machine *machine;
+	unsigned index; /* also its APIC id */
+	int fd;
+	struct kvm_run *run; /* shared with KVM: the exit and what it is about */
+	size_t run_bytes;
+	pthread_t thread;
+	bool started;
+	u64 exits[VCPU_EXITS_MAX]; /* how often KVM_RUN ended, by reason */
+};
+
+/* Creates the vCPU in KVM; its registers are KVM's defaults. Returns 0, or -1 with err set. */
+int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, struct error *err);
+
+/* Starts the thread; all signals but the kick are blocked in it. Returns 0, or -1 with err set. */
+int vcpu_start(struct vcpu *vcpu, struct error *err);
+
+/* Makes the vCPU leave guest code soon; it stops when the machine has ended. */
+void vcpu_kick(struct vcpu *vcpu);
+
+void vcpu_join(struct vcpu *vcpu);
+void vcpu_destroy(struct vcpu *vcpu);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * How a machine ended: see verdict.h.
+ */
+#include "vmm/verdict.h"
+
+#include <stdio.h>
+
+static const struct {
+	const char *name;
+	const char *words;
+	int status;
+} reasons[] = {
+	[VERDICT_NONE] = {"none", "the machine runs", STATUS_VMM_ERROR},
+	[VERDICT_POWEROFF] = {"poweroff", "the guest powered off", 0},
+	[VERDICT_RESET] = {"reset", "the guest reset the machine", 0},
+	[VERDICT_SIGNAL] = {"signal", "ended by signal", STATUS_SIGNAL_BASE},
+	[VERDICT_PANIC] = {"panic", "the guest's kernel panicked", STATUS_GUEST_DIED},
+	[VERDICT_TRIPLE_FAULT] = {"triple-fault",
+				  "triple fault: the guest could not even deliver an exception",
+				  STATUS_GUEST_DIED},
+	[VERDICT_INTERNAL_ERROR] = {"internal-error", "KVM could not run the guest's code any further",
+				    STATUS_GUEST_DIED},
+	[VERDICT_FAILED_ENTRY] = {"failed-entry", "the processor refused the guest's state",
+				  STATUS_GUEST_DIED},
+	[VERDICT_VMM_ERROR] = {"vmm-error", "the machine could not go on", STATUS_VMM_ERROR},
+};
+
+const char *verdict_name(enum verdict_reason reason)
+{
+	return reasons[reason].name;
+}
+
+int verdict_status(const struct verdict *verdict)
+{
+	if (verdict->reason == VERDICT_SIGNAL)
+		return STATUS_SIGNAL_BASE + verdict->signal;
+	return reasons[verdict->reason].status;
+}
+
+void verdict_describe(const struct verdict *verdict, char *text, size_t bytes)
+{
+	const char *words = reasons[verdict->reason].words;
+
+	if (verdict->reason == VERDICT_SIGNAL)
+		snprintf(text, bytes, "%s %d%s%s", words, verdict->signal,
+			 verdict->detail[0] ? ": " : "", verdict->detail);
+	else
+		snprintf(text, bytes, "%s%s%s", words, verdict->detail[0] ? ": " : "",
+			 verdict->detail);
+}

@@ -1,0 +1,46 @@
+/*
+ * How a machine ended: exactly one verdict.
+ *
+ * Whatever ends the machine, on whichever thread, is handed to machine_end() as a verdict; the
+ * first one counts. One place (here) turns it into words and into the process's exit status. What
+ * rests on the guest's words (a panic is seen on its console) is the guest's claim and no more.
+ */
+#ifndef BANTAM_VMM_VERDICT_H
+#define BANTAM_VMM_VERDICT_H
+
+#include "vmm/types.h"
+
+enum verdict_reason {
+	VERDICT_NONE, /* the machine still runs */
+	VERDICT_POWEROFF,
+	VERDICT_RESET,
+	VERDICT_SIGNAL, /* of this process; Ctrl-A x counts as SIGINT */
+	VERDICT_PANIC,
+	VERDICT_TRIPLE_FAULT,
+	VERDICT_INTERNAL_ERROR,
+	VERDICT_FAILED_ENTRY,
+	VERDICT_VMM_ERROR,
+};
+
+enum {
+	STATUS_VMM_ERROR = 125, /* also: wrong usage, no KVM */
+	STATUS_SIGNAL_BASE = 128,
+	STATUS_GUEST_DIED = 255,
+};
+
+struct verdict {
+	enum verdict_reason reason;
+	int signal;       /* VERDICT_SIGNAL: its number */
+	char detail[512]; /* more words, or empty */
+};
+
+/* The reason's name, as scripts see it: "poweroff", "triple-fault", … */
+const char *verdict_name(enum verdict_reason reason);
+
+/* The process's exit status, 0 to 255. */
+int verdict_status(const struct verdict *verdict);
+
+/* The verdict in words, one line without its end. bytes: the size of text, at least 1. */
+void verdict_describe(const struct verdict *verdict, char *text, size_t bytes);
+
+#endif

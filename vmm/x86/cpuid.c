@@ -1,0 +1,242 @@
+/*
+ * CPUID: see cpuid.h.
+ */
+#include "vmm/x86/cpuid.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/kvm.h"
+#include "vmm/types.h"
+
+#define BIT(n) ((u32)1 << (n))
+
+/* Leaves, and the bits in them that bantam has an opinion on. */
+enum {
+	LEAF_FEATURES = 0x1,
+	LEAF_CACHES = 0x4,
+	LEAF_PERFORMANCE = 0xa,
+	LEAF_TOPOLOGY = 0xb,
+	LEAF_TOPOLOGY_V2 = 0x1f,
+};
+#define LEAF_KVM_FEATURES ((u32)0x40000001)
+#define LEAF_HV_LAST      ((u32)0x4fffffff)
+#define LEAF_AMD_FEATURES ((u32)0x80000001)
+#define LEAF_AMD_SIZES    ((u32)0x80000008)
+#define LEAF_AMD_SVM      ((u32)0x8000000a)
+#define LEAF_AMD_CACHES   ((u32)0x8000001d)
+#define LEAF_AMD_TOPOLOGY ((u32)0x8000001e)
+#define LEAF_AMD_COUNTERS ((u32)0x80000022)
+
+#define FEATURES_ECX_VMX          BIT(5)
+#define FEATURES_ECX_PDCM         BIT(15) /* the MSR that describes performance counters */
+#define FEATURES_ECX_TSC_DEADLINE BIT(24)
+#define FEATURES_ECX_HYPERVISOR   BIT(31)
+#define FEATURES_EDX_HTT          BIT(28) /* more than one logical processor in the package */
+#define AMD_ECX_LEGACY_CORES      BIT(1)  /* CmpLegacy: leaf 1 counts cores, not threads */
+#define AMD_ECX_SVM               BIT(2)
+#define AMD_ECX_TOPOLOGY          BIT(22)
+#define AMD_ECX_COUNTERS          BIT(23)
+#define AMD_ECX_COUNTERS_NB       BIT(24)
+#define AMD_ECX_COUNTERS_L2       BIT(28)
+
+enum { TOPOLOGY_END = 0, TOPOLOGY_THREAD = 1, TOPOLOGY_CORE = 2 };
+
+int cpuid_supported(int kvm_fd, struct cpuid *cpuid, struct error *err)
+{
+	memset(cpuid, 0, sizeof(*cpuid));
+	cpuid->head.nent = CPUID_ENTRIES_MAX;
+	if (kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
+		return error_set(err, "KVM doesn't tell which processor features it supports: %s",
+				 strerror(errno));
+	return 0;
+}
+
+/* The smallest n with 2^n >= count: how many bits of an APIC id number that many. */
+static unsigned bits_for(unsigned count)
+{
+	unsigned bits = 0;
+
+	while (((unsigned)1 << bits) < count)
+		bits++;
+	return bits;
+}
+
+/*
+ * A level of leaf 0xb or 0x1f. EAX: how many low bits of the x2APIC id to drop to come to the next
+ * level; EBX: logical processors at this level; ECX: the level's number and kind. EDX, the id, is
+ * each vCPU's own.
+ */
+static void set_topology(struct kvm_cpuid_entry2 *entry, unsigned cpus)
+{
+	static const u32 kinds[] = {TOPOLOGY_THREAD, TOPOLOGY_CORE};
+	const u32 level = entry->index;
+
+	entry->eax = level == 1 ? bits_for(cpus) : 0;
+	entry->ebx = level == 0 ? 1 : level == 1 ? cpus : 0;
+	entry->ecx = level | (level < ARRAY_LEN(kinds) ? kinds[level] : TOPOLOGY_END) << 8;
+}
+
+/* Intel's leaf 4 and AMD's 0x8000001d: how many processors share a cache, and how many cores
+ * there are. Levels 1 and 2 belong to a core, level 3 to the package. */
+static void set_cache(struct kvm_cpuid_entry2 *entry, unsigned cpus)
+{
+	const u32 kind = entry->eax & 0x1f;
+	const u32 level = (entry->eax >> 5) & 0x7;
+	const u32 sharing = level >= 3 ? ((u32)1 << bits_for(cpus)) - 1 : 0;
+
+	if (kind == 0)
+		return;
+	entry->eax = (entry->eax & 0x3fff) | sharing << 14;
+	if (entry->function == LEAF_CACHES)
+		entry->eax |= (((u32)1 << bits_for(cpus)) - 1) << 26;
+}
+
+static void set_features(struct kvm_cpuid_entry2 *entry, const struct cpuid_options *options)
+{
+	entry->ecx &= ~(FEATURES_ECX_VMX | FEATURES_ECX_PDCM);
+	entry->ecx |= FEATURES_ECX_HYPERVISOR;
+	if (options->tsc_deadline)
+		entry->ecx |= FEATURES_ECX_TSC_DEADLINE;
+	entry->edx &= ~FEATURES_EDX_HTT;
+	if (options->cpus > 1)
+		entry->edx |= FEATURES_EDX_HTT;
+	entry->ebx = (entry->ebx & 0x0000ffff) | (u32)((u32)1 << bits_for(options->cpus)) << 16;
+}
+
+static void set_amd_features(struct kvm_cpuid_entry2 *entry, unsigned cpus)
+{
+	entry->ecx &= ~(AMD_ECX_SVM | AMD_ECX_COUNTERS | AMD_ECX_COUNTERS_NB | AMD_ECX_COUNTERS_L2);
+	if (!(entry->ecx & AMD_ECX_TOPOLOGY))
+		return; /* an Intel processor, where CmpLegacy is reserved */
+	entry->ecx &= ~AMD_ECX_LEGACY_CORES;
+	if (cpus > 1)
+		entry->ecx |= AMD_ECX_LEGACY_CORES;
+}
+
+static void clear(struct kvm_cpuid_entry2 *entry)
+{
+	entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+}
+
+static void restrict_entry(struct kvm_cpuid_entry2 *entry, const struct cpuid_options *options)
+{
+	const unsigned cpus = options->cpus;
+
+	switch (entry->function) {
+	case LEAF_FEATURES:
+		set_features(entry, options);
+		break;
+	case LEAF_CACHES:
+	case LEAF_AMD_CACHES:
+		set_cache(entry, cpus);
+		break;
+	case LEAF_PERFORMANCE:
+	case LEAF_AMD_SVM:
+	case LEAF_AMD_COUNTERS:
+		clear(entry);
+		break;
+	case LEAF_TOPOLOGY:
+	case LEAF_TOPOLOGY_V2:
+		set_topology(entry, cpus);
+		break;
+	case LEAF_AMD_FEATURES:
+		set_amd_features(entry, cpus);
+		break;
+	case LEAF_AMD_SIZES:
+		/* ECX: cores minus one, and how many bits of the APIC id number them. */
+		entry->ecx = (entry->ecx & ~(u32)0xf0ff) | (cpus - 1) | bits_for(cpus) << 12;
+		break;
+	case LEAF_AMD_TOPOLOGY:
+		/* EBX: one thread a core; ECX: one node a package. The ids are the vCPU's own. */
+		entry->ebx = entry->ecx = 0;
+		break;
+	default:
+		break;
+	}
+}
+
+static struct kvm_cpuid_entry2 *find(struct cpuid *cpuid, u32 function, u32 index)
+{
+	for (u32 i = 0; i < cpuid->head.nent; i++) {
+		struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
+
+		if (entry->function == function && entry->index == index)
+			return entry;
+	}
+	return NULL;
+}
+
+/* Leaf 0xb must have both levels and the end; KVM's list may stop at the first. */
+static void complete_topology(struct cpuid *cpuid, unsigned cpus)
+{
+	for (u32 level = 0; level <= 2; level++) {
+		struct kvm_cpuid_entry2 *entry;
+
+		if (find(cpuid, LEAF_TOPOLOGY, level) || cpuid->head.nent == CPUID_ENTRIES_MAX)
+			continue;
+		entry = &cpuid->entry[cpuid->head.nent++];
+		*entry = (struct kvm_cpuid_entry2){.function = LEAF_TOPOLOGY,
+						   .index = level,
+						   .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
+		set_topology(entry, cpus);
+	}
+}
+
+/* Another hypervisor's leaves, which would say that the guest runs on Hyper-V or Xen. */
+static bool is_foreign(u32 function)
+{
+	return function > LEAF_KVM_FEATURES && function <= LEAF_HV_LAST;
+}
+
+void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
+{
+	u32 kept = 0;
+
+	for (u32 i = 0; i < cpuid->head.nent; i++) {
+		if (is_foreign(cpuid->entry[i].function))
+			continue;
+		cpuid->entry[kept] = cpuid->entry[i];
+		restrict_entry(&cpuid->entry[kept], options);
+		kept++;
+	}
+	cpuid->head.nent = kept;
+	if (find(cpuid, 0, 0) && find(cpuid, 0, 0)->eax >= LEAF_TOPOLOGY)
+		complete_topology(cpuid, options->cpus);
+}
+
+void cpuid_set_vcpu(struct cpuid *cpuid, unsigned index)
+{
+	for (u32 i = 0; i < cpuid->head.nent; i++) {
+		struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
+
+		switch (entry->function) {
+		case LEAF_FEATURES:
+			entry->ebx = (entry->ebx & 0x00ffffff) | index << 24;
+			break;
+		case LEAF_TOPOLOGY:
+		case LEAF_TOPOLOGY_V2:
+			entry->edx = index;
+			break;
+		case LEAF_AMD_TOPOLOGY:
+			entry->eax = index;
+			entry->ebx = (entry->ebx & ~(u32)0xff) | index;
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+unsigned cpuid_address_bits(const struct cpuid *cpuid)
+{
+	for (u32 i = 0; i < cpuid->head.nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
+		/* Bits 23:16, if set, are the guest's width where it differs from the host's. */
+		const u32 guest_bits = (entry->eax >> 16) & 0xff;
+
+		if (entry->function == LEAF_AMD_SIZES)
+			return guest_bits ? guest_bits : entry->eax & 0xff;
+	}
+	return 36;
+}
