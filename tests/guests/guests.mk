@@ -1,5 +1,5 @@
 # guests.mk - builds the bare-metal test guests into $(BUILD)/guests. Included by the top Makefile,
-# which may have set BUILD and CC. `make guests` builds all of them.
+# which may have set BUILD, CC and QUIET (@ hides the commands). `make guests` builds all of them.
 #
 # A guest is hello.S (all by itself) or NAME.c with the library in lib/. memmap-linux is linked
 # without lib/note.S: it has no PVH entry on purpose.
@@ -34,11 +34,11 @@ guests: $(GUEST_ELFS)
 
 $(GUEST_OUT)/%.o: $(GUEST_DIR)/%.c
 	@mkdir -p $(@D)
-	$(GUEST_CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+	$(QUIET)$(GUEST_CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(GUEST_OUT)/%.o: $(GUEST_DIR)/%.S
 	@mkdir -p $(@D)
-	$(GUEST_CC) -MMD -MP -c -o $@ $<
+	$(QUIET)$(GUEST_CC) -MMD -MP -c -o $@ $<
 
 $(GUEST_OUT)/hello.elf: $(GUEST_OUT)/hello.o
 $(GUEST_OUT)/memmap-linux.elf: $(GUEST_OUT)/memmap-linux.o $(GUEST_LIB)
@@ -46,6 +46,6 @@ $(filter-out %/hello.elf %/memmap-linux.elf,$(GUEST_ELFS)): $(GUEST_OUT)/%.elf: 
 	$(GUEST_OUT)/%.o $(GUEST_LIB) $(GUEST_NOTE)
 
 $(GUEST_ELFS): $(GUEST_DIR)/lib/guest.lds
-	$(GUEST_CC) $(GUEST_LDFLAGS) -o $@ $(filter %.o,$^)
+	$(QUIET)$(GUEST_CC) $(GUEST_LDFLAGS) -o $@ $(filter %.o,$^)
 
 -include $(wildcard $(GUEST_OUT)/*.d $(GUEST_OUT)/lib/*.d)

@@ -103,6 +103,15 @@ def memory_map(mib):
     return check
 
 
+def topologies_agree(out):
+    """Leaf 0x1f, which a kernel prefers where it exists, says the same as leaf 0xb."""
+    leaf_b = re.findall(r'^leaf b (.*)$', out, re.M)
+    leaf_1f = re.findall(r'^leaf 1f (.*)$', out, re.M)
+    if leaf_1f and leaf_1f[:len(leaf_b)] != leaf_b:
+        return 'leaf 0x1f has %d levels and does not agree with leaf 0xb' % len(leaf_1f)
+    return None
+
+
 def numbered_lines(kib):
     """overrun's output is whole: each line with its number and its 64 bytes."""
     def check(out):
@@ -199,7 +208,7 @@ CASES = [
          expect=[r'\A\Z'], err=[r'^bantam: '], status=USAGE),
     Case('cpuid', 'cpuid', expect=[r' apic id 0 logical cpus [01] ', r'^hypervisor 1 .* vmx 0 ',
                                    r'^local apic id 0 ', r'^svm 0 long mode 1 ']),
-    Case('cpuid, 4 vCPUs', 'cpuid', ['-c', '4'],
+    Case('cpuid, 4 vCPUs', 'cpuid', ['-c', '4'], check=topologies_agree,
          expect=[r' apic id 0 logical cpus 4 htt 1$', r'^leaf b level 1 type 2 .* cpus 4 ']),
 
     # -- interrupts and time
@@ -418,6 +427,8 @@ def judge(case, result):
     """Returns None if the run was as the case wants it, or the reason why not."""
     if result.timed_out:
         return 'no end within %d s' % case.timeout
+    if 'WRONG' in result.out:
+        return result.out[result.out.index('WRONG'):].split('\n')[0]
     if TRAP in result.out:
         return result.out[result.out.index(TRAP):].split('\n')[0]
     if result.status not in case.status:

@@ -28,10 +28,23 @@ extern volatile u64 ap_stack, ap_main;
 static u8 stacks[MAX_CPUS][STACK_BYTES] __attribute__((aligned(16)));
 static volatile u32 up = 1; /* the first CPU */
 
+/* CPUID tells each CPU who it is: a kernel relies on the local APIC saying the same. */
+static void check_identity(void)
+{
+	u32 id = lapic_id(), in_leaf_1 = cpuid(1, 0).ebx >> 24, in_leaf_b = id;
+
+	if (cpuid(0, 0).eax >= 0xb && cpuid(0xb, 0).ecx >> 8 & 0xff)
+		in_leaf_b = cpuid(0xb, 0).edx;
+	if (in_leaf_1 != id || in_leaf_b != id)
+		print("WRONG: apic id %u, CPUID leaf 1 says %u, leaf b %u\n", id, in_leaf_1,
+		      in_leaf_b);
+}
+
 /* What each of the other CPUs does; when it returns, start.S halts it. */
 static void other_cpu(void)
 {
 	irq_init_ap();
+	check_identity();
 	print("cpu with apic id %u is up\n", lapic_id());
 	__asm__ volatile("lock incl %0" : "+m"(up)::"memory"); /* the first CPU goes on now */
 }
@@ -71,6 +84,7 @@ void guest_main(void)
 	u32 length, cpus = 0, started = 0;
 
 	irq_init();
+	check_identity();
 	if (!acpi_rsdp()) {
 		print("no RSDP\n");
 		return;

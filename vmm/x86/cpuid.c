@@ -13,6 +13,7 @@
 
 /* Leaves, and the bits in them that bantam has an opinion on. */
 enum {
+	LEAF_HIGHEST = 0x0,
 	LEAF_FEATURES = 0x1,
 	LEAF_CACHES = 0x4,
 	LEAF_PERFORMANCE = 0xa,
@@ -35,10 +36,13 @@ enum {
 #define FEATURES_EDX_HTT          BIT(28) /* more than one logical processor in the package */
 #define AMD_ECX_LEGACY_CORES      BIT(1)  /* CmpLegacy: leaf 1 counts cores, not threads */
 #define AMD_ECX_SVM               BIT(2)
-#define AMD_ECX_TOPOLOGY          BIT(22)
 #define AMD_ECX_COUNTERS          BIT(23)
 #define AMD_ECX_COUNTERS_NB       BIT(24)
 #define AMD_ECX_COUNTERS_L2       BIT(28)
+
+/* The first four letters of the vendor's name, EBX of leaf 0. */
+#define VENDOR_AMD   ((u32)0x68747541) /* "Auth" of AuthenticAMD */
+#define VENDOR_HYGON ((u32)0x6f677948) /* "Hygo" of HygonGenuine */
 
 enum { TOPOLOGY_END = 0, TOPOLOGY_THREAD = 1, TOPOLOGY_CORE = 2 };
 
@@ -104,13 +108,11 @@ static void set_features(struct kvm_cpuid_entry2 *entry, const struct cpuid_opti
 	entry->ebx = (entry->ebx & 0x0000ffff) | (u32)((u32)1 << bits_for(options->cpus)) << 16;
 }
 
-static void set_amd_features(struct kvm_cpuid_entry2 *entry, unsigned cpus)
+static void set_amd_features(struct kvm_cpuid_entry2 *entry, bool amd, unsigned cpus)
 {
 	entry->ecx &= ~(AMD_ECX_SVM | AMD_ECX_COUNTERS | AMD_ECX_COUNTERS_NB | AMD_ECX_COUNTERS_L2);
-	if (!(entry->ecx & AMD_ECX_TOPOLOGY))
-		return; /* an Intel processor, where CmpLegacy is reserved */
 	entry->ecx &= ~AMD_ECX_LEGACY_CORES;
-	if (cpus > 1)
+	if (amd && cpus > 1)
 		entry->ecx |= AMD_ECX_LEGACY_CORES;
 }
 
@@ -119,7 +121,8 @@ static void clear(struct kvm_cpuid_entry2 *entry)
 	entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
 }
 
-static void restrict_entry(struct kvm_cpuid_entry2 *entry, const struct cpuid_options *options)
+static void restrict_entry(struct kvm_cpuid_entry2 *entry, bool amd,
+			   const struct cpuid_options *options)
 {
 	const unsigned cpus = options->cpus;
 
@@ -141,7 +144,7 @@ static void restrict_entry(struct kvm_cpuid_entry2 *entry, const struct cpuid_op
 		set_topology(entry, cpus);
 		break;
 	case LEAF_AMD_FEATURES:
-		set_amd_features(entry, cpus);
+		set_amd_features(entry, amd, cpus);
 		break;
 	case LEAF_AMD_SIZES:
 		/* ECX: cores minus one, and how many bits of the APIC id number them. */
@@ -167,16 +170,16 @@ static struct kvm_cpuid_entry2 *find(struct cpuid *cpuid, u32 function, u32 inde
 	return NULL;
 }
 
-/* Leaf 0xb must have both levels and the end; KVM's list may stop at the first. */
-static void complete_topology(struct cpuid *cpuid, unsigned cpus)
+/* A topology leaf must have both levels and the end; KVM's list may stop at the first. */
+static void complete_topology(struct cpuid *cpuid, u32 leaf, unsigned cpus)
 {
 	for (u32 level = 0; level <= 2; level++) {
 		struct kvm_cpuid_entry2 *entry;
 
-		if (find(cpuid, LEAF_TOPOLOGY, level) || cpuid->head.nent == CPUID_ENTRIES_MAX)
+		if (find(cpuid, leaf, level) || cpuid->head.nent == CPUID_ENTRIES_MAX)
 			continue;
 		entry = &cpuid->entry[cpuid->head.nent++];
-		*entry = (struct kvm_cpuid_entry2){.function = LEAF_TOPOLOGY,
+		*entry = (struct kvm_cpuid_entry2){.function = leaf,
 						   .index = level,
 						   .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
 		set_topology(entry, cpus);
@@ -191,18 +194,22 @@ static bool is_foreign(u32 function)
 
 void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 {
+	const struct kvm_cpuid_entry2 *highest = find(cpuid, LEAF_HIGHEST, 0);
+	const bool amd = highest && (highest->ebx == VENDOR_AMD || highest->ebx == VENDOR_HYGON);
 	u32 kept = 0;
 
 	for (u32 i = 0; i < cpuid->head.nent; i++) {
 		if (is_foreign(cpuid->entry[i].function))
 			continue;
 		cpuid->entry[kept] = cpuid->entry[i];
-		restrict_entry(&cpuid->entry[kept], options);
+		restrict_entry(&cpuid->entry[kept], amd, options);
 		kept++;
 	}
 	cpuid->head.nent = kept;
-	if (find(cpuid, 0, 0) && find(cpuid, 0, 0)->eax >= LEAF_TOPOLOGY)
-		complete_topology(cpuid, options->cpus);
+	if (highest && highest->eax >= LEAF_TOPOLOGY)
+		complete_topology(cpuid, LEAF_TOPOLOGY, options->cpus);
+	if (find(cpuid, LEAF_TOPOLOGY_V2, 0))
+		complete_topology(cpuid, LEAF_TOPOLOGY_V2, options->cpus);
 }
 
 void cpuid_set_vcpu(struct cpuid *cpuid, unsigned index)
