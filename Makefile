@@ -57,3 +57,30 @@ $(BUILD)/flags: FORCE
 
 GUEST_CC := $(HOST_CC)
 include tests/guests/guests.mk
+-include tests/unit/unit.mk
+
+# The tests that need no more than a compiler, cmocka and, for the guests, some /dev/kvm. tools/check
+# runs these and the system tests, and installs what they need.
+.PHONY: check check-guests check-terminal lint
+check: check-unit check-guests check-terminal
+
+check-guests: bantam guests
+	$(QUIET)tests/guests/run.py --build $(BUILD) ./bantam
+
+check-terminal: bantam guests
+	$(QUIET)tests/guests/terminal.py --build $(BUILD) ./bantam
+
+lint:
+	$(QUIET)tools/lint
+
+.PHONY: install uninstall
+install: bantam
+	install -D -m 755 bantam $(DESTDIR)$(PREFIX)/bin/bantam
+	install -D -m 644 docs/bantam.1 $(DESTDIR)$(PREFIX)/share/man/man1/bantam.1
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/bantam $(DESTDIR)$(PREFIX)/share/man/man1/bantam.1
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)/obj $(BUILD)/guests $(BUILD)/unit $(BUILD)/asan $(BUILD)/tsan $(BUILD)/flags bantam

@@ -41,10 +41,10 @@ static int load_cmdline(const char *cmdline, struct boot_plan *plan, struct hand
 	void *host;
 
 	if (bytes > plan->kernel.cmdline_max_bytes || bytes >= LAYOUT_CMDLINE_MAX)
-		return error_set(err,
-				 "the kernel command line has %llu bytes, and this kernel takes %llu",
-				 (unsigned long long)bytes,
-				 (unsigned long long)plan->kernel.cmdline_max_bytes);
+		return error_set(
+			err, "the kernel command line has %llu bytes, and this kernel takes %llu",
+			(unsigned long long)bytes,
+			(unsigned long long)plan->kernel.cmdline_max_bytes);
 	host = place_at(&plan->map, "command line", LAYOUT_CMDLINE, bytes + 1, err);
 	if (!host)
 		return -1;

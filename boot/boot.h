@@ -23,8 +23,8 @@ enum boot_protocol {
 enum boot_kind { BOOT_BZIMAGE, BOOT_ELF };
 
 struct boot_request {
-	const char *kernel;  /* path */
-	const char *initrd;  /* path, or NULL */
+	const char *kernel; /* path */
+	const char *initrd; /* path, or NULL */
 	const char *cmdline;
 	enum boot_protocol protocol;
 	struct acpi_machine acpi;

@@ -47,7 +47,8 @@ static int check_header(const struct setup_header *hdr, struct error *err)
 				 "newer)",
 				 hdr->version >> 8, hdr->version & 0xff);
 	if (!(hdr->loadflags & LOADED_HIGH))
-		return error_set(err, "it is a zImage, which loads below 1 MiB; a bzImage is needed");
+		return error_set(err,
+				 "it is a zImage, which loads below 1 MiB; a bzImage is needed");
 	if (!(hdr->xloadflags & XLF_KERNEL_64))
 		return error_set(err, "it is a 32-bit kernel; bantam runs 64-bit kernels");
 	return 0;
@@ -56,7 +57,7 @@ static int check_header(const struct setup_header *hdr, struct error *err)
 /* The version text, "6.1.0-56-cloud-amd64 (…) #1 SMP …", if the header's pointer leads to one. */
 static void read_version(const struct boot_file *file, u16 at, struct boot_kernel *kernel)
 {
-	struct error ignored;
+	struct error ignored = {0};
 	const u64 from = (u64)at + SECTOR_BYTES;
 	u64 room = sizeof(kernel->version) - 1;
 
@@ -78,8 +79,9 @@ int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
 	void *host;
 
 	if (protocol == BOOT_PVH)
-		return error_set(err, "a bzImage has no PVH entry; give the uncompressed vmlinux, or "
-				      "use --boot-protocol linux");
+		return error_set(err,
+				 "a bzImage has no PVH entry; give the uncompressed vmlinux, or "
+				 "use --boot-protocol linux");
 	if (read_header(head, hdr, err) || check_header(hdr, err))
 		return -1;
 

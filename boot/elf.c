@@ -114,16 +114,16 @@ static int read_segments(struct elf *elf, struct error *err)
 
 			if (file_read(elf->file, offset, &header, sizeof(header), err))
 				return -1;
-			*segment = (struct segment){header.p_type,   header.p_offset,
-						    header.p_paddr,  header.p_filesz,
+			*segment = (struct segment){header.p_type,  header.p_offset,
+						    header.p_paddr, header.p_filesz,
 						    header.p_memsz, header.p_align};
 		} else {
 			Elf32_Phdr header;
 
 			if (file_read(elf->file, offset, &header, sizeof(header), err))
 				return -1;
-			*segment = (struct segment){header.p_type,   header.p_offset,
-						    header.p_paddr,  header.p_filesz,
+			*segment = (struct segment){header.p_type,  header.p_offset,
+						    header.p_paddr, header.p_filesz,
 						    header.p_memsz, header.p_align};
 		}
 	}

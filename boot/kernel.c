@@ -25,9 +25,7 @@ static const struct signature signatures[] = {
 	{0x38, "RSC\x05", 4, "a kernel for RISC-V; bantam runs x86-64 guests"},
 	{4, "zimg", 4, "a compressed EFI kernel; unpack the kernel in it first"},
 	{0, "\x1f\x8b", 2, "compressed with gzip; unpack it first: gzip -dc"},
-	{0, "\xfd"
-	    "7zXZ",
-	 5, "compressed with xz; unpack it first: xz -dc"},
+	{0, "\3757zXZ", 5, "compressed with xz; unpack it first: xz -dc"},
 	{0, "\x28\xb5\x2f\xfd", 4, "compressed with zstd; unpack it first: zstd -dc"},
 	{0, "\x02\x21\x4c\x18", 4, "compressed with lz4; unpack it first: lz4 -dc"},
 	{0, "\x04\x22\x4d\x18", 4, "compressed with lz4; unpack it first: lz4 -dc"},

@@ -28,8 +28,7 @@ void *place_at(struct place_map *map, const char *name, u64 gpa, u64 bytes, stru
 			  "the %s (%llu KiB at 0x%llx) doesn't fit into %llu MiB of memory; give "
 			  "the guest more with --memory",
 			  name, (unsigned long long)((bytes + KIB - 1) / KIB),
-			  (unsigned long long)gpa,
-			  (unsigned long long)(map->memory->bytes / MIB));
+			  (unsigned long long)gpa, (unsigned long long)(map->memory->bytes / MIB));
 		return NULL;
 	}
 	other = overlapped(map, gpa, bytes);

@@ -38,13 +38,13 @@ enum { SERIAL_FIFO_BYTES = 16 };
 /* What the guest can see of the UART, and nothing else. */
 struct serial_regs {
 	u8 ier, lcr, mcr, scr, fcr, divisor_low, divisor_high;
-	bool thre_pending;  /* THRE happened and its interrupt was neither read in IIR nor cleared */
-	bool rts_seen;      /* RTS has been raised once: from now on its fall holds input back */
-	bool iir_read;      /* the driver learns of THRE from IIR, as drivers should */
-	u8 overrun;         /* LSR.OE, until LSR is read */
-	u8 lsr_polls;       /* LSR reads in a row, nothing written in between; capped */
-	u8 loop_used;       /* bytes that loopback mode has received … */
-	u8 input_used;      /* … and bytes from the host that wait to be read; oldest first */
+	bool thre_pending; /* THRE happened and its interrupt was neither read in IIR nor cleared */
+	bool rts_seen;     /* RTS has been raised once: from now on its fall holds input back */
+	bool iir_read;     /* the driver learns of THRE from IIR, as drivers should */
+	u8 overrun;        /* LSR.OE, until LSR is read */
+	u8 lsr_polls;      /* LSR reads in a row, nothing written in between; capped */
+	u8 loop_used;      /* bytes that loopback mode has received … */
+	u8 input_used;     /* … and bytes from the host that wait to be read; oldest first */
 	u8 loop[SERIAL_FIFO_BYTES];
 	u8 input[SERIAL_FIFO_BYTES];
 };

@@ -178,8 +178,8 @@ void console_want_input(void *owner)
 /* Offers the held bytes to the device; true when none are left. */
 static bool push_held(struct console *console)
 {
-	const size_t taken = console->device.input(console->device.device, console->held,
-						   console->held_used);
+	const size_t taken =
+		console->device.input(console->device.device, console->held, console->held_used);
 
 	console->held_used -= taken;
 	memmove(console->held, console->held + taken, console->held_used);

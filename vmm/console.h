@@ -42,7 +42,7 @@ enum console_write_kind { CONSOLE_WRITE, CONSOLE_WRITE_SMALL, CONSOLE_SEND };
 struct console {
 	/* Set before vCPUs run. */
 	struct console_device device;
-	void (*quit)(void *owner); /* Ctrl-A x */
+	void (*quit)(void *owner);           /* Ctrl-A x */
 	void (*watch)(void *owner, u8 byte); /* sees each byte that the guest sends */
 	void *owner;
 
@@ -54,7 +54,7 @@ struct console {
 	struct loop_source in;
 	bool in_raw;    /* stdin is a terminal in raw mode: Ctrl-A is special */
 	bool in_paused; /* stdin is a terminal that isn't ours now */
-	bool escape; /* Ctrl-A was typed */
+	bool escape;    /* Ctrl-A was typed */
 	u8 held[CONSOLE_HELD_BYTES];
 	size_t held_used;
 	struct loop_timer flush;

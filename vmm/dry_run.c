@@ -45,7 +45,6 @@ void dry_run_print(const struct boot_plan *plan)
 	for (unsigned i = 0; i < e820.entries; i++) {
 		const struct e820_entry *entry = &e820.entry[i];
 
-		print_range(entry->gpa, entry->bytes,
-			    entry->type == E820_RAM ? "RAM" : "reserved");
+		print_range(entry->gpa, entry->bytes, entry->type == E820_RAM ? "RAM" : "reserved");
 	}
 }

@@ -55,14 +55,15 @@ static int explain_open(int error, struct error *err)
 {
 	switch (error) {
 	case ENOENT:
-		return error_set(err,
-				 "no /dev/kvm: load the module (modprobe kvm_intel or kvm_amd), turn "
-				 "virtualization on in the firmware, or give a container the device "
-				 "(--device /dev/kvm)");
+		return error_set(
+			err, "no /dev/kvm: load the module (modprobe kvm_intel or kvm_amd), turn "
+			     "virtualization on in the firmware, or give a container the device "
+			     "(--device /dev/kvm)");
 	case EACCES:
 	case EPERM:
-		return error_set(err, "no permission for /dev/kvm: join its group (sudo usermod -aG kvm "
-				      "$USER, then log in again) or run as root");
+		return error_set(err,
+				 "no permission for /dev/kvm: join its group (sudo usermod -aG kvm "
+				 "$USER, then log in again) or run as root");
 	case ENODEV:
 	case ENXIO:
 		return error_set(err, "/dev/kvm is there, but no KVM answers: load the module "

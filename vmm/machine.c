@@ -106,7 +106,8 @@ static int check_limits(struct machine *machine, const struct cpuid *cpuid, stru
 	const unsigned bits = cpuid_address_bits(cpuid);
 
 	if (most > 0 && cpus > (unsigned)most)
-		return error_set(err, "--cpus %u is too many: this host's KVM takes %d", cpus, most);
+		return error_set(err, "--cpus %u is too many: this host's KVM takes %d", cpus,
+				 most);
 	if (bits < 64 && memory_end(&machine->memory) > (u64)1 << bits)
 		return error_set(err,
 				 "--memory %lluM is too much: guest addresses have %u bits on this "
@@ -163,10 +164,10 @@ int machine_start(struct machine *machine, struct error *err)
 void machine_end(struct machine *machine, enum verdict_reason reason, int signal_number,
 		 const char *detail, ...)
 {
-	va_list args;
-
 	pthread_mutex_lock(&machine->lock);
 	if (machine->verdict.reason == VERDICT_NONE) {
+		va_list args;
+
 		machine->verdict.reason = reason;
 		machine->verdict.signal = signal_number;
 		va_start(args, detail);

@@ -91,8 +91,8 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv); /* arguments behind the command's name */
 } commands[] = {
-	{"run", command_run},       {"version", command_version}, {"--version", command_version},
-	{"help", command_help},     {"--help", command_help},     {"-h", command_help},
+	{"run", command_run},   {"version", command_version}, {"--version", command_version},
+	{"help", command_help}, {"--help", command_help},     {"-h", command_help},
 };
 
 int main(int argc, char **argv)

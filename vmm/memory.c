@@ -21,9 +21,9 @@ int memory_create(struct memory *memory, u64 bytes, u64 hole_start, u64 hole_end
 	host = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (host == MAP_FAILED) {
-		return error_set(err,
-				 "cannot map %llu MiB of guest memory: %s; ask for less with --memory",
-				 (unsigned long long)(bytes / MIB), strerror(errno));
+		return error_set(
+			err, "cannot map %llu MiB of guest memory: %s; ask for less with --memory",
+			(unsigned long long)(bytes / MIB), strerror(errno));
 	}
 	/* Both are wishes: a kernel without them runs the guest just as well. */
 	(void)madvise(host, bytes, MADV_HUGEPAGE);

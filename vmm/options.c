@@ -135,7 +135,6 @@ bool options_size(const char *text, u64 *bytes)
 {
 	static const char suffixes[] = "KMGT";
 	unsigned long long value;
-	const char *suffix;
 	unsigned shift = 20;
 	char *end;
 
@@ -146,7 +145,7 @@ bool options_size(const char *text, u64 *bytes)
 	if (errno)
 		return false;
 	if (*end) {
-		suffix = strchr(suffixes, toupper((unsigned char)*end));
+		const char *suffix = strchr(suffixes, toupper((unsigned char)*end));
 		if (!suffix || end[1])
 			return false;
 		shift = 10 * (unsigned)(suffix - suffixes + 1);
@@ -204,9 +203,8 @@ static int set_protocol(struct config *config, const char *value, struct error *
 
 static void set_console(struct config *config, const char *value)
 {
-	static const char *const names[] = {[CONSOLE_STDIO] = "stdio",
-					    [CONSOLE_STDERR] = "stderr",
-					    [CONSOLE_OFF] = "off"};
+	static const char *const names[] = {
+		[CONSOLE_STDIO] = "stdio", [CONSOLE_STDERR] = "stderr", [CONSOLE_OFF] = "off"};
 
 	config->console = CONSOLE_FILE;
 	config->console_path = value;
@@ -219,7 +217,8 @@ static void set_console(struct config *config, const char *value)
 static int set_kernel(struct config *config, const char *value, struct error *err)
 {
 	if (config->kernel)
-		return error_set(err, "two kernels are given: '%s' and '%s'", config->kernel, value);
+		return error_set(err, "two kernels are given: '%s' and '%s'", config->kernel,
+				 value);
 	config->kernel = value;
 	return 0;
 }
@@ -326,12 +325,12 @@ static const struct option *recognise(const char *argument, const char **value)
 {
 	const char *name = argument + strspn(argument, "-");
 	const char *equals = strchr(name, '=');
-	const struct option *option;
 	char word[64];
 
 	*value = NULL;
 	if (argument[1] != '-') {
-		option = find(has_qemu_word, name);
+		const struct option *option = find(has_qemu_word, name);
+
 		if (option)
 			return option;
 		option = find(has_letter, name);
@@ -366,15 +365,14 @@ static int take_option(struct config *config, int argc, char **argv, int *at, bo
 					 option->argument);
 		value = argv[++*at];
 	}
-	return apply(config, option, value, err);
+	return apply(config, option, value ? value : "", err);
 }
 
 enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err)
 {
 	bool help = false, only_words = false;
 
-	*config = (struct config){
-		.cmdline = CMDLINE_DEFAULT, .memory_bytes = 256 * MIB, .cpus = 1};
+	*config = (struct config){.cmdline = CMDLINE_DEFAULT, .memory_bytes = 256 * MIB, .cpus = 1};
 	for (int at = 0; at < argc && !help; at++) {
 		const char *argument = argv[at];
 		int result;
@@ -393,7 +391,8 @@ enum options_outcome options_parse(struct config *config, int argc, char **argv,
 	if (help)
 		return OPTIONS_HELP;
 	if (!config->kernel) {
-		error_set(err, "no kernel is given; say 'bantam run KERNEL', or 'bantam run --help'");
+		error_set(err,
+			  "no kernel is given; say 'bantam run KERNEL', or 'bantam run --help'");
 		return OPTIONS_WRONG;
 	}
 	return OPTIONS_RUN;

@@ -151,19 +151,19 @@ int run(const struct config *config)
 	struct error err;
 	int result;
 
-	result = machine_init(&machine, config, &err);                              /* 2 */
+	result = machine_init(&machine, config, &err); /* 2 */
 	result = result ? result : board_attach(&board, &machine, &err);
 	if (result)
 		goto destroy;
-	result = load(&machine, &plan, &err);                                       /* 3 */
+	result = load(&machine, &plan, &err); /* 3 */
 	if (result == 0 && config->dry_run) {
 		dry_run_print(&plan);
 		status = 0;
 		goto close;
 	}
-	result = result ? result : machine_create_vm(&machine, &err);               /* 4 */
+	result = result ? result : machine_create_vm(&machine, &err); /* 4 */
 	result = result ? result : machine_add_vcpus(&machine, &plan, &err);
-	result = result ? result : take_signals(&machine, &err);                    /* 5 */
+	result = result ? result : take_signals(&machine, &err); /* 5 */
 	result = result ? result : board_open(&board, &machine, &err);
 	if (result == 0)
 		terminal_init(&machine.terminal, config->console == CONSOLE_STDIO);

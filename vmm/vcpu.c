@@ -118,8 +118,8 @@ static void handle_exit(struct vcpu *vcpu)
 			    (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 		break;
 	default:
-		machine_end(machine, VERDICT_INTERNAL_ERROR, 0, "vCPU %u, unexpected exit reason %u",
-			    vcpu->index, run->exit_reason);
+		machine_end(machine, VERDICT_INTERNAL_ERROR, 0,
+			    "vCPU %u, unexpected exit reason %u", vcpu->index, run->exit_reason);
 	}
 }
 

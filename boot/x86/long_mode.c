@@ -33,7 +33,8 @@ int long_mode_place(struct place_map *map, struct error *err)
 	u64 *gdt;
 
 	gdt = place_at(map, "GDT", LAYOUT_GDT, GDT_BYTES, err);
-	tables = gdt ? place_at(map, "page tables", LAYOUT_PAGE_TABLES, sizeof(*tables), err) : NULL;
+	tables = gdt ? place_at(map, "page tables", LAYOUT_PAGE_TABLES, sizeof(*tables), err)
+		     : NULL;
 	if (!tables)
 		return -1;
 	gdt[GDT_CODE / sizeof(u64)] = DESCRIPTOR_CODE64;
@@ -44,8 +45,8 @@ int long_mode_place(struct place_map *map, struct error *err)
 		tables->pdpt[d] =
 			(LAYOUT_PAGE_TABLES + offsetof(struct page_tables, directory[d])) | link;
 		for (u64 i = 0; i < ENTRIES; i++)
-			tables->directory[d][i] =
-				((d * ENTRIES + i) * LARGE_PAGE_BYTES) | link | PTE_LARGE;
+			tables->directory[d][i] = ((d * ENTRIES + i) * LARGE_PAGE_BYTES) | link |
+						  PTE_LARGE;
 	}
 	return 0;
 }

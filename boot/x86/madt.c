@@ -41,9 +41,8 @@ struct madt_override {
 void acpi_madt_body(struct aml *table, unsigned cpus)
 {
 	const struct madt madt = {.local_apic = (u32)LAYOUT_LOCAL_APIC};
-	const struct madt_io_apic io_apic = {.type = TYPE_IO_APIC,
-					     .length = sizeof(io_apic),
-					     .address = (u32)LAYOUT_IOAPIC};
+	const struct madt_io_apic io_apic = {
+		.type = TYPE_IO_APIC, .length = sizeof(io_apic), .address = (u32)LAYOUT_IOAPIC};
 	const struct madt_override timer = {.type = TYPE_OVERRIDE,
 					    .length = sizeof(timer),
 					    .source = TIMER_IRQ,

@@ -179,9 +179,8 @@ static void complete_topology(struct cpuid *cpuid, u32 leaf, unsigned cpus)
 		if (find(cpuid, leaf, level) || cpuid->head.nent == CPUID_ENTRIES_MAX)
 			continue;
 		entry = &cpuid->entry[cpuid->head.nent++];
-		*entry = (struct kvm_cpuid_entry2){.function = leaf,
-						   .index = level,
-						   .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
+		*entry = (struct kvm_cpuid_entry2){
+			.function = leaf, .index = level, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
 		set_topology(entry, cpus);
 	}
 }
