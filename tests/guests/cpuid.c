@@ -6,7 +6,7 @@
 #include "lib/lib.h"
 
 #define MSR_MTRR_DEF_TYPE 0x2ff
-#define MAX_LEVELS	  8
+#define MAX_LEVELS        8
 
 static bool bit(u32 v, unsigned n)
 {

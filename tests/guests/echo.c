@@ -18,7 +18,7 @@
  */
 #include "lib/lib.h"
 
-#define VECTOR	   0x40
+#define VECTOR     0x40
 #define RING_BYTES 4096 /* a power of two: the indexes run freely and are masked at use */
 #define LINE_MAX   1023
 

@@ -7,7 +7,7 @@
  */
 #include "lib/lib.h"
 
-#define VECTOR	0x41
+#define VECTOR  0x41
 #define TICK_NS 2000000u
 
 static volatile unsigned ticks;

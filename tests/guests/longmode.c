@@ -7,9 +7,9 @@
 #define MSR_EFER 0xc0000080
 #define EFER_LME (1 << 8)  /* wanted */
 #define EFER_LMA (1 << 10) /* and got */
-#define CR0_PE	 (1u << 0)
-#define CR0_PG	 (1u << 31)
-#define CR4_PAE	 (1u << 5)
+#define CR0_PE   (1u << 0)
+#define CR0_PG   (1u << 31)
+#define CR4_PAE  (1u << 5)
 
 void guest_main(void)
 {

@@ -6,19 +6,19 @@
  */
 #include "memmap.h"
 
-#define ACPI_RSDP_ADDR	   0x070
+#define ACPI_RSDP_ADDR     0x070
 #define EXT_RAMDISK_IMAGE  0x0c0
 #define EXT_RAMDISK_SIZE   0x0c4
-#define E820_ENTRIES	   0x1e8
-#define HDR_BOOT_FLAG	   0x1fe /* 0xaa55 */
-#define HDR_HEADER	   0x202 /* "HdrS" */
-#define HDR_VERSION	   0x206
+#define E820_ENTRIES       0x1e8
+#define HDR_BOOT_FLAG      0x1fe /* 0xaa55 */
+#define HDR_HEADER         0x202 /* "HdrS" */
+#define HDR_VERSION        0x206
 #define HDR_TYPE_OF_LOADER 0x210
-#define HDR_LOADFLAGS	   0x211
+#define HDR_LOADFLAGS      0x211
 #define HDR_RAMDISK_IMAGE  0x218
 #define HDR_RAMDISK_SIZE   0x21c
 #define HDR_CMD_LINE_PTR   0x228
-#define E820_TABLE	   0x2d0
+#define E820_TABLE         0x2d0
 #define E820_ENTRY_BYTES   20
 
 static u64 field(u32 off, u32 bytes)

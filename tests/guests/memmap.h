@@ -13,7 +13,7 @@
 
 #define MEMMAP_MAX 128
 #define MEMMAP_RAM 1
-#define PAGE	   4096ull
+#define PAGE       4096ull
 
 struct range {
 	u64 start, end;

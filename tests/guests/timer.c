@@ -10,9 +10,9 @@
  */
 #include "lib/lib.h"
 
-#define VECTOR	       0x41
-#define TICK_NS	       1000000u /* KVM's timer counts at 1 GHz */
-#define ROUNDS	       5
+#define VECTOR         0x41
+#define TICK_NS        1000000u /* KVM's timer counts at 1 GHz */
+#define ROUNDS         5
 #define CPUID_DEADLINE (1u << 24)
 
 static volatile unsigned ticks;

@@ -46,10 +46,13 @@ enum {
 
 enum { TOPOLOGY_END = 0, TOPOLOGY_THREAD = 1, TOPOLOGY_CORE = 2 };
 
+_Static_assert(offsetof(struct cpuid, entry) == offsetof(struct kvm_cpuid2, entries),
+	       "the kernel reads and writes it");
+
 int cpuid_supported(int kvm_fd, struct cpuid *cpuid, struct error *err)
 {
 	memset(cpuid, 0, sizeof(*cpuid));
-	cpuid->head.nent = CPUID_ENTRIES_MAX;
+	cpuid->entries = CPUID_ENTRIES_MAX;
 	if (kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
 		return error_set(err, "KVM doesn't tell which processor features it supports: %s",
 				 strerror(errno));
@@ -161,7 +164,7 @@ static void restrict_entry(struct kvm_cpuid_entry2 *entry, bool amd,
 
 static struct kvm_cpuid_entry2 *find(struct cpuid *cpuid, u32 function, u32 index)
 {
-	for (u32 i = 0; i < cpuid->head.nent; i++) {
+	for (u32 i = 0; i < cpuid->entries; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
 
 		if (entry->function == function && entry->index == index)
@@ -176,9 +179,9 @@ static void complete_topology(struct cpuid *cpuid, u32 leaf, unsigned cpus)
 	for (u32 level = 0; level <= 2; level++) {
 		struct kvm_cpuid_entry2 *entry;
 
-		if (find(cpuid, leaf, level) || cpuid->head.nent == CPUID_ENTRIES_MAX)
+		if (find(cpuid, leaf, level) || cpuid->entries == CPUID_ENTRIES_MAX)
 			continue;
-		entry = &cpuid->entry[cpuid->head.nent++];
+		entry = &cpuid->entry[cpuid->entries++];
 		*entry = (struct kvm_cpuid_entry2){
 			.function = leaf, .index = level, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX};
 		set_topology(entry, cpus);
@@ -197,14 +200,14 @@ void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 	const bool amd = highest && (highest->ebx == VENDOR_AMD || highest->ebx == VENDOR_HYGON);
 	u32 kept = 0;
 
-	for (u32 i = 0; i < cpuid->head.nent; i++) {
+	for (u32 i = 0; i < cpuid->entries; i++) {
 		if (is_foreign(cpuid->entry[i].function))
 			continue;
 		cpuid->entry[kept] = cpuid->entry[i];
 		restrict_entry(&cpuid->entry[kept], amd, options);
 		kept++;
 	}
-	cpuid->head.nent = kept;
+	cpuid->entries = kept;
 	if (highest && highest->eax >= LEAF_TOPOLOGY)
 		complete_topology(cpuid, LEAF_TOPOLOGY, options->cpus);
 	if (find(cpuid, LEAF_TOPOLOGY_V2, 0))
@@ -213,7 +216,7 @@ void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 
 void cpuid_set_vcpu(struct cpuid *cpuid, unsigned index)
 {
-	for (u32 i = 0; i < cpuid->head.nent; i++) {
+	for (u32 i = 0; i < cpuid->entries; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
 
 		switch (entry->function) {
@@ -236,7 +239,7 @@ void cpuid_set_vcpu(struct cpuid *cpuid, unsigned index)
 
 unsigned cpuid_address_bits(const struct cpuid *cpuid)
 {
-	for (u32 i = 0; i < cpuid->head.nent; i++) {
+	for (u32 i = 0; i < cpuid->entries; i++) {
 		const struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
 		/* Bits 23:16, if set, are the guest's width where it differs from the host's. */
 		const u32 guest_bits = (entry->eax >> 16) & 0xff;

@@ -18,9 +18,10 @@
 
 enum { CPUID_ENTRIES_MAX = 256 };
 
-/* struct kvm_cpuid2 with room for the entries behind it. */
+/* The kernel's struct kvm_cpuid2, whose array has no size there. */
 struct cpuid {
-	struct kvm_cpuid2 head;
+	u32 entries;
+	u32 padding;
 	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES_MAX];
 };
 

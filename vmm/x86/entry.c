@@ -100,11 +100,12 @@ int entry_set_registers(int vcpu_fd, const struct boot_plan *plan, struct error 
 
 int entry_set_msrs(int vcpu_fd, struct error *err)
 {
+	/* The kernel's struct kvm_msrs, whose array has no size there. */
 	struct {
-		struct kvm_msrs head;
+		u32 count, padding;
 		struct kvm_msr_entry entry[2];
 	} msrs = {
-		.head.nmsrs = 2,
+		.count = 2,
 		.entry = {{.index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING},
 			  {.index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLE | MTRR_WRITE_BACK}},
 	};

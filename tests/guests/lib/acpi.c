@@ -18,7 +18,7 @@ bool checksum_ok(const void *p, size_t n)
 static bool is_rsdp(const u8 *p)
 {
 	return !memcmp(p, "RSD PTR ", 8) && checksum_ok(p, 20) && /* the ACPI 1.0 part */
-	       p[15] >= 2 && checksum_ok(p, 36);		  /* revision 2: with an XSDT */
+	       p[15] >= 2 && checksum_ok(p, 36);                  /* revision 2: with an XSDT */
 }
 
 const u8 *acpi_rsdp(void)

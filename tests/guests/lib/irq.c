@@ -15,9 +15,9 @@
 #define IOAPIC_INDEX 0x00
 #define IOAPIC_DATA  0x10
 
-#define SVR_ENABLE	   0x100
-#define SPURIOUS_VECTOR	   0xff
-#define SEL_CODE64	   0x10
+#define SVR_ENABLE         0x100
+#define SPURIOUS_VECTOR    0xff
+#define SEL_CODE64         0x10
 #define IDT_INTERRUPT_GATE 0x8e
 
 struct idt_gate {

@@ -138,7 +138,7 @@ size_t strlen(const char *s);
 /* ---- the end: lib.c ---- */
 
 _Noreturn void power_off(void); /* ACPI sleep control register, S5 */
-_Noreturn void reset(void);	/* ACPI reset register */
+_Noreturn void reset(void);     /* ACPI reset register */
 _Noreturn void triple_fault(void);
 
 /* ---- how we were booted: boot.c ---- */
@@ -147,9 +147,9 @@ enum boot_protocol { BOOT_PVH = 1, BOOT_LINUX = 2 };
 
 extern struct boot {
 	enum boot_protocol protocol;
-	const u8 *info;	     /* hvm_start_info or boot_params, raw */
+	const u8 *info;      /* hvm_start_info or boot_params, raw */
 	const char *cmdline; /* never NULL */
-	u64 rsdp;	     /* physical address from the boot information, 0 if it gave none */
+	u64 rsdp;            /* physical address from the boot information, 0 if it gave none */
 } boot;
 
 bool cmdline_has(const char *word);
@@ -164,7 +164,7 @@ void *map_page(u64 gpa); /* any physical address below 512 GiB; holds until the 
 /* ---- ACPI: acpi.c ---- */
 
 bool checksum_ok(const void *p, size_t n);
-const u8 *acpi_rsdp(void);		     /* NULL: none found */
+const u8 *acpi_rsdp(void);                   /* NULL: none found */
 const u8 *acpi_table(const char *signature); /* NULL: none, or a wrong checksum */
 
 /* ---- interrupts: irq.c ---- */
@@ -178,28 +178,28 @@ struct irq_frame {
 
 typedef void (*irq_handler)(struct irq_frame *);
 
-void irq_init(void);	/* IDT with trap reports, the 8259s masked, the local APIC on */
+void irq_init(void);    /* IDT with trap reports, the 8259s masked, the local APIC on */
 void irq_init_ap(void); /* the same for another CPU */
 void irq_set_handler(u8 vector, irq_handler handler);
 void ioapic_route(u32 gsi, u8 vector, u32 apic_id); /* edge, active high */
 
 /* ---- local APIC: irq.c ---- */
 
-#define LAPIC_ID	    0x020
-#define LAPIC_VERSION	    0x030
-#define LAPIC_EOI	    0x0b0
-#define LAPIC_SVR	    0x0f0
-#define LAPIC_ICR_LOW	    0x300
-#define LAPIC_ICR_HIGH	    0x310
-#define LAPIC_LVT_TIMER	    0x320
-#define LAPIC_LVT_LINT0	    0x350
+#define LAPIC_ID            0x020
+#define LAPIC_VERSION       0x030
+#define LAPIC_EOI           0x0b0
+#define LAPIC_SVR           0x0f0
+#define LAPIC_ICR_LOW       0x300
+#define LAPIC_ICR_HIGH      0x310
+#define LAPIC_LVT_TIMER     0x320
+#define LAPIC_LVT_LINT0     0x350
 #define LAPIC_TIMER_INITIAL 0x380
 #define LAPIC_TIMER_CURRENT 0x390
 #define LAPIC_TIMER_DIVIDE  0x3e0
 
-#define LVT_MASKED	 0x10000
-#define LVT_ONE_SHOT	 (0 << 17)
-#define LVT_PERIODIC	 (1 << 17)
+#define LVT_MASKED       0x10000
+#define LVT_ONE_SHOT     (0 << 17)
+#define LVT_PERIODIC     (1 << 17)
 #define LVT_TSC_DEADLINE (2 << 17)
 #define MSR_TSC_DEADLINE 0x6e0
 
@@ -211,11 +211,11 @@ static inline void lapic_eoi(void)
 	lapic_write(LAPIC_EOI, 0);
 }
 void lapic_timer(u32 mode_and_vector, u32 count); /* KVM's timer counts nanoseconds */
-void delay_us(u32 us);				  /* polls the same timer */
+void delay_us(u32 us);                            /* polls the same timer */
 
 /* ---- the UART, for the guests that drive it themselves ---- */
 
-#define COM1	  0x3f8
+#define COM1      0x3f8
 #define UART_DATA (COM1 + 0) /* RBR when read, THR when written */
 #define UART_IER  (COM1 + 1)
 #define UART_IIR  (COM1 + 2) /* FCR when written */
@@ -226,7 +226,7 @@ void delay_us(u32 us);				  /* polls the same timer */
 #define UART_MSR  (COM1 + 6)
 #define UART_SCR  (COM1 + 7)
 
-#define IER_RX	    0x01
+#define IER_RX      0x01
 #define IER_THRE    0x02
 #define IIR_NONE    0x01
 #define LSR_DATA    0x01

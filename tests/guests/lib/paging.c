@@ -4,8 +4,8 @@
  */
 #include "lib.h"
 
-#define GIB	       (1ull << 30)
-#define PAGE_2M	       (1ull << 21)
+#define GIB            (1ull << 30)
+#define PAGE_2M        (1ull << 21)
 #define PTE_PRESENT_RW 0x03
 #define PTE_HUGE       0x80
 
