@@ -12,12 +12,15 @@ enum {
 	OP_BYTE = 0x0a,
 	OP_WORD = 0x0b,
 	OP_DWORD = 0x0c,
+	OP_STRING = 0x0d,
 	OP_QWORD = 0x0e,
 	OP_SCOPE = 0x10,
 	OP_BUFFER = 0x11,
 	OP_PACKAGE = 0x12,
+	OP_METHOD = 0x14,
 	OP_EXTENDED = 0x5b,
 	OP_DEVICE = 0x82, /* behind OP_EXTENDED */
+	OP_NOTIFY = 0x86,
 };
 
 /*
@@ -28,6 +31,7 @@ enum { LENGTH_BYTES = 3, LENGTH_TWO_MORE = 2 << 6 };
 
 /* Small resource items have their length in the tag, large ones in two bytes behind it. */
 enum { RESOURCE_IO = 0x47, RESOURCE_END = 0x79, RESOURCE_INTERRUPT = 0x89 };
+enum { METHOD_SERIALIZED = 0x08 }; /* behind the number of arguments, bits 2:0 */
 enum { IO_DECODE_16 = 0x01 };
 enum { INTERRUPT_CONSUMER = 0x01, INTERRUPT_EDGE = 0x02 };
 
@@ -145,6 +149,31 @@ void aml_name_eisa_id(struct aml *aml, const char *name, const char *eisa_id)
 	put_name(aml, name);
 	put_byte(aml, OP_DWORD);
 	aml_put(aml, big_endian, sizeof(big_endian));
+}
+
+void aml_name_text(struct aml *aml, const char *name, const char *text)
+{
+	put_name(aml, name);
+	put_byte(aml, OP_STRING);
+	aml_put(aml, text, strlen(text) + 1);
+}
+
+size_t aml_open_method(struct aml *aml, const char *name, u8 arguments)
+{
+	size_t opened;
+
+	put_byte(aml, OP_METHOD);
+	opened = open_length(aml);
+	aml_put(aml, name, 4);
+	put_byte(aml, arguments | METHOD_SERIALIZED);
+	return opened;
+}
+
+void aml_notify(struct aml *aml, const char *device, u8 value)
+{
+	put_byte(aml, OP_NOTIFY);
+	aml_put(aml, device, 4);
+	put_integer(aml, value);
 }
 
 void aml_name_package(struct aml *aml, const char *name, const u64 *values, size_t count)

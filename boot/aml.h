@@ -34,8 +34,13 @@ void aml_close(struct aml *aml, size_t opened);
 /* Name(name, value). eisa_id: "PNP0501". */
 void aml_name_integer(struct aml *aml, const char *name, u64 value);
 void aml_name_eisa_id(struct aml *aml, const char *name, const char *eisa_id);
+void aml_name_text(struct aml *aml, const char *name, const char *text);
 /* Name(name, Package() {values…}); at most 255 values. */
 void aml_name_package(struct aml *aml, const char *name, const u64 *values, size_t count);
+
+/* Method(name, arguments, Serialized) { … }, and a Notify(device, value) in it; value > 1. */
+size_t aml_open_method(struct aml *aml, const char *name, u8 arguments);
+void aml_notify(struct aml *aml, const char *device, u8 value);
 
 /* Name(_CRS, ResourceTemplate() { … }). */
 size_t aml_open_resources(struct aml *aml);

@@ -4,11 +4,48 @@
 #include "boot/boot.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "boot/file.h"
 #include "boot/kernel.h"
 #include "boot/x86/handover.h"
 #include "boot/x86/layout.h"
+
+static int open_file(struct boot_file *file, const char *path, int fd, struct error *err)
+{
+	return fd ? file_adopt(file, path, fd, err) : file_open(file, path, err);
+}
+
+static int open_for_later(const char *purpose, const char *path, int *fd, struct error *err)
+{
+	struct boot_file file;
+
+	if (!path)
+		return 0;
+	if (file_open(&file, path, err))
+		return error_prefix(err, "%s '%s'", purpose, path);
+	*fd = file.fd;
+	return 0;
+}
+
+int boot_open_files(struct boot_files *files, const char *kernel, const char *initrd,
+		    struct error *err)
+{
+	if (open_for_later("cannot boot", kernel, &files->kernel_fd, err) == 0 &&
+	    open_for_later("cannot use the initrd", initrd, &files->initrd_fd, err) == 0)
+		return 0;
+	boot_close_files(files);
+	return -1;
+}
+
+void boot_close_files(struct boot_files *files)
+{
+	if (files->kernel_fd)
+		close(files->kernel_fd);
+	if (files->initrd_fd)
+		close(files->initrd_fd);
+	*files = (struct boot_files){.kernel_fd = 0, .initrd_fd = 0};
+}
 
 /* Steps 1 and 2: what kind of kernel is it, and read it to where it belongs. */
 static int load_kernel(const struct boot_request *request, struct boot_plan *plan,
@@ -18,7 +55,7 @@ static int load_kernel(const struct boot_request *request, struct boot_plan *pla
 	struct boot_file file;
 	int result;
 
-	if (file_open(&file, request->kernel, err))
+	if (open_file(&file, request->kernel, request->kernel_fd, err))
 		goto name_it;
 	result = kernel_recognise(&file, &head, &plan->kernel.kind, err);
 	if (result == 0 && plan->kernel.kind == BOOT_BZIMAGE)
@@ -55,16 +92,17 @@ static int load_cmdline(const char *cmdline, struct boot_plan *plan, struct hand
 }
 
 /* Step 4. */
-static int load_initrd(const char *path, struct boot_plan *plan, struct handover *handover,
-		       struct error *err)
+static int load_initrd(const struct boot_request *request, struct boot_plan *plan,
+		       struct handover *handover, struct error *err)
 {
+	const char *path = request->initrd;
 	struct boot_file file;
 	void *host;
 	int result = -1;
 
 	if (!path)
 		return 0;
-	if (file_open(&file, path, err))
+	if (open_file(&file, path, request->initrd_fd, err))
 		return error_prefix(err, "cannot use the initrd '%s'", path);
 	host = place_high(&plan->map, "initrd", file.bytes, LAYOUT_HIGH_RAM,
 			  plan->kernel.initrd_limit, &handover->initrd_gpa, err);
@@ -99,7 +137,7 @@ int boot_load(const struct boot_request *request, const struct memory *memory,
 	e820_make(&handover.e820, memory);
 	if (load_kernel(request, plan, &params, err) ||
 	    load_cmdline(request->cmdline, plan, &handover, err) ||
-	    load_initrd(request->initrd, plan, &handover, err))
+	    load_initrd(request, plan, &handover, err))
 		return -1;
 	/* Step 5: the ACPI tables, the root of which both protocols point to. */
 	if (acpi_place(&plan->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, &request->acpi, &plan->rsdp_gpa,

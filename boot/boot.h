@@ -25,9 +25,16 @@ enum boot_kind { BOOT_BZIMAGE, BOOT_ELF };
 struct boot_request {
 	const char *kernel; /* path */
 	const char *initrd; /* path, or NULL */
+	/* Descriptors of the two where they are open already (the caller keeps them); else 0. */
+	int kernel_fd, initrd_fd;
 	const char *cmdline;
 	enum boot_protocol protocol;
 	struct acpi_machine acpi;
+};
+
+/* Descriptors of the two files, to load them again later; 0: not open. */
+struct boot_files {
+	int kernel_fd, initrd_fd;
 };
 
 /* What the loader of a kernel image found out. */
@@ -47,6 +54,11 @@ struct boot_plan {
 	u64 rsdp_gpa;
 	struct place_map map;
 };
+
+/* Opens both, initrd may be NULL. Returns 0, or -1 with err set and nothing open. */
+int boot_open_files(struct boot_files *files, const char *kernel, const char *initrd,
+		    struct error *err);
+void boot_close_files(struct boot_files *files);
 
 /*
  * Loads everything into memory. Returns 0, or -1 with err set to a line that names the file.

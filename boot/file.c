@@ -9,7 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* System calls, all before the guest runs: openat, fstat, pread64, close. */
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(file, CALL(pread64, SANDBOX_RESTART, "the kernel is loaded again"),
+	      CALL(fstat, SANDBOX_RESTART, "the kernel's size"));
 
 /* The most that one pread(2) is asked for; the kernel itself stops a little below 2 GiB. */
 #define READ_MAX_BYTES ((u64)1 << 30)
@@ -35,33 +38,39 @@ static int refuse_open(const char *path, int error, struct error *err)
 	return error_set(err, "%s", strerror(error));
 }
 
-int file_open(struct boot_file *file, const char *path, struct error *err)
+/* Looks at what was opened; closes it when it is of no use. */
+static int inspect(struct boot_file *file, struct error *err)
 {
 	struct stat status;
 
+	if (fstat(file->fd, &status))
+		error_set(err, "%s", strerror(errno));
+	else if (!S_ISREG(status.st_mode))
+		error_set(err, "it is %s, not a regular file", kind_of(status.st_mode));
+	else if (status.st_size == 0)
+		error_set(err, "the file is empty");
+	else {
+		file->bytes = (u64)status.st_size;
+		return 0;
+	}
+	file_close(file);
+	return -1;
+}
+
+int file_open(struct boot_file *file, const char *path, struct error *err)
+{
 	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
 	*file = (struct boot_file){.path = path};
 	file->fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (file->fd < 0)
 		return refuse_open(path, errno, err);
-	if (fstat(file->fd, &status)) {
-		error_set(err, "%s", strerror(errno));
-		goto close;
-	}
-	if (!S_ISREG(status.st_mode)) {
-		error_set(err, "it is %s, not a regular file", kind_of(status.st_mode));
-		goto close;
-	}
-	if (status.st_size == 0) {
-		error_set(err, "the file is empty");
-		goto close;
-	}
-	file->bytes = (u64)status.st_size;
-	return 0;
+	return inspect(file, err);
+}
 
-close:
-	file_close(file);
-	return -1;
+int file_adopt(struct boot_file *file, const char *path, int fd, struct error *err)
+{
+	*file = (struct boot_file){.path = path, .fd = fd, .adopted = true};
+	return inspect(file, err);
 }
 
 int file_read(const struct boot_file *file, u64 offset, void *to, u64 bytes, struct error *err)
@@ -94,7 +103,7 @@ int file_read(const struct boot_file *file, u64 offset, void *to, u64 bytes, str
 
 void file_close(struct boot_file *file)
 {
-	if (file->fd >= 0)
+	if (file->fd >= 0 && !file->adopted)
 		close(file->fd);
 	file->fd = -1;
 }

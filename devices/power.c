@@ -63,9 +63,31 @@ static void keyboard_write(void *device, u64 offset, unsigned width, u64 value)
 		power->reset(power->owner);
 }
 
-static const struct bus_ops acpi_ops = {.read = acpi_read, .write = acpi_write};
-static const struct bus_ops chipset_ops = {.read = chipset_read, .write = chipset_write};
-static const struct bus_ops keyboard_ops = {.read = keyboard_read, .write = keyboard_write};
+static const char *acpi_name(void *device, u64 offset, bool write)
+{
+	static const char *const names[] = {"SLEEP_CONTROL", "SLEEP_STATUS", "RESET"};
+
+	(void)device, (void)write;
+	return offset < ARRAY_LEN(names) ? names[offset] : "";
+}
+
+static const char *chipset_name(void *device, u64 offset, bool write)
+{
+	(void)device, (void)offset, (void)write;
+	return "CONTROL";
+}
+
+static const char *keyboard_name(void *device, u64 offset, bool write)
+{
+	(void)device, (void)offset;
+	return write ? "COMMAND" : "STATUS";
+}
+
+static const struct bus_ops acpi_ops = {.read = acpi_read, .write = acpi_write, .name = acpi_name};
+static const struct bus_ops chipset_ops = {
+	.read = chipset_read, .write = chipset_write, .name = chipset_name};
+static const struct bus_ops keyboard_ops = {
+	.read = keyboard_read, .write = keyboard_write, .name = keyboard_name};
 
 int power_attach(struct power *power, struct bus *pio, struct error *err)
 {

@@ -3,7 +3,10 @@
  */
 #include "devices/serial.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "vmm/bits.h"
 
 /* Registers by offset. RBR, THR and DLL share one, as do IER and DLM, IIR and FCR. */
 enum { REG_DATA = 0, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCR };
@@ -290,16 +293,106 @@ static void serial_write(void *device, u64 offset, unsigned width, u64 value)
 	pthread_mutex_unlock(&serial->lock);
 }
 
-const struct bus_ops serial_bus_ops = {.read = serial_read, .write = serial_write};
+static bool shows_divisor(struct serial *serial)
+{
+	bool divisor;
+
+	pthread_mutex_lock(&serial->lock);
+	divisor = serial->regs.lcr & LCR_DLAB;
+	pthread_mutex_unlock(&serial->lock);
+	return divisor;
+}
+
+static const char *serial_name(void *device, u64 offset, bool write)
+{
+	static const char *const names[] = {
+		[REG_DATA] = "RBR", [REG_IER] = "IER", [REG_IIR_FCR] = "IIR", [REG_LCR] = "LCR",
+		[REG_MCR] = "MCR",  [REG_LSR] = "LSR", [REG_MSR] = "MSR",     [REG_SCR] = "SCR"};
+
+	if (offset <= REG_IER && shows_divisor(device))
+		return offset == REG_DATA ? "DLL" : "DLM";
+	if (write && offset == REG_DATA)
+		return "THR";
+	if (write && offset == REG_IIR_FCR)
+		return "FCR";
+	return offset < ARRAY_LEN(names) ? names[offset] : "";
+}
+
+static const char *iir_words(u64 value)
+{
+	switch (value & 0x0f) {
+	case IIR_NONE:
+		return "none";
+	case IIR_THRE:
+		return "thre";
+	case IIR_RECEIVE:
+		return "rx";
+	case IIR_LINE:
+		return "line";
+	case IIR_TIMEOUT:
+		return "rx-timeout";
+	default:
+		return "?";
+	}
+}
+
+static void serial_explain(void *device, u64 offset, bool write, u64 value, char *text,
+			   size_t bytes)
+{
+	static const struct bit_name ier[] = {
+		{IER_RECEIVE, "rx"}, {IER_THRE, "thre"}, {IER_LINE, "line"}, {0x08, "modem"}};
+	static const struct bit_name fcr[] = {
+		{FCR_ENABLE, "fifo"}, {FCR_RESET_RECEIVE, "reset-rx"}, {0x04, "reset-tx"}};
+	static const struct bit_name mcr[] = {{MCR_DTR, "dtr"},
+					      {MCR_RTS, "rts"},
+					      {MCR_OUT1, "out1"},
+					      {MCR_OUT2, "out2"},
+					      {MCR_LOOP, "loop"}};
+	static const struct bit_name lsr[] = {{LSR_READY, "ready"},
+					      {LSR_OVERRUN, "overrun"},
+					      {LSR_THRE, "thre"},
+					      {LSR_IDLE, "idle"}};
+	static const struct bit_name msr[] = {
+		{MSR_CTS, "cts"}, {MSR_DSR, "dsr"}, {MSR_RING, "ring"}, {MSR_CARRIER, "carrier"}};
+
+	text[0] = '\0';
+	if (offset <= REG_IER && shows_divisor(device))
+		return;
+	if (offset == REG_DATA && value > 0x20 && value < 0x7f)
+		snprintf(text, bytes, "'%c'", (char)value);
+	else if (offset == REG_IER)
+		bit_names(value, ier, ARRAY_LEN(ier), text, bytes);
+	else if (offset == REG_IIR_FCR && write)
+		bit_names(value, fcr, ARRAY_LEN(fcr), text, bytes);
+	else if (offset == REG_IIR_FCR)
+		snprintf(text, bytes, "%s%s", iir_words(value), value & IIR_FIFO_ON ? ",fifo" : "");
+	else if (offset == REG_LCR)
+		snprintf(text, bytes, "%llu bits%s", (unsigned long long)(5 + (value & 3)),
+			 value & LCR_DLAB ? ",dlab" : "");
+	else if (offset == REG_MCR)
+		bit_names(value, mcr, ARRAY_LEN(mcr), text, bytes);
+	else if (offset == REG_LSR)
+		bit_names(value, lsr, ARRAY_LEN(lsr), text, bytes);
+	else if (offset == REG_MSR)
+		bit_names(value, msr, ARRAY_LEN(msr), text, bytes);
+}
+
+const struct bus_ops serial_bus_ops = {
+	.read = serial_read, .write = serial_write, .name = serial_name, .explain = serial_explain};
+
+void serial_reset(struct serial *serial)
+{
+	pthread_mutex_lock(&serial->lock);
+	serial->regs = (struct serial_regs){.divisor_low = 1, .thre_pending = true};
+	serial->irq.level = false;
+	pthread_mutex_unlock(&serial->lock);
+}
 
 void serial_init(struct serial *serial, const struct irq_line *irq, const struct serial_host *host)
 {
-	*serial = (struct serial){
-		.irq = *irq,
-		.host = *host,
-		.regs = {.divisor_low = 1, .thre_pending = true},
-	};
+	*serial = (struct serial){.irq = *irq, .host = *host};
 	pthread_mutex_init(&serial->lock, NULL);
+	serial_reset(serial);
 }
 
 void serial_destroy(struct serial *serial)

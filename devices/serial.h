@@ -68,6 +68,8 @@ struct serial {
 extern const struct bus_ops serial_bus_ops;
 
 void serial_init(struct serial *serial, const struct irq_line *irq, const struct serial_host *host);
+/* Back to the state after power-on; the interrupt line is low. */
+void serial_reset(struct serial *serial);
 void serial_destroy(struct serial *serial);
 
 /*

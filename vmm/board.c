@@ -2,14 +2,19 @@
  * The board: see board.h.
  *
  *	ports 0x3f8–0x3ff   COM1, interrupt 4
+ *	port 0x505          pvpanic
  *	ports 0x600–0x602   sleep control, sleep status, reset
  *	ports 0x64, 0xcf9   reset, for kernels without ACPI
+ *	interrupt 9         the power button, an ACPI event
  */
 #include "vmm/board.h"
 
 #include <signal.h>
+#include <string.h>
 
 #include "vmm/machine.h"
+
+static const char COM1_NAME[] = "serial0";
 
 static void power_off(void *owner)
 {
@@ -18,7 +23,16 @@ static void power_off(void *owner)
 
 static void power_reset(void *owner)
 {
-	machine_end_by_guest(owner, VERDICT_RESET);
+	machine_end_by_guest(owner, VERDICT_RESET, "");
+}
+
+static void pvpanic_panicked(void *owner)
+{
+	struct machine *machine = owner;
+	const bool seen = atomic_load(&machine->watch.panicked);
+
+	machine_end_by_guest(machine, VERDICT_PANIC,
+			     seen ? machine->watch.panic_line : "told by its pvpanic driver");
 }
 
 static void console_quit(void *owner)
@@ -31,8 +45,18 @@ static void console_watch(void *owner, u8 byte)
 {
 	struct machine *machine = owner;
 
+	timeline_reach(&machine->timeline, STAGE_FIRST_OUTPUT);
 	if (watch_byte(&machine->watch, byte) == WATCH_PANIC_END)
-		machine_end(machine, VERDICT_PANIC, 0, "%s", machine->watch.panic_line);
+		machine_end_by_guest(machine, VERDICT_PANIC, machine->watch.panic_line);
+}
+
+void board_init(struct board *board)
+{
+	const struct irq_line none = {.deliver = NULL};
+	const struct serial_host nobody = {.host = NULL};
+
+	console_init(&board->console);
+	serial_init(&board->com1, &none, &nobody);
 }
 
 int board_attach(struct board *board, struct machine *machine, struct error *err)
@@ -47,17 +71,18 @@ int board_attach(struct board *board, struct machine *machine, struct error *err
 	const struct bus_range com1 = {.base = SERIAL_COM1_BASE,
 				       .bytes = SERIAL_PORT_BYTES,
 				       .max_width = 1,
-				       .name = "serial0",
+				       .name = COM1_NAME,
 				       .ops = &serial_bus_ops,
 				       .device = &board->com1};
 
-	machine->board = board;
-	console_init(&board->console);
-	serial_init(&board->com1, &com1_irq, &com1_host);
+	board->com1.irq = com1_irq;
+	board->com1.host = com1_host;
 	board->power = (struct power){.off = power_off, .reset = power_reset, .owner = machine};
-	if (bus_add(&machine->pio, &com1, err))
+	board->pvpanic = (struct pvpanic){.panicked = pvpanic_panicked, .owner = machine};
+	board->button.irq = machine_irq_line(machine, BUTTON_GSI);
+	if (bus_add(&machine->pio, &com1, err) || power_attach(&board->power, &machine->pio, err))
 		return -1;
-	return power_attach(&board->power, &machine->pio, err);
+	return pvpanic_attach(&board->pvpanic, &machine->pio, err);
 }
 
 int board_open(struct board *board, struct machine *machine, struct error *err)
@@ -89,6 +114,15 @@ static void describe_devices(void *owner, struct aml *aml)
 	aml_interrupt_edge(aml, SERIAL_COM1_GSI);
 	aml_close_resources(aml, resources);
 	aml_close(aml, device);
+
+	device = aml_open_device(aml, "PEVT");
+	aml_name_text(aml, "_HID", "QEMU0001");
+	resources = aml_open_resources(aml);
+	aml_io(aml, (u16)PVPANIC_PORT, 1);
+	aml_close_resources(aml, resources);
+	aml_close(aml, device);
+
+	button_describe(aml);
 }
 
 struct acpi_machine board_acpi(struct board *board, const struct machine *machine)
@@ -103,6 +137,16 @@ struct acpi_machine board_acpi(struct board *board, const struct machine *machin
 		.describe_devices = describe_devices,
 		.owner = board,
 	};
+}
+
+int board_gsi(const char *device)
+{
+	return strcmp(device, COM1_NAME) == 0 ? (int)SERIAL_COM1_GSI : -1;
+}
+
+void board_reset(struct board *board)
+{
+	serial_reset(&board->com1);
 }
 
 void board_close(struct board *board)

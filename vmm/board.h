@@ -8,7 +8,9 @@
 #define BANTAM_VMM_BOARD_H
 
 #include "boot/acpi.h"
+#include "devices/button.h"
 #include "devices/power.h"
+#include "devices/pvpanic.h"
 #include "devices/serial.h"
 #include "vmm/console.h"
 
@@ -17,8 +19,13 @@ struct machine;
 struct board {
 	struct serial com1;
 	struct power power;
+	struct pvpanic pvpanic;
+	struct button button;
 	struct console console;
 };
+
+/* Makes a board that board_close() can close. */
+void board_init(struct board *board);
 
 /* Puts the devices on the machine's buses. Returns 0, or -1 with err set. */
 int board_attach(struct board *board, struct machine *machine, struct error *err);
@@ -28,6 +35,12 @@ int board_open(struct board *board, struct machine *machine, struct error *err);
 
 /* What the ACPI tables have to say of the board. */
 struct acpi_machine board_acpi(struct board *board, const struct machine *machine);
+
+/* Puts the devices into the state of a machine that was just switched on. */
+void board_reset(struct board *board);
+
+/* The interrupt that the device of this name raises, or -1. */
+int board_gsi(const char *device);
 
 void board_close(struct board *board);
 

@@ -24,6 +24,10 @@ enum { BUS_RANGES_MAX = 64 };
 struct bus_ops {
 	u64 (*read)(void *device, u64 offset, unsigned width);
 	void (*write)(void *device, u64 offset, unsigned width, u64 value);
+
+	/* For traces, both optional: the register's name, and what a value in it means in words. */
+	const char *(*name)(void *device, u64 offset, bool write);
+	void (*explain)(void *device, u64 offset, bool write, u64 value, char *text, size_t bytes);
 };
 
 struct bus_range {
@@ -45,6 +49,17 @@ int bus_add(struct bus *bus, const struct bus_range *range, struct error *err);
 
 /* The range that contains addr, or NULL. */
 const struct bus_range *bus_find(const struct bus *bus, u64 addr);
+
+/* Adds a line on an access that was made to the trace, with names instead of numbers. */
+struct trace;
+struct bus_access {
+	u64 address;
+	unsigned width;
+	bool write;
+	u64 value; /* written or read */
+};
+void bus_trace(const struct bus *bus, struct trace *trace, u32 event,
+	       const struct bus_access *access);
 
 /* width: 1 to 8 bytes. */
 u64 bus_read(const struct bus *bus, u64 addr, unsigned width);

@@ -6,6 +6,7 @@
 
 #include "boot/boot.h"
 #include "vmm/console.h"
+#include "vmm/sandbox.h"
 #include "vmm/types.h"
 
 enum { CMDLINE_BYTES = 16384, APPENDS_MAX = 64 };
@@ -15,6 +16,8 @@ enum { CPUS_MAX = 254 };
 
 /* What a stock kernel needs to be told: where its console is. */
 #define CMDLINE_DEFAULT "console=ttyS0"
+
+enum dry_run_mode { DRY_RUN_NO, DRY_RUN_TEXT, DRY_RUN_JSON };
 
 struct config {
 	const char *kernel;
@@ -27,7 +30,26 @@ struct config {
 	enum boot_protocol protocol;
 	enum console_sink console;
 	const char *console_path; /* with CONSOLE_FILE */
-	bool dry_run;
+
+	u64 timeout_ns;      /* 0: none */
+	u64 stop_timeout_ns; /* how long SIGTERM waits for the guest's own end; 0: not at all */
+	bool restart;        /* a reset restarts the guest instead of ending the machine */
+
+	const char *result_path; /* or NULL */
+	u32 trace;               /* TRACE_… bits */
+	const char *trace_path;  /* NULL: stderr */
+	bool stats;
+	bool verbose;
+
+	enum dry_run_mode dry_run;
+	const char *dump_acpi_path; /* a directory, or NULL */
+	enum sandbox_mode sandbox;
+
+	u64 start_ns; /* CLOCK_MONOTONIC when the process started */
+
+	/* The whole command line, for reports. */
+	int argc;
+	char **argv;
 };
 
 #endif

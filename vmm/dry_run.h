@@ -1,11 +1,62 @@
 /*
- * `bantam run --dry-run`: shows what would be put in guest memory and where.
+ * `bantam run --dry-run`: shows what would be put in guest memory and where, and runs nothing.
+ *
+ * Everything is read back from guest memory as the guest would find it: the handover structure at
+ * the address that a register holds, the ACPI tables from the RSDP on, the page tables from CR3 on.
+ * So what is shown is what is there, not what somebody meant to put there. No KVM is needed, but
+ * for CPUID.
+ *
+ * The text is for people, the JSON for programs; both are written by the same calls (see
+ * dry_run_sheet.h) and tell the same.
  */
 #ifndef BANTAM_VMM_DRY_RUN_H
 #define BANTAM_VMM_DRY_RUN_H
 
-#include "boot/boot.h"
+#include <linux/kvm.h>
+#include <stdio.h>
 
-void dry_run_print(const struct boot_plan *plan);
+#include "boot/boot.h"
+#include "vmm/bus.h"
+#include "vmm/error.h"
+#include "vmm/x86/cpuid.h"
+
+/* A range of a device's registers. */
+struct dry_run_device {
+	const char *name;
+	u64 base, bytes;
+	bool is_port; /* I/O ports, or else guest physical addresses */
+	int gsi;      /* the interrupt that it raises, or -1 */
+};
+
+struct dry_run_input {
+	const struct boot_plan *plan; /* after boot_load() */
+	const char *kernel, *initrd;  /* paths; initrd may be NULL */
+	unsigned cpus;
+	const struct dry_run_device *device;
+	unsigned devices;
+	/* The first vCPU's registers at its first instruction. */
+	const struct kvm_regs *regs;
+	const struct kvm_sregs *sregs;
+	/* The first vCPU's CPUID, or NULL and a few words on why it isn't known. */
+	const struct cpuid *cpuid;
+	const char *cpuid_missing;
+};
+
+/*
+ * Lists what is on a bus, without interrupts, in device[0 … room). Returns how many it listed, for
+ * the caller to fill in their gsi.
+ */
+unsigned dry_run_list_bus(const struct bus *bus, bool is_port, struct dry_run_device *device,
+			  unsigned room);
+
+/* Writes it all to out. Returns 0, or -1 with err set when out takes it not. */
+int dry_run(const struct dry_run_input *input, FILE *out, bool as_json, struct error *err);
+
+/*
+ * Writes each ACPI table to a file of its own in dir, which is made if it is missing: rsdp.dat,
+ * xsdt.dat and so on, as iasl -d takes them. Files of those names are overwritten. Returns 0, or -1
+ * with err set.
+ */
+int dry_run_dump_acpi(const struct boot_plan *plan, const char *dir, struct error *err);
 
 #endif

@@ -9,8 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* System calls: poll, eventfd2, read, write, close; clock_gettime (answered without entering the
- * kernel on most hosts). */
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(loop, CALL(poll, SANDBOX_MAIN, "waits for events"),
+	      CALL(clock_gettime, SANDBOX_ALL,
+		   "processor time; the time, where the vDSO can't tell"));
 
 u64 clock_now_ns(void)
 {

@@ -16,8 +16,6 @@
 #include "vmm/x86/cpuid.h"
 #include "vmm/x86/entry.h"
 
-/* System calls: ioctl (KVM_IRQ_LINE while the guest runs; the rest before it does). */
-
 static void end_woken(void *owner)
 {
 	struct machine *machine = owner;
@@ -25,12 +23,21 @@ static void end_woken(void *owner)
 	machine->loop.stop = true;
 }
 
-int machine_init(struct machine *machine, const struct config *config, struct error *err)
+int machine_init(struct machine *machine, const struct config *config, struct board *board,
+		 struct error *err)
 {
-	*machine = (struct machine){.config = config, .kvm_fd = -1, .vm_fd = -1};
+	/* The report's text is left alone: it would be pages that nobody needs. */
+	memset(machine, 0, offsetof(struct machine, death));
+	machine->death.used = 0;
+	machine->config = config;
+	machine->board = board;
+	machine->sandbox = config->sandbox;
+	machine->kvm_fd = machine->vm_fd = -1;
+	atomic_store(&machine->timeline.at_ns[STAGE_START], config->start_ns);
 	machine->end_wake.source.fd = -1;
 	machine->signals.fd = -1;
 	pthread_mutex_init(&machine->lock, NULL);
+	descriptors_note(&machine->inherited);
 	if (loop_wake_init(&machine->end_wake, &machine->loop, end_woken, machine, err))
 		return -1;
 	return memory_create(&machine->memory, config->memory_bytes, LAYOUT_HOLE_START,
@@ -40,7 +47,9 @@ int machine_init(struct machine *machine, const struct config *config, struct er
 /* Step 1: an empty VM. */
 static int create_empty_vm(struct machine *machine, struct error *err)
 {
-	machine->kvm_fd = kvm_open(err);
+	/* A machine that restarts has its KVM open already. */
+	if (machine->kvm_fd < 0)
+		machine->kvm_fd = kvm_open(err);
 	if (machine->kvm_fd < 0)
 		return -1;
 	machine->vm_fd = kvm_ioctl_number(machine->kvm_fd, KVM_CREATE_VM, 0);
@@ -69,6 +78,13 @@ static int create_chipset(struct machine *machine, struct error *err)
 				 strerror(errno));
 	/* Hardware-reduced ACPI has no 8254, but kernels that don't use ACPI calibrate with it. */
 	(void)kvm_ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit);
+	if (trace_on(&machine->trace, TRACE_MSR)) {
+		struct kvm_enable_cap user_msr = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
+						  .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};
+
+		if (kvm_ioctl(machine->vm_fd, KVM_ENABLE_CAP, &user_msr) < 0)
+			say("this host's KVM can't tell of unknown MSRs; --trace msr stays empty");
+	}
 	return 0;
 }
 
@@ -117,18 +133,26 @@ static int check_limits(struct machine *machine, const struct cpuid *cpuid, stru
 	return 0;
 }
 
+/* After a restart the buffer of the vCPU before it is used on. */
+static int add_to_trace(struct machine *machine, struct vcpu *vcpu, struct error *err)
+{
+	char who[8];
+
+	if (vcpu->index + 1 < machine->trace.buffers) {
+		vcpu->trace_buffer = machine->trace.buffer[vcpu->index + 1];
+		return 0;
+	}
+	snprintf(who, sizeof(who), "cpu%u", vcpu->index);
+	return trace_add_thread(&machine->trace, who, &vcpu->trace_buffer, err);
+}
+
 int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
 	const unsigned cpus = machine->config->cpus;
-	const struct cpuid_options options = {
-		.cpus = cpus,
-		.tsc_deadline = kvm_capability(machine->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER),
-	};
 	struct cpuid cpuid;
 
-	if (cpuid_supported(machine->kvm_fd, &cpuid, err) || check_limits(machine, &cpuid, err))
+	if (cpuid_guest(machine->kvm_fd, cpus, &cpuid, err) || check_limits(machine, &cpuid, err))
 		return -1;
-	cpuid_restrict(&cpuid, &options);
 	machine->vcpu = calloc(cpus, sizeof(*machine->vcpu));
 	if (!machine->vcpu)
 		return error_set(err, "no memory for %u vCPUs", cpus);
@@ -142,7 +166,7 @@ int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, str
 		if (kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, &cpuid) < 0)
 			return error_set(err, "KVM refuses the CPUID of vCPU %u: %s", i,
 					 strerror(errno));
-		if (entry_set_msrs(vcpu->fd, err))
+		if (entry_set_msrs(vcpu->fd, err) || add_to_trace(machine, vcpu, err))
 			return -1;
 	}
 	/* The other vCPUs wait for their start-up message, as KVM creates them. */
@@ -161,33 +185,48 @@ int machine_start(struct machine *machine, struct error *err)
 	return 0;
 }
 
+/* Returns whether this verdict is the first. */
+static bool end_with(struct machine *machine, const struct verdict *verdict)
+{
+	bool first;
+
+	pthread_mutex_lock(&machine->lock);
+	first = machine->verdict.reason == VERDICT_NONE;
+	if (first)
+		machine->verdict = *verdict;
+	pthread_mutex_unlock(&machine->lock);
+	loop_wake_signal(&machine->end_wake);
+	return first;
+}
+
 void machine_end(struct machine *machine, enum verdict_reason reason, int signal_number,
 		 const char *detail, ...)
 {
-	pthread_mutex_lock(&machine->lock);
-	if (machine->verdict.reason == VERDICT_NONE) {
-		va_list args;
+	struct verdict verdict = {.reason = reason, .signal = signal_number};
+	va_list args;
 
-		machine->verdict.reason = reason;
-		machine->verdict.signal = signal_number;
-		va_start(args, detail);
-		vsnprintf(machine->verdict.detail, sizeof(machine->verdict.detail), detail, args);
-		va_end(args);
-	}
-	pthread_mutex_unlock(&machine->lock);
-	loop_wake_signal(&machine->end_wake);
+	va_start(args, detail);
+	vsnprintf(verdict.detail, sizeof(verdict.detail), detail, args);
+	va_end(args);
+	end_with(machine, &verdict);
 }
 
-void machine_end_by_guest(struct machine *machine, enum verdict_reason reason)
+enum verdict_reason machine_end_by_guest(struct machine *machine, enum verdict_reason reason,
+					 const char *detail)
 {
 	const bool restarting = atomic_load(&machine->watch.restarting);
+	struct verdict verdict = {.reason = reason};
 
-	if (atomic_load(&machine->watch.panicked) && !restarting)
-		machine_end(machine, VERDICT_PANIC, 0, "%s", machine->watch.panic_line);
-	else if (restarting)
-		machine_end(machine, VERDICT_RESET, 0, "%s", "");
-	else
-		machine_end(machine, reason, 0, "%s", "");
+	if (reason == VERDICT_RESET || reason == VERDICT_TRIPLE_FAULT) {
+		if (restarting) {
+			verdict.reason = VERDICT_RESET;
+		} else if (atomic_load(&machine->watch.panicked)) {
+			verdict.reason = VERDICT_PANIC;
+			detail = machine->watch.panic_line;
+		}
+	}
+	snprintf(verdict.detail, sizeof(verdict.detail), "%s", detail);
+	return end_with(machine, &verdict) ? verdict.reason : VERDICT_NONE;
 }
 
 bool machine_ended(struct machine *machine)
@@ -213,6 +252,8 @@ static void deliver_irq(void *controller, u32 gsi, bool level)
 	struct machine *machine = controller;
 	struct kvm_irq_level line = {.irq = gsi, .level = level};
 
+	if (trace_on(&machine->trace, TRACE_IRQ))
+		trace_line(&machine->trace, TRACE_IRQ, "gsi %u %s", gsi, level ? "high" : "low");
 	/* It fails only when there is no such input, and the board knows which there are. */
 	(void)kvm_ioctl(machine->vm_fd, KVM_IRQ_LINE, &line);
 }
@@ -222,13 +263,33 @@ struct irq_line machine_irq_line(struct machine *machine, u32 gsi)
 	return (struct irq_line){.deliver = deliver_irq, .controller = machine, .gsi = gsi};
 }
 
-void machine_destroy(struct machine *machine)
+static void destroy_vm(struct machine *machine)
 {
 	for (unsigned i = 0; i < machine->vcpus; i++)
 		vcpu_destroy(&machine->vcpu[i]);
 	free(machine->vcpu);
+	machine->vcpu = NULL;
+	machine->vcpus = 0;
 	if (machine->vm_fd >= 0)
 		close(machine->vm_fd);
+	machine->vm_fd = -1;
+}
+
+void machine_restart(struct machine *machine)
+{
+	destroy_vm(machine);
+	memory_clear(&machine->memory);
+	timeline_restart(&machine->timeline);
+	machine->watch = (struct watch){.used = 0};
+	machine->verdict = (struct verdict){.reason = VERDICT_NONE};
+	machine->loop.stop = false;
+	machine->restarts++;
+}
+
+void machine_destroy(struct machine *machine)
+{
+	destroy_vm(machine);
+	trace_close(&machine->trace);
 	if (machine->kvm_fd >= 0)
 		close(machine->kvm_fd);
 	memory_destroy(&machine->memory);

@@ -19,9 +19,13 @@
 #include "vmm/irq.h"
 #include "vmm/loop.h"
 #include "vmm/memory.h"
+#include "vmm/sandbox.h"
+#include "vmm/stats.h"
 #include "vmm/terminal.h"
+#include "vmm/trace.h"
 #include "vmm/verdict.h"
 #include "vmm/watch.h"
+#include "vmm/x86/death.h"
 
 struct board;
 struct boot_plan;
@@ -37,21 +41,29 @@ struct machine {
 	struct loop_wake end_wake; /* rung by machine_end() */
 	struct loop_source signals;
 	struct terminal terminal;
+	struct loop_timer timeout, stop_timer;
+	struct descriptor_set inherited; /* closed when the process locks itself in */
+	enum sandbox_mode sandbox;       /* config's, or SANDBOX_OFF where the kernel has none */
 	struct board *board;
 	struct watch watch;
+	struct trace trace;
+	struct timeline timeline;
+	unsigned restarts;
 
 	struct vcpu *vcpu; /* config->cpus of them */
 	unsigned vcpus;    /* created so far */
 
 	pthread_mutex_t lock; /* guards verdict */
 	struct verdict verdict;
+	struct death death; /* written by the vCPU that died, read after all have stopped */
 };
 
 /*
  * Makes memory, buses and the loop. Returns 0, or -1 with err set; machine_destroy() is due in
  * both cases.
  */
-int machine_init(struct machine *machine, const struct config *config, struct error *err);
+int machine_init(struct machine *machine, const struct config *config, struct board *board,
+		 struct error *err);
 
 /*
  * Opens KVM and makes the VM with its interrupt controllers, and gives it the memory; no vCPU yet.
@@ -73,10 +85,12 @@ void machine_end(struct machine *machine, enum verdict_reason reason, int signal
 		 const char *detail, ...) PRINTF(4, 5);
 
 /*
- * The same for an end that the guest chose or ran into: VERDICT_RESET or VERDICT_TRIPLE_FAULT.
- * What the guest said on its console decides whether it was a panic or an orderly restart.
+ * The same for an end that the guest chose or ran into. What the guest said on its console decides
+ * whether a reset or a triple fault was a panic or an orderly restart. Returns the verdict's reason
+ * if this was the first, else VERDICT_NONE.
  */
-void machine_end_by_guest(struct machine *machine, enum verdict_reason reason);
+enum verdict_reason machine_end_by_guest(struct machine *machine, enum verdict_reason reason,
+					 const char *detail);
 
 /* Whether machine_end() was called. */
 bool machine_ended(struct machine *machine);
@@ -86,6 +100,9 @@ void machine_stop(struct machine *machine);
 
 /* An interrupt line that leads to the guest's I/O APIC. */
 struct irq_line machine_irq_line(struct machine *machine, u32 gsi);
+
+/* Unmakes the stopped VM and its vCPUs and wipes the memory, so that all can be made anew. */
+void machine_restart(struct machine *machine);
 
 void machine_destroy(struct machine *machine);
 

@@ -10,13 +10,10 @@
 #include <unistd.h>
 
 #include "vmm/error.h"
+#include "vmm/loop.h"
 #include "vmm/options.h"
 #include "vmm/run.h"
 #include "vmm/verdict.h"
-
-#ifndef BANTAM_VERSION
-#define BANTAM_VERSION "unknown"
-#endif
 
 /*
  * A closed stdin, stdout or stderr would be the number of the next file that is opened, and the
@@ -42,9 +39,16 @@ static int printed(void)
 	return STATUS_VMM_ERROR;
 }
 
-static int command_help(int argc, char **argv)
+/* How the process was called. */
+struct call {
+	int argc; /* all arguments, from the program's name on … */
+	char **argv;
+	u64 start_ns; /* … and when */
+};
+
+static int command_help(const struct call *call)
 {
-	if (argc > 0 && strcmp(argv[0], "run") == 0) {
+	if (call->argc > 2 && strcmp(call->argv[2], "run") == 0) {
 		options_help();
 		return printed();
 	}
@@ -62,19 +66,19 @@ static int command_help(int argc, char **argv)
 	return printed();
 }
 
-static int command_version(int argc, char **argv)
+static int command_version(const struct call *call)
 {
-	(void)argc, (void)argv;
+	(void)call;
 	puts("bantam " BANTAM_VERSION);
 	return printed();
 }
 
-static int command_run(int argc, char **argv)
+static int command_run(const struct call *call)
 {
 	struct config config;
 	struct error err;
 
-	switch (options_parse(&config, argc, argv, &err)) {
+	switch (options_parse(&config, call->argc - 2, call->argv + 2, &err)) {
 	case OPTIONS_HELP:
 		options_help();
 		return printed();
@@ -84,12 +88,15 @@ static int command_run(int argc, char **argv)
 	case OPTIONS_RUN:
 		break;
 	}
+	config.start_ns = call->start_ns;
+	config.argc = call->argc;
+	config.argv = call->argv;
 	return run(&config);
 }
 
 static const struct {
 	const char *name;
-	int (*run)(int argc, char **argv); /* arguments behind the command's name */
+	int (*run)(const struct call *call);
 } commands[] = {
 	{"run", command_run},   {"version", command_version}, {"--version", command_version},
 	{"help", command_help}, {"--help", command_help},     {"-h", command_help},
@@ -97,6 +104,8 @@ static const struct {
 
 int main(int argc, char **argv)
 {
+	const struct call call = {argc, argv, clock_now_ns()};
+
 	fill_standard_descriptors();
 	if (argc < 2) {
 		say("no command is given; say 'bantam run KERNEL', or 'bantam help'");
@@ -104,7 +113,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 2, argv + 2);
+			return commands[i].run(&call);
 	}
 	say("unknown command '%s'; there are run, version and help", argv[1]);
 	return STATUS_VMM_ERROR;

@@ -11,7 +11,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* System calls: mmap, madvise, munmap. */
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(memory, CALL(madvise, SANDBOX_RESTART, "memory is wiped for a new start"));
 
 int memory_create(struct memory *memory, u64 bytes, u64 hole_start, u64 hole_end, struct error *err)
 {
@@ -44,6 +46,12 @@ void memory_destroy(struct memory *memory)
 	if (memory->bytes)
 		munmap(memory->region[0].host, memory->bytes);
 	*memory = (struct memory){0};
+}
+
+void memory_clear(struct memory *memory)
+{
+	/* Private anonymous pages read as zero after this. */
+	madvise(memory->region[0].host, memory->bytes, MADV_DONTNEED);
 }
 
 void *memory_at(const struct memory *memory, u64 gpa, u64 bytes)

@@ -40,6 +40,9 @@ int memory_create(struct memory *memory, u64 bytes, u64 hole_start, u64 hole_end
 /* Gives the mapping back; does nothing on an all-zero struct. */
 void memory_destroy(struct memory *memory);
 
+/* Makes all of it zero again, by giving the pages back to the host. */
+void memory_clear(struct memory *memory);
+
 /*
  * The host address of guest RAM [gpa, gpa + bytes), or NULL when bytes is 0 or any byte is not
  * RAM. The memory is shared with running vCPUs: copy, then check, then use.

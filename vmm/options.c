@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/trace.h"
+
 enum option_id {
 	OPT_INITRD,
 	OPT_APPEND,
@@ -21,7 +23,16 @@ enum option_id {
 	OPT_MEMORY,
 	OPT_CPUS,
 	OPT_CONSOLE,
+	OPT_TIMEOUT,
+	OPT_STOP_TIMEOUT,
+	OPT_ON_RESET,
+	OPT_RESULT,
+	OPT_TRACE,
+	OPT_STATS,
+	OPT_VERBOSE,
 	OPT_DRY_RUN,
+	OPT_DUMP_ACPI,
+	OPT_SANDBOX,
 	OPT_HELP,
 	OPT_KERNEL, /* QEMU's -kernel */
 };
@@ -31,7 +42,8 @@ struct option {
 	const char *name;     /* long name without its dashes, or NULL */
 	char letter;          /* short name, or 0 */
 	const char *qemu;     /* QEMU's single-dash word, or NULL */
-	const char *argument; /* what help calls it, or NULL when there is none */
+	const char *argument; /* what help calls it, or NULL when there is none; "[=WORD]" when it
+			         may be left out */
 	const char *help;
 };
 
@@ -59,9 +71,29 @@ static const struct option console_options[] = {
 	 "the guest's serial console: stdio, stderr, off or a file (default: stdio)"},
 };
 
-static const struct option other_options[] = {
-	{OPT_DRY_RUN, "dry-run", 0, NULL, NULL,
+static const struct option end_options[] = {
+	{OPT_TIMEOUT, "timeout", 0, NULL, "TIME",
+	 "end the machine after TIME: 500ms, 90s, 10m, 2h; seconds without a unit"},
+	{OPT_STOP_TIMEOUT, "stop-timeout", 0, NULL, "TIME",
+	 "at SIGTERM, press the guest's power button and wait TIME (default: 0)"},
+	{OPT_ON_RESET, "on-reset", 0, NULL, "WHAT",
+	 "when the guest resets: exit or restart (default: exit)"},
+	{OPT_RESULT, "result", 0, NULL, "FILE", "write how it ended to FILE, as JSON"},
+};
+
+static const struct option look_options[] = {
+	{OPT_DRY_RUN, "dry-run", 0, NULL, "[=json]",
 	 "print what would be put in guest memory and where; run nothing"},
+	{OPT_DUMP_ACPI, "dump-acpi", 0, NULL, "DIR", "write the ACPI tables to DIR"},
+	{OPT_TRACE, "trace", 0, NULL, "LIST[=FILE]",
+	 "a line an event, to FILE or stderr; LIST: " TRACE_NAMES ", all"},
+	{OPT_STATS, "stats", 0, NULL, NULL, "at the end, print exits, addresses and a time line"},
+	{OPT_VERBOSE, "verbose", 0, NULL, NULL, "say more of what is done, and how"},
+};
+
+static const struct option other_options[] = {
+	{OPT_SANDBOX, "sandbox", 0, NULL, "MODE",
+	 "lock the process in: on, audit (log, don't stop) or off (default: on)"},
 	{OPT_HELP, "help", 'h', NULL, NULL, "print this help"},
 };
 
@@ -73,6 +105,8 @@ static const struct {
 	{"Kernel", kernel_options, ARRAY_LEN(kernel_options)},
 	{"Machine", machine_options, ARRAY_LEN(machine_options)},
 	{"Console", console_options, ARRAY_LEN(console_options)},
+	{"End", end_options, ARRAY_LEN(end_options)},
+	{"Look inside", look_options, ARRAY_LEN(look_options)},
 	{"Other", other_options, ARRAY_LEN(other_options)},
 };
 
@@ -104,6 +138,12 @@ static bool has_letter(const struct option *option, const void *letter)
 	return option->letter && option->letter == *(const char *)letter;
 }
 
+/* Whether the option has an argument that must be there. */
+static bool takes_word(const struct option *option)
+{
+	return option->argument && option->argument[0] != '[';
+}
+
 void options_help(void)
 {
 	puts("Usage: bantam run [options] KERNEL\n"
@@ -118,17 +158,43 @@ void options_help(void)
 
 			if (!option->help)
 				continue;
-			snprintf(left, sizeof(left), "%c%c%c --%s %s", option->letter ? '-' : ' ',
+			snprintf(left, sizeof(left), "%c%c%c --%s%s%s", option->letter ? '-' : ' ',
 				 option->letter ? option->letter : ' ', option->letter ? ',' : ' ',
-				 option->name, option->argument ? option->argument : "");
-			printf("  %-26s %s\n", left, option->help);
+				 option->name, takes_word(option) ? " " : "",
+				 option->argument ? option->argument : "");
+			printf("  %-27s %s\n", left, option->help);
 		}
 	}
 	puts("\n"
 	     "QEMU's -kernel, -initrd, -append, -m and -smp are understood too.\n"
 	     "\n"
-	     "Exit status: 0 the guest powered off or reset; 125 bantam or the host failed;\n"
-	     "128+n ended by signal n; 255 the guest crashed.");
+	     "Exit status: 0 the guest powered off or reset; 124 the time was up; 125 bantam or\n"
+	     "the host failed; 128+n ended by signal n; 255 the guest crashed.");
+}
+
+bool options_duration(const char *text, u64 *ns)
+{
+	static const struct {
+		const char *unit;
+		u64 ns;
+	} units[] = {{"", 1000000000U},
+		     {"ms", 1000000U},
+		     {"s", 1000000000U},
+		     {"m", 60000000000ULL},
+		     {"h", 3600 * 1000000000ULL}};
+	unsigned long long value;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return false;
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (strcmp(end, units[i].unit) == 0)
+			return !errno && !__builtin_mul_overflow(value, units[i].ns, ns) &&
+			       *ns <= INT64_MAX;
+	}
+	return false;
 }
 
 bool options_size(const char *text, u64 *bytes)
@@ -187,20 +253,6 @@ static int set_cpus(struct config *config, const char *value, struct error *err)
 	return 0;
 }
 
-static int set_protocol(struct config *config, const char *value, struct error *err)
-{
-	static const char *const names[] = {
-		[BOOT_AUTO] = "auto", [BOOT_LINUX] = "linux", [BOOT_PVH] = "pvh"};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strcmp(value, names[i]) == 0) {
-			config->protocol = (enum boot_protocol)i;
-			return 0;
-		}
-	}
-	return error_set(err, "--boot-protocol '%s': auto, linux or pvh", value);
-}
-
 static void set_console(struct config *config, const char *value)
 {
 	static const char *const names[] = {
@@ -221,6 +273,94 @@ static int set_kernel(struct config *config, const char *value, struct error *er
 				 value);
 	config->kernel = value;
 	return 0;
+}
+
+/* Stores which of the names value is in *choice; -1 with err set when it is none of them. */
+static int choose(const char *option, const char *value, const char *const *names, size_t count,
+		  unsigned *choice, struct error *err)
+{
+	char all[128] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(value, names[i]) == 0) {
+			*choice = (unsigned)i;
+			return 0;
+		}
+		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s",
+					 i == 0           ? ""
+					 : i + 1 == count ? " or "
+							  : ", ",
+					 names[i]);
+	}
+	return error_set(err, "%s '%s': it is %s", option, value, all);
+}
+
+static int set_protocol(struct config *config, const char *value, struct error *err)
+{
+	static const char *const names[] = {
+		[BOOT_AUTO] = "auto", [BOOT_LINUX] = "linux", [BOOT_PVH] = "pvh"};
+	unsigned choice = 0;
+
+	if (choose("--boot-protocol", value, names, ARRAY_LEN(names), &choice, err))
+		return -1;
+	config->protocol = (enum boot_protocol)choice;
+	return 0;
+}
+
+static int set_on_reset(struct config *config, const char *value, struct error *err)
+{
+	static const char *const names[] = {"exit", "restart"};
+	unsigned choice = 0;
+
+	if (choose("--on-reset", value, names, ARRAY_LEN(names), &choice, err))
+		return -1;
+	config->restart = choice == 1;
+	return 0;
+}
+
+static int set_dry_run(struct config *config, const char *value, struct error *err)
+{
+	static const char *const names[] = {"text", "json"};
+	unsigned choice = 0;
+
+	if (value[0] && choose("--dry-run", value, names, ARRAY_LEN(names), &choice, err))
+		return -1;
+	config->dry_run = choice == 1 ? DRY_RUN_JSON : DRY_RUN_TEXT;
+	return 0;
+}
+
+static int set_sandbox(struct config *config, const char *value, struct error *err)
+{
+	static const char *const names[] = {
+		[SANDBOX_ON] = "on", [SANDBOX_AUDIT] = "audit", [SANDBOX_OFF] = "off"};
+	unsigned choice = 0;
+
+	if (choose("--sandbox", value, names, ARRAY_LEN(names), &choice, err))
+		return -1;
+	config->sandbox = (enum sandbox_mode)choice;
+	return 0;
+}
+
+static int set_duration(const char *option, const char *value, u64 *ns, struct error *err)
+{
+	if (options_duration(value, ns))
+		return 0;
+	return error_set(err, "%s '%s' is not a time; say 500ms, 90s, 10m or 2h", option, value);
+}
+
+/* LIST or LIST=FILE. */
+static int set_trace(struct config *config, const char *value, struct error *err)
+{
+	const char *equals = strchr(value, '=');
+	char list[128];
+
+	snprintf(list, sizeof(list), "%.*s", equals ? (int)(equals - value) : (int)strlen(value),
+		 value);
+	config->trace_path = equals ? equals + 1 : NULL;
+	if (equals && !equals[1])
+		return error_set(err, "--trace '%s': no file is named behind '='", value);
+	return trace_parse(list, &config->trace, err);
 }
 
 static int apply(struct config *config, const struct option *option, const char *value,
@@ -247,9 +387,30 @@ static int apply(struct config *config, const struct option *option, const char 
 	case OPT_CONSOLE:
 		set_console(config, value);
 		return 0;
-	case OPT_DRY_RUN:
-		config->dry_run = true;
+	case OPT_TIMEOUT:
+		return set_duration("--timeout", value, &config->timeout_ns, err);
+	case OPT_STOP_TIMEOUT:
+		return set_duration("--stop-timeout", value, &config->stop_timeout_ns, err);
+	case OPT_ON_RESET:
+		return set_on_reset(config, value, err);
+	case OPT_RESULT:
+		config->result_path = value;
 		return 0;
+	case OPT_TRACE:
+		return set_trace(config, value, err);
+	case OPT_STATS:
+		config->stats = true;
+		return 0;
+	case OPT_VERBOSE:
+		config->verbose = true;
+		return 0;
+	case OPT_DRY_RUN:
+		return set_dry_run(config, value, err);
+	case OPT_DUMP_ACPI:
+		config->dump_acpi_path = value;
+		return 0;
+	case OPT_SANDBOX:
+		return set_sandbox(config, value, err);
 	case OPT_KERNEL:
 		return set_kernel(config, value, err);
 	case OPT_HELP:
@@ -359,7 +520,7 @@ static int take_option(struct config *config, int argc, char **argv, int *at, bo
 		*help = true;
 	if (!option->argument && value)
 		return error_set(err, "--%s takes no argument", option->name);
-	if (option->argument && !value) {
+	if (takes_word(option) && !value) {
 		if (*at + 1 >= argc)
 			return error_set(err, "%s needs an argument (%s)", argument,
 					 option->argument);

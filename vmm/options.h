@@ -24,4 +24,10 @@ void options_help(void);
  */
 bool options_size(const char *text, u64 *bytes);
 
+/*
+ * A time such as "90" (seconds), "500ms", "90s", "10m" or "2h". Stores it in ns; false when it is
+ * no time or is longer than 292 years.
+ */
+bool options_duration(const char *text, u64 *ns);
+
 #endif

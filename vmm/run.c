@@ -2,7 +2,17 @@
  * `bantam run`: see run.h.
  *
  * Start-up goes from what is cheap and the user's (files, options) to what is the host's (KVM), so
- * that a mistake is told before anything is made. Opening order is closing order reversed.
+ * that a mistake is told before anything is made:
+ *
+ *	1. memory, event loop, signals, the files of --result and --trace
+ *	2. devices on their buses, the kernel and its data in memory (--dry-run ends here)
+ *	3. the VM and its vCPUs
+ *	4. the host's ends: console, terminal
+ *	5. the lock: from here on nothing is opened
+ *	6. the guest runs, until a verdict
+ *
+ * Opening order is closing order reversed. With --on-reset restart, a reset leads back to the
+ * second half of 2, with files and terminal as they are.
  */
 #include "vmm/run.h"
 
@@ -15,15 +25,20 @@
 
 #include "vmm/board.h"
 #include "vmm/dry_run.h"
+#include "vmm/kvm.h"
 #include "vmm/machine.h"
+#include "vmm/result.h"
+#include "vmm/sandbox.h"
+#include "vmm/x86/entry.h"
 
-/* System calls: signalfd4, rt_sigprocmask, kill (of itself, to stop as Ctrl-Z has it). */
+SANDBOX_CALLS(run, CALL(kill, SANDBOX_MAIN, "stops itself, as Ctrl-Z has it"),
+	      CALL(getpid, SANDBOX_MAIN, "for that"));
 
 /* Signals that end the machine, with the machine's verdict and the terminal put right. */
 static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
-/* Gives the terminal back, stops as the signal would have, and takes it again when continued. */
-static void stop_and_continue(struct machine *machine)
+/* Gives the terminal back and stops as the signal would have; SIGCONT comes as an event. */
+static void stop_process(struct machine *machine)
 {
 	terminal_restore(&machine->terminal);
 	kill(getpid(), SIGSTOP);
@@ -37,6 +52,30 @@ static void take_terminal(struct machine *machine)
 		console_take_terminal(console, terminal_enter_raw(&machine->terminal));
 }
 
+static void timeout_fired(void *owner)
+{
+	machine_end(owner, VERDICT_TIMEOUT, 0, "%s", "");
+}
+
+static void stop_timer_fired(void *owner)
+{
+	machine_end(owner, VERDICT_SIGNAL, SIGTERM, "the guest did not power off in time");
+}
+
+/* SIGTERM asks the guest first, if the user wants that; a second signal doesn't. */
+static void handle_ending_signal(struct machine *machine, int signal_number)
+{
+	const u64 patience_ns = machine->config->stop_timeout_ns;
+
+	if (signal_number == SIGTERM && patience_ns && !machine->stop_timer.deadline_ns) {
+		say("asked the guest to power off");
+		loop_timer_set(&machine->stop_timer, patience_ns);
+		button_press(&machine->board->button);
+		return;
+	}
+	machine_end(machine, VERDICT_SIGNAL, signal_number, "%s", "");
+}
+
 static void signals_ready(void *owner, short revents)
 {
 	struct machine *machine = owner;
@@ -47,17 +86,17 @@ static void signals_ready(void *owner, short revents)
 		return;
 	switch (info.ssi_signo) {
 	case SIGTSTP:
-		stop_and_continue(machine);
+		stop_process(machine);
 		break;
 	case SIGCONT:
 		take_terminal(machine);
 		break;
 	default:
-		machine_end(machine, VERDICT_SIGNAL, (int)info.ssi_signo, "%s", "");
+		handle_ending_signal(machine, (int)info.ssi_signo);
 	}
 }
 
-/* Step 1: signals become events of the loop; threads inherit the mask. */
+/* Signals become events of the loop; threads inherit the mask. */
 static int take_signals(struct machine *machine, struct error *err)
 {
 	sigset_t set;
@@ -87,14 +126,49 @@ static int take_signals(struct machine *machine, struct error *err)
 	return loop_add(&machine->loop, &machine->signals, err);
 }
 
-/* Step 3: the kernel and what it needs go into guest memory. */
-static int load(struct machine *machine, struct boot_plan *plan, struct error *err)
+static int set_timers(struct machine *machine, struct error *err)
+{
+	machine->timeout = (struct loop_timer){.fired = timeout_fired, .owner = machine};
+	machine->stop_timer = (struct loop_timer){.fired = stop_timer_fired, .owner = machine};
+	if (machine->config->timeout_ns)
+		loop_timer_set(&machine->timeout, machine->config->timeout_ns);
+	if (loop_add_timer(&machine->loop, &machine->timeout, err))
+		return -1;
+	return loop_add_timer(&machine->loop, &machine->stop_timer, err);
+}
+
+/* A machine that may restart keeps its kernel and initrd open: later it can open nothing. */
+static int keep_files(struct boot_files *files, const struct config *config, struct error *err)
+{
+	*files = (struct boot_files){.kernel_fd = 0, .initrd_fd = 0};
+	return config->restart ? boot_open_files(files, config->kernel, config->initrd, err) : 0;
+}
+
+static void trace_places(struct machine *machine, const struct boot_plan *plan)
+{
+	for (unsigned i = 0; i < plan->map.places; i++) {
+		const struct place *place = &plan->map.place[i];
+
+		trace_line(&machine->trace, TRACE_BOOT, "place 0x%llx-0x%llx %s",
+			   (unsigned long long)place->gpa,
+			   (unsigned long long)(place->gpa + place->bytes - 1), place->name);
+	}
+	trace_line(&machine->trace, TRACE_BOOT, "entry 0x%llx by %s",
+		   (unsigned long long)plan->kernel.entry,
+		   plan->kernel.protocol == BOOT_PVH ? "PVH" : "Linux's 64-bit protocol");
+}
+
+/* The kernel and what it needs go into guest memory. */
+static int load(struct machine *machine, const struct boot_files *files, struct boot_plan *plan,
+		struct error *err)
 {
 	const struct config *config = machine->config;
 	char cmdline[CMDLINE_BYTES];
 	const struct boot_request request = {
 		.kernel = config->kernel,
 		.initrd = config->initrd,
+		.kernel_fd = files->kernel_fd,
+		.initrd_fd = files->initrd_fd,
 		.cmdline = cmdline,
 		.protocol = config->protocol,
 		.acpi = board_acpi(machine->board, machine),
@@ -108,9 +182,66 @@ static int load(struct machine *machine, struct boot_plan *plan, struct error *e
 	if (used >= sizeof(cmdline))
 		return error_set(err, "the kernel command line is longer than %zu bytes",
 				 sizeof(cmdline) - 1);
-	return boot_load(&request, &machine->memory, plan, err);
+	if (boot_load(&request, &machine->memory, plan, err))
+		return -1;
+	timeline_reach(&machine->timeline, STAGE_LOADED);
+	if (trace_on(&machine->trace, TRACE_BOOT))
+		trace_places(machine, plan);
+	return 0;
 }
 
+static int make_vm(struct machine *machine, const struct boot_plan *plan, struct error *err)
+{
+	if (machine_create_vm(machine, err) || machine_add_vcpus(machine, plan, err))
+		return -1;
+	timeline_reach(&machine->timeline, STAGE_VM_MADE);
+	return 0;
+}
+
+/* Step 5, for the main thread; each vCPU locks itself in before it runs guest code. */
+static int lock_in(struct machine *machine, struct error *err)
+{
+	const u32 kind = SANDBOX_MAIN | (machine->config->restart ? (u32)SANDBOX_RESTART : 0);
+
+	descriptors_close(&machine->inherited);
+	return sandbox_enter(machine->sandbox, kind, err);
+}
+
+/* Step 6, once. locked: this isn't the first time. */
+static int run_once(struct machine *machine, bool locked, struct error *err)
+{
+	if (machine_start(machine, err))
+		return -1;
+	if (!locked && lock_in(machine, err))
+		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err->text);
+	loop_run(&machine->loop);
+	machine_stop(machine);
+	return 0;
+}
+
+static bool restarts(const struct machine *machine)
+{
+	return machine->config->restart && machine->verdict.reason == VERDICT_RESET;
+}
+
+/* Step 6, until a verdict that stands. */
+static int run_to_the_end(struct machine *machine, const struct boot_files *files,
+			  struct boot_plan *plan, struct error *err)
+{
+	take_terminal(machine);
+	if (run_once(machine, false, err))
+		return -1;
+	while (restarts(machine)) {
+		machine_restart(machine);
+		board_reset(machine->board);
+		if (load(machine, files, plan, err) || make_vm(machine, plan, err) ||
+		    run_once(machine, true, err))
+			return -1;
+	}
+	return 0;
+}
+
+/* Tells people how it ended. */
 static void report(struct machine *machine)
 {
 	const struct console *console = &machine->board->console;
@@ -122,61 +253,122 @@ static void report(struct machine *machine)
 		    (unsigned long long)console->dropped, (unsigned long long)console->total);
 	verdict_describe(&machine->verdict, words, sizeof(words));
 	say("%s", words);
+	if (machine->death.used)
+		(void)!write(STDERR_FILENO, machine->death.text, machine->death.used);
+	if (machine->config->stats)
+		stats_print(machine);
 }
 
-/* Steps 6 to 8: let it run, and end it in order. */
-static int run_to_the_end(struct machine *machine, struct error *err)
+/* Steps 1 and 2. */
+static int prepare(struct machine *machine, struct board *board, struct result *result,
+		   struct error *err)
 {
-	take_terminal(machine);
-	if (machine_start(machine, err)) {
-		terminal_restore(&machine->terminal);
+	const struct config *config = machine->config;
+
+	if (take_signals(machine, err) || set_timers(machine, err) ||
+	    result_open(result, config->result_path, err) ||
+	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
+		       &machine->loop, err))
 		return -1;
+	return board_attach(board, machine, err);
+}
+
+/* --dry-run, in the place of steps 3 to 6. */
+static int show(struct machine *machine, const struct boot_plan *plan, struct error *err)
+{
+	const struct config *config = machine->config;
+	struct dry_run_device devices[2 * BUS_RANGES_MAX];
+	struct kvm_sregs sregs = {.cr0 = 0};
+	struct kvm_regs regs;
+	struct cpuid cpuid;
+	struct error missing;
+	struct dry_run_input input = {
+		.plan = plan,
+		.kernel = config->kernel,
+		.initrd = config->initrd,
+		.cpus = config->cpus,
+		.device = devices,
+		.regs = &regs,
+		.sregs = &sregs,
+		.cpuid_missing = missing.text,
+	};
+
+	entry_registers(plan, &regs, &sregs);
+	input.devices = dry_run_list_bus(&machine->pio, true, devices, BUS_RANGES_MAX);
+	input.devices +=
+		dry_run_list_bus(&machine->mmio, false, devices + input.devices, BUS_RANGES_MAX);
+	for (unsigned i = 0; i < input.devices; i++)
+		devices[i].gsi = board_gsi(devices[i].name);
+	machine->kvm_fd = kvm_open(&missing);
+	if (machine->kvm_fd >= 0 &&
+	    cpuid_guest(machine->kvm_fd, config->cpus, &cpuid, &missing) == 0) {
+		cpuid_set_vcpu(&cpuid, 0);
+		input.cpuid = &cpuid;
 	}
-	loop_run(&machine->loop);
-	machine_stop(machine);
+	return dry_run(&input, stdout, config->dry_run == DRY_RUN_JSON, err);
+}
+
+/* Steps 3 to 6. */
+static int boot(struct machine *machine, const struct boot_files *files, struct boot_plan *plan,
+		struct error *err)
+{
+	const struct config *config = machine->config;
+
+	if (make_vm(machine, plan, err) || board_open(machine->board, machine, err) ||
+	    sandbox_prepare(&machine->sandbox, err))
+		return -1;
+	if (config->verbose && machine->sandbox != config->sandbox)
+		say("this kernel has no seccomp filters; the sandbox is off");
+	terminal_init(&machine->terminal, config->console == CONSOLE_STDIO);
+	return run_to_the_end(machine, files, plan, err);
+}
+
+/* Puts the terminal right, lets the console's reader have the rest, and says how it ended. */
+static int finish(struct machine *machine, struct result *result)
+{
+	const bool in_a_hurry = machine->verdict.reason == VERDICT_SIGNAL;
+	int status;
+
+	timeline_reach(&machine->timeline, STAGE_END);
 	/* Somebody who ends the machine by a signal doesn't wait for a slow reader. */
-	console_drain(&machine->board->console,
-		      machine->verdict.reason == VERDICT_SIGNAL ? -1 : machine->signals.fd);
+	console_drain(&machine->board->console, in_a_hurry ? -1 : machine->signals.fd);
 	terminal_restore(&machine->terminal);
 	report(machine);
-	return 0;
+	status = verdict_status(&machine->verdict);
+	return result_write(result, machine) ? STATUS_VMM_ERROR : status;
+}
+
+/* Steps 2 to 6. */
+static int go(struct machine *machine, const struct boot_files *files, struct error *err)
+{
+	const struct config *config = machine->config;
+	struct boot_plan plan;
+
+	if (load(machine, files, &plan, err))
+		return -1;
+	if (config->dump_acpi_path && dry_run_dump_acpi(&plan, config->dump_acpi_path, err))
+		return -1;
+	return config->dry_run ? show(machine, &plan, err) : boot(machine, files, &plan, err);
 }
 
 int run(const struct config *config)
 {
-	int status = STATUS_VMM_ERROR;
-	struct boot_plan plan;
+	struct result result = {.file = NULL};
+	struct boot_files files = {.kernel_fd = 0};
 	struct machine machine;
 	struct board board;
 	struct error err;
-	int result;
+	int status = 0;
 
-	result = machine_init(&machine, config, &err); /* 2 */
-	result = result ? result : board_attach(&board, &machine, &err);
-	if (result)
-		goto destroy;
-	result = load(&machine, &plan, &err); /* 3 */
-	if (result == 0 && config->dry_run) {
-		dry_run_print(&plan);
-		status = 0;
-		goto close;
-	}
-	result = result ? result : machine_create_vm(&machine, &err); /* 4 */
-	result = result ? result : machine_add_vcpus(&machine, &plan, &err);
-	result = result ? result : take_signals(&machine, &err); /* 5 */
-	result = result ? result : board_open(&board, &machine, &err);
-	if (result == 0)
-		terminal_init(&machine.terminal, config->console == CONSOLE_STDIO);
-	result = result ? result : run_to_the_end(&machine, &err);
-	if (result == 0)
-		status = verdict_status(&machine.verdict);
-close:
+	board_init(&board);
+	if (machine_init(&machine, config, &board, &err) ||
+	    prepare(&machine, &board, &result, &err) || keep_files(&files, config, &err) ||
+	    go(&machine, &files, &err))
+		machine_end(&machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
+	if (machine_ended(&machine))
+		status = finish(&machine, &result);
+	boot_close_files(&files);
 	board_close(&board);
-destroy:
-	if (result)
-		say("%s", err.text);
-	if (machine.signals.fd >= 0)
-		close(machine.signals.fd);
 	machine_destroy(&machine);
 	return status;
 }

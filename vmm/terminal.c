@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* System calls: ioctl (TCGETS, TCSETS, TIOCGPGRP) on stdin, getpgrp, rt_sigaction, rt_sigreturn,
- * rt_sigprocmask, tkill (from raise). */
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(terminal, CALL(getpgrp, SANDBOX_MAIN, "is the terminal ours now"));
 
 /*
  * A handler of fatal signals gets no argument of its own, so this is the one variable of the
@@ -16,17 +17,22 @@
  */
 static struct terminal *restore_on_crash;
 
-static void crash_handler(int signal_number)
+void terminal_restore_in_handler(void)
 {
 	if (restore_on_crash)
 		terminal_restore(restore_on_crash);
+}
+
+static void crash_handler(int signal_number)
+{
+	terminal_restore_in_handler();
 	/* SA_RESETHAND: the second time, the signal does what it does without us. */
 	raise(signal_number);
 }
 
 void terminal_init(struct terminal *terminal, bool guest_input)
 {
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	struct sigaction action = {.sa_handler = crash_handler, .sa_flags = (int)SA_RESETHAND};
 
 	*terminal = (struct terminal){0};

@@ -30,4 +30,7 @@ bool terminal_enter_raw(struct terminal *terminal);
 
 void terminal_restore(struct terminal *terminal);
 
+/* The same for the terminal of the process, from a signal's handler. */
+void terminal_restore_in_handler(void);
+
 #endif

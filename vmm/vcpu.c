@@ -9,16 +9,22 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
+#include "vmm/sandbox.h"
+#include "vmm/stats.h"
+#include "vmm/x86/msr.h"
 
-/* System calls of a vCPU's thread: ioctl (KVM_RUN), rt_sigreturn (after a kick), and what the
- * device registers it touches list. */
+SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers of the dead"),
+	      CALL(tkill, SANDBOX_MAIN, "the kick; raise()"));
 
 #define KICK_SIGNAL SIGRTMIN
 
@@ -29,43 +35,82 @@ static void kick_handler(int signal_number)
 	(void)signal_number;
 }
 
+/* One access to a register: the bus, and who watches. */
+static u64 access_register(struct vcpu *vcpu, bool mmio, u64 address, unsigned width, bool write,
+			   u64 value)
+{
+	struct machine *machine = vcpu->machine;
+	const struct bus *bus = mmio ? &machine->mmio : &machine->pio;
+
+	if (write)
+		bus_write(bus, address, width, value);
+	else
+		value = bus_read(bus, address, width);
+	if (vcpu->touches)
+		touches_count(vcpu->touches, mmio, address, write);
+	if (trace_on(&machine->trace, mmio ? TRACE_MMIO : TRACE_PIO))
+		bus_trace(bus, &machine->trace, mmio ? TRACE_MMIO : TRACE_PIO,
+			  &(struct bus_access){address, width, write, value});
+	return value;
+}
+
 /* I/O ports: `count` accesses of `size` bytes, one behind the other in the shared page. */
 static void handle_pio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
-	const struct bus *bus = &vcpu->machine->pio;
 	const unsigned width = run->io.size;
+	const bool write = run->io.direction == KVM_EXIT_IO_OUT;
 	u8 *data = (u8 *)run + run->io.data_offset;
 
 	for (u32 i = 0; i < run->io.count; i++, data += width) {
 		u64 value = 0;
 
-		if (run->io.direction == KVM_EXIT_IO_OUT) {
+		if (write)
 			memcpy(&value, data, width);
-			bus_write(bus, run->io.port, width, value);
-		} else {
-			value = bus_read(bus, run->io.port, width);
+		value = access_register(vcpu, false, run->io.port, width, write, value);
+		if (!write)
 			memcpy(data, &value, width);
-		}
 	}
 }
 
 static void handle_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
-	const struct bus *bus = &vcpu->machine->mmio;
 	const unsigned width = run->mmio.len;
 	u64 value = 0;
 
 	if (width > sizeof(value))
 		return;
-	if (run->mmio.is_write) {
-		memcpy(&value, run->mmio.data, width);
-		bus_write(bus, run->mmio.phys_addr, width, value);
-	} else {
-		value = bus_read(bus, run->mmio.phys_addr, width);
+	memcpy(&value, run->mmio.data, run->mmio.is_write ? width : 0);
+	value = access_register(vcpu, true, run->mmio.phys_addr, width, run->mmio.is_write, value);
+	if (!run->mmio.is_write)
 		memcpy(run->mmio.data, &value, width);
-	}
+}
+
+/* Comes only with --trace msr. KVM doesn't know the register: the guest gets the #GP that it would
+ * have had without us. */
+static void handle_msr(struct vcpu *vcpu, bool write)
+{
+	struct kvm_run *run = vcpu->run;
+	char name[32];
+
+	run->msr.error = 1;
+	msr_name(run->msr.index, name, sizeof(name));
+	if (write)
+		trace_line(&vcpu->machine->trace, TRACE_MSR, "write %s = 0x%llx, unknown: #GP",
+			   name, (unsigned long long)run->msr.data);
+	else
+		trace_line(&vcpu->machine->trace, TRACE_MSR, "read %s, unknown: #GP", name);
+}
+
+/* The guest can't go on; what it looked like is kept for the report. */
+static void die(struct vcpu *vcpu, enum verdict_reason reason, const char *detail)
+{
+	struct machine *machine = vcpu->machine;
+
+	/* A triple fault may be how the guest restarts, which is told by what it said before. */
+	if (machine_end_by_guest(machine, reason, detail) == reason)
+		death_take(&machine->death, vcpu);
 }
 
 static void handle_system_event(struct vcpu *vcpu)
@@ -77,7 +122,7 @@ static void handle_system_event(struct vcpu *vcpu)
 		machine_end(machine, VERDICT_POWEROFF, 0, "%s", "");
 		break;
 	case KVM_SYSTEM_EVENT_RESET:
-		machine_end_by_guest(machine, VERDICT_RESET);
+		machine_end_by_guest(machine, VERDICT_RESET, "");
 		break;
 	default:
 		machine_end(machine, VERDICT_PANIC, 0, "it reported a crash (event %u)",
@@ -88,10 +133,13 @@ static void handle_system_event(struct vcpu *vcpu)
 /* What ended KVM_RUN. Nothing else than this and the devices happens on a vCPU's thread. */
 static void handle_exit(struct vcpu *vcpu)
 {
-	struct machine *machine = vcpu->machine;
 	const struct kvm_run *run = vcpu->run;
+	char detail[64];
 
 	vcpu->exits[run->exit_reason < VCPU_EXITS_MAX ? run->exit_reason : VCPU_EXITS_MAX - 1]++;
+	if (trace_on(&vcpu->machine->trace, TRACE_EXITS))
+		trace_line(&vcpu->machine->trace, TRACE_EXITS, "%s",
+			   vcpu_exit_name(run->exit_reason));
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		handle_pio(vcpu);
@@ -99,35 +147,56 @@ static void handle_exit(struct vcpu *vcpu)
 	case KVM_EXIT_MMIO:
 		handle_mmio(vcpu);
 		break;
+	case KVM_EXIT_X86_RDMSR:
+	case KVM_EXIT_X86_WRMSR:
+		handle_msr(vcpu, run->exit_reason == KVM_EXIT_X86_WRMSR);
+		break;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		machine_end_by_guest(machine, VERDICT_TRIPLE_FAULT);
+		die(vcpu, VERDICT_TRIPLE_FAULT, "");
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 		handle_system_event(vcpu);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
-		machine_end(machine, VERDICT_INTERNAL_ERROR, 0, "vCPU %u, suberror %u", vcpu->index,
-			    run->internal.suberror);
+		snprintf(detail, sizeof(detail), "suberror %u", run->internal.suberror);
+		die(vcpu, VERDICT_INTERNAL_ERROR, detail);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
-		machine_end(machine, VERDICT_FAILED_ENTRY, 0, "vCPU %u, hardware reason 0x%llx",
-			    vcpu->index,
-			    (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+		die(vcpu, VERDICT_FAILED_ENTRY, "");
 		break;
 	default:
-		machine_end(machine, VERDICT_INTERNAL_ERROR, 0,
-			    "vCPU %u, unexpected exit reason %u", vcpu->index, run->exit_reason);
+		snprintf(detail, sizeof(detail), "exit %s", vcpu_exit_name(run->exit_reason));
+		die(vcpu, VERDICT_INTERNAL_ERROR, detail);
 	}
+}
+
+/* A thread's own first steps, before guest code runs. */
+static int enter_thread(struct vcpu *vcpu, struct error *err)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "vcpu%u", vcpu->index);
+	(void)prctl(PR_SET_NAME, name);
+	if (vcpu->trace_buffer)
+		trace_adopt(vcpu->trace_buffer);
+	return sandbox_enter(vcpu->machine->sandbox, SANDBOX_VCPU, err);
 }
 
 static void *vcpu_thread(void *argument)
 {
 	struct vcpu *vcpu = argument;
 	struct machine *machine = vcpu->machine;
+	struct error err;
 
+	if (enter_thread(vcpu, &err)) {
+		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
+		return NULL;
+	}
+	if (vcpu->index == 0)
+		timeline_reach(&machine->timeline, STAGE_FIRST_INSTRUCTION);
 	while (!machine_ended(machine)) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
 			handle_exit(vcpu);
@@ -140,6 +209,35 @@ static void *vcpu_thread(void *argument)
 			    vcpu->index, strerror(errno));
 	}
 	return NULL;
+}
+
+const char *vcpu_exit_name(unsigned reason)
+{
+	static const char *const names[VCPU_EXITS_MAX] = {
+		[KVM_EXIT_UNKNOWN] = "UNKNOWN",
+		[KVM_EXIT_EXCEPTION] = "EXCEPTION",
+		[KVM_EXIT_IO] = "IO",
+		[KVM_EXIT_HYPERCALL] = "HYPERCALL",
+		[KVM_EXIT_DEBUG] = "DEBUG",
+		[KVM_EXIT_HLT] = "HLT",
+		[KVM_EXIT_MMIO] = "MMIO",
+		[KVM_EXIT_IRQ_WINDOW_OPEN] = "IRQ_WINDOW_OPEN",
+		[KVM_EXIT_SHUTDOWN] = "SHUTDOWN",
+		[KVM_EXIT_FAIL_ENTRY] = "FAIL_ENTRY",
+		[KVM_EXIT_INTR] = "INTR",
+		[KVM_EXIT_SET_TPR] = "SET_TPR",
+		[KVM_EXIT_TPR_ACCESS] = "TPR_ACCESS",
+		[KVM_EXIT_INTERNAL_ERROR] = "INTERNAL_ERROR",
+		[KVM_EXIT_SYSTEM_EVENT] = "SYSTEM_EVENT",
+		[KVM_EXIT_IOAPIC_EOI] = "IOAPIC_EOI",
+		[KVM_EXIT_HYPERV] = "HYPERV",
+		[KVM_EXIT_X86_RDMSR] = "X86_RDMSR",
+		[KVM_EXIT_X86_WRMSR] = "X86_WRMSR",
+		[KVM_EXIT_X86_BUS_LOCK] = "X86_BUS_LOCK",
+		[KVM_EXIT_NOTIFY] = "NOTIFY",
+	};
+
+	return reason < VCPU_EXITS_MAX && names[reason] ? names[reason] : "OTHER";
 }
 
 int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, struct error *err)
@@ -157,6 +255,11 @@ int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, stru
 		return error_set(err, "cannot map the state of vCPU %u: %s", index,
 				 strerror(errno));
 	vcpu->run = run;
+	if (machine->config->stats) {
+		vcpu->touches = calloc(1, sizeof(*vcpu->touches));
+		if (!vcpu->touches)
+			return error_set(err, "no memory for statistics");
+	}
 	return 0;
 }
 
@@ -203,6 +306,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 {
 	if (vcpu->run)
 		munmap(vcpu->run, vcpu->run_bytes);
+	free(vcpu->touches);
 	if (vcpu->fd >= 0)
 		close(vcpu->fd);
 }

@@ -10,6 +10,8 @@
 #include "vmm/error.h"
 
 struct machine;
+struct touches;
+struct trace_buffer;
 
 /* Room for KVM's exit reasons; a newer kernel's unknown ones are counted in the last. */
 enum { VCPU_EXITS_MAX = 48 };
@@ -23,7 +25,9 @@ struct vcpu {
 	size_t run_bytes;
 	pthread_t thread;
 	bool started;
-	u64 exits[VCPU_EXITS_MAX]; /* how often KVM_RUN ended, by reason */
+	u64 exits[VCPU_EXITS_MAX];         /* how often KVM_RUN ended, by reason */
+	struct touches *touches;           /* accesses by address; NULL without --stats */
+	struct trace_buffer *trace_buffer; /* NULL without --trace */
 };
 
 /* Creates the vCPU in KVM; its registers are KVM's defaults. Returns 0, or -1 with err set. */
@@ -34,6 +38,9 @@ int vcpu_start(struct vcpu *vcpu, struct error *err);
 
 /* Makes the vCPU leave guest code soon; it stops when the machine has ended. */
 void vcpu_kick(struct vcpu *vcpu);
+
+/* An exit reason's name, as <linux/kvm.h> has it without KVM_EXIT_. */
+const char *vcpu_exit_name(unsigned reason);
 
 void vcpu_join(struct vcpu *vcpu);
 void vcpu_destroy(struct vcpu *vcpu);

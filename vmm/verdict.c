@@ -13,6 +13,7 @@ static const struct {
 	[VERDICT_NONE] = {"none", "the machine runs", STATUS_VMM_ERROR},
 	[VERDICT_POWEROFF] = {"poweroff", "the guest powered off", 0},
 	[VERDICT_RESET] = {"reset", "the guest reset the machine", 0},
+	[VERDICT_TIMEOUT] = {"timeout", "the time was up", STATUS_TIMEOUT},
 	[VERDICT_SIGNAL] = {"signal", "ended by signal", STATUS_SIGNAL_BASE},
 	[VERDICT_PANIC] = {"panic", "the guest's kernel panicked", STATUS_GUEST_DIED},
 	[VERDICT_TRIPLE_FAULT] = {"triple-fault",
@@ -42,7 +43,10 @@ void verdict_describe(const struct verdict *verdict, char *text, size_t bytes)
 {
 	const char *words = reasons[verdict->reason].words;
 
-	if (verdict->reason == VERDICT_SIGNAL)
+	/* A failure of ours says all by itself. */
+	if (verdict->reason == VERDICT_VMM_ERROR && verdict->detail[0])
+		snprintf(text, bytes, "%s", verdict->detail);
+	else if (verdict->reason == VERDICT_SIGNAL)
 		snprintf(text, bytes, "%s %d%s%s", words, verdict->signal,
 			 verdict->detail[0] ? ": " : "", verdict->detail);
 	else

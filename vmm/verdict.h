@@ -14,6 +14,7 @@ enum verdict_reason {
 	VERDICT_NONE, /* the machine still runs */
 	VERDICT_POWEROFF,
 	VERDICT_RESET,
+	VERDICT_TIMEOUT,
 	VERDICT_SIGNAL, /* of this process; Ctrl-A x counts as SIGINT */
 	VERDICT_PANIC,
 	VERDICT_TRIPLE_FAULT,
@@ -23,6 +24,7 @@ enum verdict_reason {
 };
 
 enum {
+	STATUS_TIMEOUT = 124,
 	STATUS_VMM_ERROR = 125, /* also: wrong usage, no KVM */
 	STATUS_SIGNAL_BASE = 128,
 	STATUS_GUEST_DIED = 255,

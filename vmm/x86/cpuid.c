@@ -214,6 +214,19 @@ void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 		complete_topology(cpuid, LEAF_TOPOLOGY_V2, options->cpus);
 }
 
+int cpuid_guest(int kvm_fd, unsigned cpus, struct cpuid *cpuid, struct error *err)
+{
+	const struct cpuid_options options = {
+		.cpus = cpus,
+		.tsc_deadline = kvm_capability(kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER),
+	};
+
+	if (cpuid_supported(kvm_fd, cpuid, err))
+		return -1;
+	cpuid_restrict(cpuid, &options);
+	return 0;
+}
+
 void cpuid_set_vcpu(struct cpuid *cpuid, unsigned index)
 {
 	for (u32 i = 0; i < cpuid->entries; i++) {

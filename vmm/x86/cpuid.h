@@ -37,6 +37,9 @@ struct cpuid_options {
  * cpuid_set_vcpu(). */
 void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options);
 
+/* Both in one: what KVM supports, as a guest with that many vCPUs gets to see it. */
+int cpuid_guest(int kvm_fd, unsigned cpus, struct cpuid *cpuid, struct error *err);
+
 /* Fills in what is vCPU `index`'s own: its APIC id. */
 void cpuid_set_vcpu(struct cpuid *cpuid, unsigned index);
 

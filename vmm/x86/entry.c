@@ -76,22 +76,29 @@ static void set_protected_mode(struct kvm_sregs *sregs)
 	sregs->efer = 0;
 }
 
-int entry_set_registers(int vcpu_fd, const struct boot_plan *plan, struct error *err)
+void entry_registers(const struct boot_plan *plan, struct kvm_regs *regs, struct kvm_sregs *sregs)
 {
 	const bool long_mode = plan->kernel.protocol == BOOT_LINUX;
-	struct kvm_regs regs = {.rip = plan->kernel.entry, .rflags = RFLAGS_RESERVED};
+
+	*regs = (struct kvm_regs){.rip = plan->kernel.entry, .rflags = RFLAGS_RESERVED};
+	set_segments(sregs, long_mode);
+	if (long_mode) {
+		set_long_mode(sregs);
+		regs->rsi = plan->info_gpa;
+	} else {
+		set_protected_mode(sregs);
+		regs->rbx = plan->info_gpa;
+	}
+}
+
+int entry_set_registers(int vcpu_fd, const struct boot_plan *plan, struct error *err)
+{
 	struct kvm_sregs sregs;
+	struct kvm_regs regs;
 
 	if (kvm_ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
 		return error_set(err, "cannot read the vCPU's registers: %s", strerror(errno));
-	set_segments(&sregs, long_mode);
-	if (long_mode) {
-		set_long_mode(&sregs);
-		regs.rsi = plan->info_gpa;
-	} else {
-		set_protected_mode(&sregs);
-		regs.rbx = plan->info_gpa;
-	}
+	entry_registers(plan, &regs, &sregs);
 	if (kvm_ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 ||
 	    kvm_ioctl(vcpu_fd, KVM_SET_REGS, &regs) < 0)
 		return error_set(err, "KVM refuses the vCPU's first state: %s", strerror(errno));

@@ -1,0 +1,24 @@
+/*
+ * Names instead of numbers: see bits.h.
+ */
+#include "vmm/bits.h"
+
+#include <stdio.h>
+
+char *bit_names(u64 value, const struct bit_name *names, size_t count, char *text, size_t bytes)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < count && used < bytes; i++) {
+		if ((value & names[i].mask) != names[i].mask)
+			continue;
+		value &= ~names[i].mask;
+		used += (size_t)snprintf(text + used, bytes - used, "%s%s", used ? "," : "",
+					 names[i].name);
+	}
+	if (value && used < bytes)
+		snprintf(text + used, bytes - used, "%s0x%llx", used ? "," : "",
+			 (unsigned long long)value);
+	return text;
+}

@@ -1,0 +1,31 @@
+/*
+ * The parts of a dry run that have files of their own.
+ */
+#ifndef BANTAM_VMM_DRY_RUN_PARTS_H
+#define BANTAM_VMM_DRY_RUN_PARTS_H
+
+#include "vmm/dry_run.h"
+#include "vmm/dry_run_sheet.h"
+
+/* The ACPI tables, from the RSDP on. */
+void dry_run_acpi(struct sheet *sheet, const struct boot_plan *plan);
+
+/* ---- the architecture's own (vmm/x86/) */
+
+/* What isn't RAM at fixed guest physical addresses. */
+struct dry_run_fixed {
+	u64 gpa, bytes;
+	const char *name, *why;
+};
+
+const struct dry_run_fixed *dry_run_fixed_ranges(unsigned *count);
+
+/* The structure that the kernel is handed, and the memory map in it. */
+void dry_run_handover(struct sheet *sheet, const struct dry_run_input *input);
+
+/* Registers, GDT and page tables at the first instruction. */
+void dry_run_processor(struct sheet *sheet, const struct dry_run_input *input);
+
+void dry_run_cpuid(struct sheet *sheet, const struct dry_run_input *input);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * --result FILE: see result.h.
+ */
+#include "vmm/result.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "vmm/json.h"
+#include "vmm/machine.h"
+#include "vmm/sandbox.h"
+#include "vmm/stats.h"
+
+SANDBOX_CALLS(result, CALL(writev, SANDBOX_MAIN, "the result; lines of --stats"),
+	      CALL(close, SANDBOX_MAIN, "files, at the end"),
+	      CALL(getrusage, SANDBOX_MAIN, "peak memory for the result"));
+
+int result_open(struct result *result, const char *path, struct error *err)
+{
+	int fd;
+
+	result->file = NULL;
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
+	result->file = fd < 0 ? NULL : fdopen(fd, "w");
+	if (!result->file)
+		return error_set(err, "cannot write the result to '%s': %s", path, strerror(errno));
+	return 0;
+}
+
+static u64 peak_memory_kib(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_SELF, &usage) ? 0 : (u64)usage.ru_maxrss;
+}
+
+static void write_command(struct json *json, const struct config *config)
+{
+	json_open_array(json, "command");
+	for (int i = 0; i < config->argc; i++)
+		json_text(json, NULL, config->argv[i]);
+	json_close_array(json);
+}
+
+int result_write(struct result *result, const struct machine *machine)
+{
+	const struct verdict *verdict = &machine->verdict;
+	const struct timeline *timeline = &machine->timeline;
+	char words[768];
+	struct json json;
+	bool failed;
+
+	if (!result->file)
+		return 0;
+	verdict_describe(verdict, words, sizeof(words));
+	json_init(&json, result->file);
+	json_open_object(&json, NULL);
+	json_text(&json, "reason", verdict_name(verdict->reason));
+	json_number(&json, "exit_code", (u64)verdict_status(verdict));
+	if (verdict->reason == VERDICT_SIGNAL)
+		json_number(&json, "signal", (u64)verdict->signal);
+	json_text(&json, "message", words);
+	json_fraction(&json, "duration_ms", timeline_ms(timeline, STAGE_END));
+	json_fraction(&json, "first_instruction_ms",
+		      timeline_ms(timeline, STAGE_FIRST_INSTRUCTION));
+	json_fraction(&json, "first_instruction_cpu_ms",
+		      (double)atomic_load(&timeline->first_instruction_cpu_ns) / 1e6);
+	json_number(&json, "restarts", machine->restarts);
+	stats_exits_json(machine, &json);
+	json_number(&json, "peak_memory_kib", peak_memory_kib());
+	json_text(&json, "version", BANTAM_VERSION);
+	write_command(&json, machine->config);
+	json_close_object(&json);
+
+	failed = ferror(result->file);
+	if (fclose(result->file) || failed) {
+		say("the result could not be written: %s", strerror(errno));
+		return -1;
+	}
+	return 0;
+}

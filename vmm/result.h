@@ -1,0 +1,30 @@
+/*
+ * --result FILE: how a run ended, as JSON, for scripts.
+ *
+ * The file is opened (created or emptied) before anything else, so that one that can't be written
+ * is an error at the start; it is written once, at the end.
+ */
+#ifndef BANTAM_VMM_RESULT_H
+#define BANTAM_VMM_RESULT_H
+
+#include <stdio.h>
+
+#include "vmm/error.h"
+
+struct config;
+struct machine;
+
+struct result {
+	FILE *file; /* NULL without --result */
+};
+
+/* Returns 0, or -1 with err set. path NULL: does nothing. */
+int result_open(struct result *result, const char *path, struct error *err);
+
+/*
+ * Writes the machine's verdict and figures, and closes. Returns 0, or -1 after having said that
+ * the file could not be written.
+ */
+int result_write(struct result *result, const struct machine *machine);
+
+#endif

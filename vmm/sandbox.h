@@ -1,0 +1,85 @@
+/*
+ * The sandbox: what the process can still ask of the kernel once the guest runs.
+ *
+ * Every thread has an allow-list of system calls, by its kind. The lists aren't kept here: a file
+ * that makes a call after start-up names it there, with SANDBOX_CALLS(), for the kinds of threads
+ * on which it does; the linker collects the tables and sandbox_enter() makes a seccomp filter of
+ * them. What isn't listed ends the process: on vCPU and worker threads at once, on the main thread
+ * by a signal whose handler restores the terminal and names the call.
+ *
+ * Limits: arguments aren't looked at yet, file access isn't either (files are open by then, and no
+ * call that opens one is listed); a kernel without seccomp runs without, and --verbose says so.
+ *
+ * Source: Linux Documentation/userspace-api/seccomp_filter.rst, no_new_privs.rst.
+ */
+#ifndef BANTAM_VMM_SANDBOX_H
+#define BANTAM_VMM_SANDBOX_H
+
+#include <sys/syscall.h>
+
+#include "vmm/error.h"
+#include "vmm/types.h"
+
+enum sandbox_mode {
+	SANDBOX_ON,
+	SANDBOX_AUDIT, /* calls that aren't listed are logged by the kernel, and happen */
+	SANDBOX_OFF,
+};
+
+/* Kinds of threads, as bits. */
+enum {
+	SANDBOX_MAIN = 1 << 0,
+	SANDBOX_VCPU = 1 << 1,
+	SANDBOX_ALL = SANDBOX_MAIN | SANDBOX_VCPU,
+	/* The main thread where a reset restarts the guest: it makes machines after the lock. */
+	SANDBOX_RESTART = 1 << 2,
+};
+
+/* One row: the threads of these kinds make this call, for this reason. */
+struct sandbox_call {
+	int number; /* SYS_… */
+	u32 threads;
+	const char *name;
+	const char *why;
+};
+
+#define CALL(name, threads, why)                                                                   \
+	{                                                                                          \
+		SYS_##name, threads, #name, why                                                    \
+	}
+
+/*
+ * SANDBOX_CALLS(file, CALL(poll, SANDBOX_MAIN, "waits for events"), …): a table of rows, placed
+ * where sandbox.c finds all of them. The arrays stand side by side there, without padding: their
+ * sizes are multiples of their alignment.
+ */
+#define SANDBOX_CALLS(name, ...)                                                                   \
+	static const struct sandbox_call sandbox_calls_##name[]                                    \
+		__attribute__((used, section("sandbox_rows"), aligned(8))) = {__VA_ARGS__}
+
+/* The collected rows, for tests and reports. */
+size_t sandbox_calls(const struct sandbox_call **calls);
+
+/*
+ * For the main thread before any other is made: gives up new privileges, which the filters need
+ * and no child could get back. *mode becomes SANDBOX_OFF where the kernel has no filters. Returns
+ * 0, or -1 with err set.
+ */
+int sandbox_prepare(enum sandbox_mode *mode, struct error *err);
+
+/* Descriptors that were open when the process started, as a set. */
+struct descriptor_set {
+	u64 bits[16];
+};
+
+/* Notes which descriptors above stderr the parent left open; closes all in the set. */
+void descriptors_note(struct descriptor_set *set);
+void descriptors_close(const struct descriptor_set *set);
+
+/*
+ * Locks the calling thread in, for good. threads: its kind, one or more of the bits; the main
+ * thread's filter traps. Returns 0, or -1 with err set when the kernel has no seccomp filters.
+ */
+int sandbox_enter(enum sandbox_mode mode, u32 threads, struct error *err);
+
+#endif

@@ -1,0 +1,178 @@
+/*
+ * What a run was made of: see stats.h.
+ */
+#include "vmm/stats.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmm/bus.h"
+#include "vmm/json.h"
+#include "vmm/loop.h"
+#include "vmm/machine.h"
+#include "vmm/vcpu.h"
+
+/* How many of the busiest addresses are worth a line. */
+enum { TOP_ADDRESSES = 20 };
+
+static u64 process_cpu_ns(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (u64)used.tv_sec * 1000000000U + (u64)used.tv_nsec;
+}
+
+void timeline_reach(struct timeline *timeline, enum stage stage)
+{
+	unsigned long long unset = 0;
+
+	if (atomic_load_explicit(&timeline->at_ns[stage], memory_order_relaxed))
+		return;
+	if (atomic_compare_exchange_strong(&timeline->at_ns[stage], &unset, clock_now_ns()) &&
+	    stage == STAGE_FIRST_INSTRUCTION)
+		atomic_store(&timeline->first_instruction_cpu_ns, process_cpu_ns());
+}
+
+double timeline_ms(const struct timeline *timeline, enum stage stage)
+{
+	const u64 at = atomic_load(&timeline->at_ns[stage]);
+
+	return at ? (double)(at - atomic_load(&timeline->at_ns[STAGE_START])) / 1e6 : 0;
+}
+
+void timeline_restart(struct timeline *timeline)
+{
+	for (int stage = STAGE_START + 1; stage < STAGES; stage++)
+		atomic_store(&timeline->at_ns[stage], 0);
+}
+
+static void touches_add(struct touches *touches, bool mmio, u64 address, bool write, u64 count)
+{
+	u64 slot = (address * 0x9e3779b97f4a7c15U) >> 56;
+
+	for (unsigned tries = 0; tries < TOUCH_ROWS; tries++, slot = (slot + 1) % TOUCH_ROWS) {
+		struct touch *row = &touches->row[slot];
+
+		if (!row->used)
+			*row = (struct touch){
+				.used = true, .address = address, .mmio = mmio, .write = write};
+		if (row->address == address && row->mmio == mmio && row->write == write) {
+			row->count += count;
+			return;
+		}
+	}
+	touches->others += count;
+}
+
+void touches_count(struct touches *touches, bool mmio, u64 address, bool write)
+{
+	touches_add(touches, mmio, address, write, 1);
+}
+
+static u64 exits_of(const struct machine *machine, unsigned reason)
+{
+	u64 count = 0;
+
+	for (unsigned i = 0; i < machine->vcpus; i++)
+		count += machine->vcpu[i].exits[reason];
+	return count;
+}
+
+void stats_exits_json(const struct machine *machine, struct json *json)
+{
+	json_open_object(json, "exits");
+	for (unsigned reason = 0; reason < VCPU_EXITS_MAX; reason++) {
+		const u64 count = exits_of(machine, reason);
+
+		if (count)
+			json_number(json, vcpu_exit_name(reason), count);
+	}
+	json_close_object(json);
+}
+
+static int busier(const void *left, const void *right)
+{
+	const struct touch *a = left, *b = right;
+
+	return a->count < b->count ? 1 : a->count > b->count ? -1 : 0;
+}
+
+/* All vCPUs' counts in the first one's table, which nobody uses any more. */
+static struct touches *merge_touches(struct machine *machine)
+{
+	struct touches *all = machine->vcpus ? machine->vcpu[0].touches : NULL;
+
+	for (unsigned i = 1; all && i < machine->vcpus; i++) {
+		const struct touches *more = machine->vcpu[i].touches;
+
+		for (unsigned r = 0; r < TOUCH_ROWS; r++) {
+			const struct touch *row = &more->row[r];
+
+			if (row->used)
+				touches_add(all, row->mmio, row->address, row->write, row->count);
+		}
+		all->others += more->others;
+	}
+	return all;
+}
+
+static void print_touch(const struct machine *machine, const struct touch *row)
+{
+	const struct bus *bus = row->mmio ? &machine->mmio : &machine->pio;
+	const struct bus_range *range = bus_find(bus, row->address);
+	const u64 offset = range ? row->address - range->base : 0;
+	const char *name = range && range->ops->name
+				   ? range->ops->name(range->device, offset, row->write)
+				   : "";
+
+	fprintf(stderr, "  %10llu  %s %-5s 0x%llx  %s%s%s\n", (unsigned long long)row->count,
+		row->mmio ? "mmio" : "pio ", row->write ? "write" : "read",
+		(unsigned long long)row->address, range ? range->name : "no device",
+		name[0] ? "." : "", name);
+}
+
+static void print_timeline(const struct machine *machine)
+{
+	static const char *const names[] = {
+		[STAGE_LOADED] = "kernel loaded",
+		[STAGE_VM_MADE] = "VM made",
+		[STAGE_FIRST_INSTRUCTION] = "first instruction",
+		[STAGE_FIRST_OUTPUT] = "first byte on the console",
+		[STAGE_END] = "end",
+	};
+
+	fprintf(stderr, "time since the start of the process:\n");
+	for (int stage = STAGE_START + 1; stage < STAGES; stage++) {
+		const double ms = timeline_ms(&machine->timeline, (enum stage)stage);
+
+		if (ms > 0)
+			fprintf(stderr, "  %10.3f ms  %s\n", ms, names[stage]);
+	}
+}
+
+void stats_print(struct machine *machine)
+{
+	struct touches *touches = merge_touches(machine);
+
+	print_timeline(machine);
+	fprintf(stderr, "exits from guest code to bantam, by reason:\n");
+	for (unsigned reason = 0; reason < VCPU_EXITS_MAX; reason++) {
+		const u64 count = exits_of(machine, reason);
+
+		if (count)
+			fprintf(stderr, "  %10llu  %s\n", (unsigned long long)count,
+				vcpu_exit_name(reason));
+	}
+	if (!touches)
+		return;
+	qsort(touches->row, TOUCH_ROWS, sizeof(touches->row[0]), busier);
+	fprintf(stderr, "accesses, by address:\n");
+	for (unsigned i = 0; i < TOP_ADDRESSES && touches->row[i].count; i++)
+		print_touch(machine, &touches->row[i]);
+	if (touches->others)
+		fprintf(stderr, "  %10llu  to other addresses\n",
+			(unsigned long long)touches->others);
+}

@@ -1,0 +1,63 @@
+/*
+ * What a run was made of: when each stage was reached, and which addresses the guest touched how
+ * often. Kept always where it costs nothing, per address only with --stats.
+ */
+#ifndef BANTAM_VMM_STATS_H
+#define BANTAM_VMM_STATS_H
+
+#include <stdatomic.h>
+
+#include "vmm/types.h"
+
+struct json;
+struct machine;
+
+/* The stages of a run, each with the time at which it was first reached. */
+enum stage {
+	STAGE_START, /* main() */
+	STAGE_LOADED,
+	STAGE_VM_MADE,
+	STAGE_FIRST_INSTRUCTION,
+	STAGE_FIRST_OUTPUT, /* the first byte on the console */
+	STAGE_END,
+	STAGES
+};
+
+/* Written by whichever thread reaches the stage first, read at the end. */
+struct timeline {
+	atomic_ullong at_ns[STAGES];            /* CLOCK_MONOTONIC; 0: not reached */
+	atomic_ullong first_instruction_cpu_ns; /* the process's processor time by then */
+};
+
+/* Notes the time, if the stage wasn't reached before. */
+void timeline_reach(struct timeline *timeline, enum stage stage);
+
+/* Milliseconds from the start to the stage; 0 when it wasn't reached. */
+double timeline_ms(const struct timeline *timeline, enum stage stage);
+
+/* Forgets all stages but the start, for a machine that starts anew. */
+void timeline_restart(struct timeline *timeline);
+
+enum { TOUCH_ROWS = 256 };
+
+/* How often an address was read or written; a hash table of a vCPU's own. */
+struct touch {
+	u64 address;
+	bool used, mmio, write;
+	u64 count;
+};
+
+struct touches {
+	struct touch row[TOUCH_ROWS];
+	u64 others; /* accesses to addresses for which there was no row */
+};
+
+void touches_count(struct touches *touches, bool mmio, u64 address, bool write);
+
+/* Prints all of it to stderr, for people. The vCPUs have stopped. */
+void stats_print(struct machine *machine);
+
+/* Appends "exits": {name: count} for all vCPUs together. */
+void stats_exits_json(const struct machine *machine, struct json *json);
+
+#endif

@@ -1,0 +1,181 @@
+/*
+ * The trace: see trace.h.
+ */
+#include "vmm/trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(trace, CALL(write, SANDBOX_ALL, "lines of the trace"));
+
+/* A line of an event is never longer; trace_line() cuts it. */
+enum { LINE_BYTES = 256 };
+
+#define FLUSH_PERIOD_NS ((u64)200000000)
+
+static const struct {
+	const char *name;
+	u32 bits;
+} kinds[] = {
+	{"boot", TRACE_BOOT}, {"exits", TRACE_EXITS}, {"pio", TRACE_PIO}, {"mmio", TRACE_MMIO},
+	{"msr", TRACE_MSR},   {"irq", TRACE_IRQ},     {"all", TRACE_ALL},
+};
+
+/*
+ * The calling thread's buffer. It is the thread's own, not the program's: an event may come from
+ * deep inside a device, which doesn't know on which thread it runs.
+ */
+static _Thread_local struct trace_buffer *mine;
+
+int trace_parse(const char *list, u32 *events, struct error *err)
+{
+	*events = 0;
+	for (const char *at = list;; at++) {
+		const size_t length = strcspn(at, ",");
+		size_t i = 0;
+
+		while (i < ARRAY_LEN(kinds) &&
+		       (strncmp(kinds[i].name, at, length) != 0 || kinds[i].name[length] != '\0'))
+			i++;
+		if (i == ARRAY_LEN(kinds))
+			return error_set(err, "--trace '%.*s': there are " TRACE_NAMES " and all",
+					 (int)length, at);
+		*events |= kinds[i].bits;
+		at += length;
+		if (!*at)
+			return 0;
+	}
+}
+
+static const char *kind_name(u32 event)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (kinds[i].bits == event)
+			return kinds[i].name;
+	}
+	return "?";
+}
+
+/* Writes a buffer out; its lock is held. */
+static void write_out(struct trace *trace, struct trace_buffer *buffer)
+{
+	size_t done = 0;
+
+	while (done < buffer->used && !atomic_load(&trace->broken)) {
+		const ssize_t count = write(trace->fd, buffer->text + done, buffer->used - done);
+
+		if (count > 0) {
+			done += (size_t)count;
+		} else if (errno != EINTR && !atomic_exchange(&trace->broken, true)) {
+			say("the trace ends here: %s; the guest runs on", strerror(errno));
+		}
+	}
+	buffer->used = 0;
+}
+
+static void flush_fired(void *owner)
+{
+	struct trace *trace = owner;
+
+	for (unsigned i = 0; i < trace->buffers; i++) {
+		struct trace_buffer *buffer = trace->buffer[i];
+
+		pthread_mutex_lock(&buffer->lock);
+		write_out(trace, buffer);
+		pthread_mutex_unlock(&buffer->lock);
+	}
+	loop_timer_set(&trace->flush, FLUSH_PERIOD_NS);
+}
+
+int trace_add_thread(struct trace *trace, const char *who, struct trace_buffer **buffer,
+		     struct error *err)
+{
+	*buffer = NULL;
+	if (!trace->events)
+		return 0;
+	if (trace->buffers == TRACE_THREADS_MAX)
+		return error_set(err, "too many threads to trace");
+	*buffer = calloc(1, sizeof(**buffer));
+	if (!*buffer)
+		return error_set(err, "no memory for the trace");
+	pthread_mutex_init(&(*buffer)->lock, NULL);
+	snprintf((*buffer)->who, sizeof((*buffer)->who), "%s", who);
+	trace->buffer[trace->buffers++] = *buffer;
+	return 0;
+}
+
+void trace_adopt(struct trace_buffer *buffer)
+{
+	mine = buffer;
+}
+
+int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, struct loop *loop,
+	       struct error *err)
+{
+	struct trace_buffer *buffer;
+
+	*trace = (struct trace){.events = events, .fd = STDERR_FILENO, .start_ns = start_ns};
+	if (!events)
+		return 0;
+	if (path) {
+		trace->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
+		if (trace->fd < 0)
+			return error_set(err, "cannot write the trace to '%s': %s", path,
+					 strerror(errno));
+		trace->fd_owned = true;
+	}
+	if (trace_add_thread(trace, "main", &buffer, err))
+		return -1;
+	trace_adopt(buffer);
+	trace->flush = (struct loop_timer){.fired = flush_fired, .owner = trace};
+	loop_timer_set(&trace->flush, FLUSH_PERIOD_NS);
+	return loop_add_timer(loop, &trace->flush, err);
+}
+
+void trace_close(struct trace *trace)
+{
+	if (trace->buffers)
+		flush_fired(trace);
+	for (unsigned i = 0; i < trace->buffers; i++) {
+		pthread_mutex_destroy(&trace->buffer[i]->lock);
+		free(trace->buffer[i]);
+	}
+	if (trace->fd_owned)
+		close(trace->fd);
+	mine = NULL;
+	*trace = (struct trace){.fd = -1};
+}
+
+void trace_line(struct trace *trace, u32 event, const char *format, ...)
+{
+	const u64 now_us = (clock_now_ns() - trace->start_ns) / 1000;
+	struct trace_buffer *buffer = mine;
+	char line[LINE_BYTES];
+	va_list args;
+	size_t used;
+
+	if (!buffer)
+		return;
+	used = (size_t)snprintf(line, sizeof(line), "%s +%llu.%03llums %s ", buffer->who,
+				(unsigned long long)(now_us / 1000),
+				(unsigned long long)(now_us % 1000), kind_name(event));
+	va_start(args, format);
+	vsnprintf(line + used, sizeof(line) - used - 1, format, args);
+	va_end(args);
+	text_clean(line);
+	used = strlen(line);
+	line[used++] = '\n';
+	pthread_mutex_lock(&buffer->lock);
+	if (buffer->used + used > sizeof(buffer->text))
+		write_out(trace, buffer);
+	memcpy(buffer->text + buffer->used, line, used);
+	buffer->used += used;
+	pthread_mutex_unlock(&buffer->lock);
+}

@@ -1,0 +1,84 @@
+/*
+ * The trace: a line an event, for people who can't see why a guest is silent.
+ *
+ *	cpu0 +12.482ms pio out serial0.IER = 0x05 (rx,line)
+ *
+ * Each thread writes its lines into a buffer of its own; full buffers are written out by their
+ * thread, and the main loop empties all of them a few times a second. So the lines of one thread
+ * are in order, and those of several are to be sorted by their time. When the trace is off, an
+ * event costs one test of a bit.
+ *
+ * A trace that can't be written any more (a full disk) ends with one line on stderr; the guest
+ * runs on.
+ */
+#ifndef BANTAM_VMM_TRACE_H
+#define BANTAM_VMM_TRACE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "vmm/error.h"
+#include "vmm/loop.h"
+#include "vmm/types.h"
+
+/* The kinds of events; TRACE_NAMES lists them for people, trace.c has them in a table. */
+enum {
+	TRACE_BOOT = 1 << 0,  /* start-up steps, and what is put where */
+	TRACE_EXITS = 1 << 1, /* each return of KVM_RUN */
+	TRACE_PIO = 1 << 2,   /* I/O ports, by device and register */
+	TRACE_MMIO = 1 << 3,  /* memory-mapped registers */
+	TRACE_MSR = 1 << 4,   /* model-specific registers that KVM doesn't know */
+	TRACE_IRQ = 1 << 5,   /* interrupt lines */
+	TRACE_ALL = (1 << 6) - 1,
+};
+#define TRACE_NAMES "boot, exits, pio, mmio, msr, irq"
+
+enum { TRACE_BUFFER_BYTES = 16384, TRACE_THREADS_MAX = 256 };
+
+/* lock guards text and used: the owner fills, the main loop empties. */
+struct trace_buffer {
+	pthread_mutex_t lock;
+	char who[8]; /* "cpu0", "main" */
+	size_t used;
+	char text[TRACE_BUFFER_BYTES];
+};
+
+struct trace {
+	u32 events; /* TRACE_… bits; 0 when off */
+	int fd;
+	bool fd_owned;
+	u64 start_ns;       /* what times count from: the process's start */
+	atomic_bool broken; /* writing failed: nothing is written any more */
+	struct loop_timer flush;
+	struct trace_buffer *buffer[TRACE_THREADS_MAX];
+	unsigned buffers;
+};
+
+/* "pio,irq" or "all" to bits. Returns 0, or -1 with err set to a line that lists the names. */
+int trace_parse(const char *list, u32 *events, struct error *err);
+
+/*
+ * Opens the trace: to path (created or truncated), or to stderr when it is NULL, and gives the
+ * calling thread the name "main". Does nothing when events is 0. Returns 0, or -1 with err set.
+ */
+int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, struct loop *loop,
+	       struct error *err);
+
+/* Prepares a buffer for another thread, and (on that thread) makes it that thread's own. */
+int trace_add_thread(struct trace *trace, const char *who, struct trace_buffer **buffer,
+		     struct error *err);
+void trace_adopt(struct trace_buffer *buffer);
+
+/* Writes everything out and closes; the other threads have ended. */
+void trace_close(struct trace *trace);
+
+/* Whether events of this kind are wanted. */
+static inline bool trace_on(const struct trace *trace, u32 event)
+{
+	return __builtin_expect((trace->events & event) != 0, 0);
+}
+
+/* Adds a line, printf-like and without its end, to the calling thread's buffer. */
+void trace_line(struct trace *trace, u32 event, const char *format, ...) PRINTF(3, 4);
+
+#endif

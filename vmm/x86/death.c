@@ -1,0 +1,273 @@
+/*
+ * The death report: see death.h.
+ */
+#include "vmm/x86/death.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/bits.h"
+#include "vmm/kvm.h"
+#include "vmm/machine.h"
+#include "vmm/vcpu.h"
+#include "vmm/x86/walk.h"
+
+enum { BYTES_AT_RIP = 16, CR0_PE = 1 };
+#define EFER_LMA        ((u64)1 << 10)
+#define RFLAGS_VM       ((u64)1 << 17)
+#define RESET_RIP       ((u64)0xfff0)
+#define RESET_CS_BASE   ((u64)0xffff0000)
+#define INTEL_BAD_STATE ((u64)0x80000021)
+
+static const struct bit_name cr0_bits[] = {{1 << 0, "PE"},  {1 << 1, "MP"},  {1 << 2, "EM"},
+					   {1 << 3, "TS"},  {1 << 4, "ET"},  {1 << 5, "NE"},
+					   {1 << 16, "WP"}, {1 << 18, "AM"}, {1 << 29, "NW"},
+					   {1 << 30, "CD"}, {1U << 31, "PG"}};
+
+static const struct bit_name cr4_bits[] = {
+	{1 << 0, "VME"},      {1 << 1, "PVI"},    {1 << 2, "TSD"},         {1 << 3, "DE"},
+	{1 << 4, "PSE"},      {1 << 5, "PAE"},    {1 << 6, "MCE"},         {1 << 7, "PGE"},
+	{1 << 8, "PCE"},      {1 << 9, "OSFXSR"}, {1 << 10, "OSXMMEXCPT"}, {1 << 11, "UMIP"},
+	{1 << 12, "LA57"},    {1 << 13, "VMXE"},  {1 << 16, "FSGSBASE"},   {1 << 17, "PCIDE"},
+	{1 << 18, "OSXSAVE"}, {1 << 20, "SMEP"},  {1 << 21, "SMAP"},       {1 << 22, "PKE"}};
+
+static const struct bit_name efer_bits[] = {{1 << 0, "SCE"},   {1 << 8, "LME"},
+					    {1 << 10, "LMA"},  {1 << 11, "NXE"},
+					    {1 << 12, "SVME"}, {1 << 14, "FFXSR"}};
+
+static const struct bit_name rflags_bits[] = {
+	{1 << 0, "CF"},  {1 << 2, "PF"},  {1 << 4, "AF"},  {1 << 6, "ZF"},  {1 << 7, "SF"},
+	{1 << 8, "TF"},  {1 << 9, "IF"},  {1 << 10, "DF"}, {1 << 11, "OF"}, {1 << 14, "NT"},
+	{1 << 16, "RF"}, {1 << 17, "VM"}, {1 << 18, "AC"}, {1 << 21, "ID"}};
+
+static const struct bit_name page_bits[] = {
+	{1 << 0, "present"}, {1 << 1, "write"}, {1 << 2, "user"},   {1 << 5, "accessed"},
+	{1 << 6, "dirty"},   {1 << 7, "large"}, {1 << 8, "global"}, {(u64)1 << 63, "no-execute"}};
+
+static void put(struct death *death, const char *format, ...) PRINTF(2, 3);
+
+static void put(struct death *death, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(death->text + death->used, sizeof(death->text) - death->used, format, args);
+	va_end(args);
+	death->used += strlen(death->text + death->used);
+}
+
+/* What KVM_EXIT_INTERNAL_ERROR's suberrors mean: Linux include/uapi/linux/kvm.h. */
+static const char *suberror_words(u32 suberror)
+{
+	switch (suberror) {
+	case KVM_INTERNAL_ERROR_EMULATION:
+		return "KVM had to emulate an instruction and can't";
+	case KVM_INTERNAL_ERROR_SIMUL_EX:
+		return "two exceptions at once";
+	case KVM_INTERNAL_ERROR_DELIVERY_EV:
+		return "an exit happened while an exception was being delivered";
+	case KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON:
+		return "the processor gave an exit that KVM doesn't know";
+	default:
+		return "of a kind that this bantam doesn't know";
+	}
+}
+
+static void put_exit(struct death *death, const struct vcpu *vcpu)
+{
+	const struct kvm_run *run = vcpu->run;
+	const u64 hardware = run->fail_entry.hardware_entry_failure_reason;
+
+	put(death, "vCPU %u: %s", vcpu->index, vcpu_exit_name(run->exit_reason));
+	switch (run->exit_reason) {
+	case KVM_EXIT_SHUTDOWN:
+		put(death, ": an exception could not be delivered, nor could the double fault "
+			   "that followed\n");
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		put(death, ", suberror %u: %s\n", run->internal.suberror,
+		    suberror_words(run->internal.suberror));
+		break;
+	case KVM_EXIT_FAIL_ENTRY:
+		put(death, ", hardware reason 0x%llx: the processor refused the guest's state%s\n",
+		    (unsigned long long)hardware,
+		    hardware == INTEL_BAD_STATE ? " (a combination of registers that can't be)"
+						: "");
+		break;
+	default:
+		put(death, ": not an exit that this bantam asked for\n");
+	}
+}
+
+static void put_registers(struct death *death, const struct kvm_regs *regs)
+{
+	const struct {
+		const char *name;
+		u64 value;
+	} rows[] = {
+		{"RAX", regs->rax}, {"RBX", regs->rbx}, {"RCX", regs->rcx}, {"RDX", regs->rdx},
+		{"RSI", regs->rsi}, {"RDI", regs->rdi}, {"RBP", regs->rbp}, {"RSP", regs->rsp},
+		{"R8 ", regs->r8},  {"R9 ", regs->r9},  {"R10", regs->r10}, {"R11", regs->r11},
+		{"R12", regs->r12}, {"R13", regs->r13}, {"R14", regs->r14}, {"R15", regs->r15},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		put(death, "  %s %016llx%s", rows[i].name, (unsigned long long)rows[i].value,
+		    i % 4 == 3 ? "\n" : "");
+}
+
+static const char *mode_name(const struct kvm_sregs *sregs, u64 rflags)
+{
+	if (!(sregs->cr0 & CR0_PE))
+		return "real mode";
+	if (rflags & RFLAGS_VM)
+		return "virtual-8086 mode";
+	if (sregs->efer & EFER_LMA)
+		return sregs->cs.l ? "64-bit mode" : "compatibility mode";
+	return sregs->cs.db ? "32-bit protected mode" : "16-bit protected mode";
+}
+
+static void put_control(struct death *death, const struct kvm_regs *regs,
+			const struct kvm_sregs *sregs)
+{
+	char text[256];
+
+	put(death, "  RIP %016llx  RFLAGS %llx (%s)  %s\n", (unsigned long long)regs->rip,
+	    (unsigned long long)regs->rflags,
+	    bit_names(regs->rflags & ~(u64)2, rflags_bits, ARRAY_LEN(rflags_bits), text,
+		      sizeof(text)),
+	    mode_name(sregs, regs->rflags));
+	put(death, "  CR0 %llx (%s)\n", (unsigned long long)sregs->cr0,
+	    bit_names(sregs->cr0, cr0_bits, ARRAY_LEN(cr0_bits), text, sizeof(text)));
+	put(death, "  CR2 %llx  CR3 %llx\n", (unsigned long long)sregs->cr2,
+	    (unsigned long long)sregs->cr3);
+	put(death, "  CR4 %llx (%s)\n", (unsigned long long)sregs->cr4,
+	    bit_names(sregs->cr4, cr4_bits, ARRAY_LEN(cr4_bits), text, sizeof(text)));
+	put(death, "  EFER %llx (%s)\n", (unsigned long long)sregs->efer,
+	    bit_names(sregs->efer, efer_bits, ARRAY_LEN(efer_bits), text, sizeof(text)));
+}
+
+static void put_segment(struct death *death, const char *name, const struct kvm_segment *segment)
+{
+	const char *size = segment->l ? "64-bit" : segment->db ? "32-bit" : "16-bit";
+	const char *kind = segment->type & 8   ? "code"
+			   : segment->type & 2 ? "data, writable"
+					       : "data, read-only";
+
+	put(death, "  %s %04x base %llx limit %x", name, segment->selector,
+	    (unsigned long long)segment->base, segment->limit);
+	if (segment->unusable || !segment->present)
+		put(death, " (unusable)\n");
+	else
+		put(death, " (%s, %s, ring %u)\n", segment->s ? kind : "system", size,
+		    segment->dpl);
+}
+
+static void put_segments(struct death *death, const struct kvm_sregs *sregs)
+{
+	put_segment(death, "CS", &sregs->cs);
+	put_segment(death, "SS", &sregs->ss);
+	put_segment(death, "DS", &sregs->ds);
+	put_segment(death, "ES", &sregs->es);
+	put_segment(death, "FS", &sregs->fs);
+	put_segment(death, "GS", &sregs->gs);
+	put_segment(death, "TR", &sregs->tr);
+	put(death, "  GDT base %llx limit %x   IDT base %llx limit %x\n",
+	    (unsigned long long)sregs->gdt.base, sregs->gdt.limit,
+	    (unsigned long long)sregs->idt.base, sregs->idt.limit);
+}
+
+static void put_walk(struct death *death, const char *name, u64 linear, const struct walk *walk)
+{
+	char text[128];
+
+	put(death, "  %s %llx", name, (unsigned long long)linear);
+	if (walk->mapped)
+		put(death, " is guest physical address %llx\n", (unsigned long long)walk->gpa);
+	else
+		put(death, " is not mapped: %s\n", walk->why_not);
+	for (unsigned i = 0; i < walk->steps; i++) {
+		const struct walk_step *step = &walk->step[i];
+
+		put(death, "    %s[%u] at %llx = %llx (%s)\n", step->table, step->index,
+		    (unsigned long long)step->entry_gpa, (unsigned long long)step->entry,
+		    bit_names(step->entry & 0x80000000000001ff, page_bits, ARRAY_LEN(page_bits),
+			      text, sizeof(text)));
+	}
+}
+
+/* As many of the bytes at gpa as lie in the page and in RAM. */
+static void put_bytes(struct death *death, const struct memory *memory, const struct walk *walk)
+{
+	const u64 left = walk->page_bytes - walk->gpa % walk->page_bytes;
+	u8 bytes[BYTES_AT_RIP];
+	u64 count = left < sizeof(bytes) ? left : sizeof(bytes);
+
+	while (count > 0 && !memory_read(memory, walk->gpa, bytes, count))
+		count--;
+	put(death, "  bytes at RIP:");
+	for (u64 i = 0; i < count; i++)
+		put(death, " %02x", bytes[i]);
+	put(death, count ? "\n" : " none; no RAM is there\n");
+}
+
+static bool was_reset(const struct kvm_regs *regs, const struct kvm_sregs *sregs)
+{
+	return regs->rip == RESET_RIP && sregs->cs.base == RESET_CS_BASE;
+}
+
+static void put_cause(struct death *death, const struct vcpu *vcpu, bool reset)
+{
+	put(death, "  usually: ");
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_SHUTDOWN:
+		put(death,
+		    "an IDT that isn't set up yet or lies in unmapped memory, a stack "
+		    "pointer into nowhere, page tables that don't map the code%s\n",
+		    reset ? ". The registers are those after a reset: AMD's processors lose the "
+			    "guest's state in a triple fault"
+			  : "");
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		put(death, "code running where there is no RAM (a wild jump), an instruction that "
+			   "KVM's emulator lacks touching a device, or a KVM without hardware "
+			   "virtualization ('bantam check' tells)\n");
+		break;
+	case KVM_EXIT_FAIL_ENTRY:
+		put(death, "control registers and segments that contradict each other, as after a "
+			   "half-done switch of modes\n");
+		break;
+	default:
+		put(death, "a newer KVM than this bantam knows\n");
+	}
+}
+
+void death_take(struct death *death, struct vcpu *vcpu)
+{
+	const struct memory *memory = &vcpu->machine->memory;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	struct walk walk;
+	u64 linear;
+
+	death->used = 0;
+	put_exit(death, vcpu);
+	if (kvm_ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 ||
+	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
+		put(death, "  KVM doesn't tell the registers\n");
+		return;
+	}
+	put_control(death, &regs, &sregs);
+	put_registers(death, &regs);
+	put_segments(death, &sregs);
+	linear = regs.rip + (sregs.efer & EFER_LMA && sregs.cs.l ? 0 : sregs.cs.base);
+	walk_address(&walk, memory, &sregs, linear);
+	put_walk(death, "RIP", linear, &walk);
+	if (walk.mapped)
+		put_bytes(death, memory, &walk);
+	linear = regs.rsp + (sregs.efer & EFER_LMA && sregs.cs.l ? 0 : sregs.ss.base);
+	walk_address(&walk, memory, &sregs, linear);
+	put_walk(death, "RSP", linear, &walk);
+	put_cause(death, vcpu, was_reset(&regs, &sregs));
+}

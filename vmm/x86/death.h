@@ -1,0 +1,23 @@
+/*
+ * The death report: what the processor looked like when the guest could not go on.
+ *
+ * For triple faults, internal errors and failed entries: what the exit means, the registers with
+ * their bits named, the page walk of RIP and RSP, the bytes at RIP, and what usually causes it.
+ */
+#ifndef BANTAM_VMM_X86_DEATH_H
+#define BANTAM_VMM_X86_DEATH_H
+
+#include "vmm/types.h"
+
+struct vcpu;
+
+/* Text of several lines. */
+struct death {
+	size_t used;
+	char text[8192];
+};
+
+/* Takes the report. For the vCPU's own thread, right after the exit in vcpu->run. */
+void death_take(struct death *death, struct vcpu *vcpu);
+
+#endif
