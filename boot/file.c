@@ -11,8 +11,12 @@
 
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(file, CALL(pread64, SANDBOX_RESTART, "the kernel is loaded again"),
-	      CALL(fstat, SANDBOX_RESTART, "the kernel's size"));
+#ifdef __GLIBC__
+SANDBOX_CALLS(file_glibc, CALL(newfstatat, SANDBOX_RESTART, "the kernel's size"));
+#else
+SANDBOX_CALLS(file_musl, CALL(fstat, SANDBOX_RESTART, "the kernel's size"));
+#endif
+SANDBOX_CALLS(file, CALL(pread64, SANDBOX_RESTART, "the kernel is loaded again"));
 
 /* The most that one pread(2) is asked for; the kernel itself stops a little below 2 GiB. */
 #define READ_MAX_BYTES ((u64)1 << 30)

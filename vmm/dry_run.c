@@ -29,20 +29,16 @@ static const char *why_there(const char *name)
 	static const struct {
 		const char *name, *why;
 	} reasons[] = {
-		{"kernel",
-		 "where its header wants to run (pref_address), with the room that it asks for to "
-		 "unpack itself (init_size)"},
-		{"kernel segment",
-		 "a PT_LOAD segment of the ELF file, at its physical address; what the file has "
-		 "less than memory is zero (.bss)"},
-		{"initrd", "as high as the kernel takes it, out of the kernel's way"},
-		{"boot_params", "the \"zero page\": all that Linux is told; RSI points to it"},
-		{"hvm_start_info", "all that a PVH kernel is told; EBX points to it"},
-		{"command line", "text with a NUL behind it; the handover structure points to it"},
-		{"ACPI tables", "below 1 MiB, where old kernels search for their root, the RSDP"},
-		{"GDT", "segments with the selectors that Linux's 64-bit protocol wants"},
-		{"page tables", "map the first 4 GiB to themselves: there is no 64-bit mode "
-				"without paging"},
+		{"kernel", "where its header wants it (pref_address), with room to unpack itself "
+			   "(init_size)"},
+		{"kernel segment", "a PT_LOAD segment of the ELF file, at its physical address"},
+		{"initrd", "as high as the kernel takes it"},
+		{"boot_params", "all that Linux is told; RSI points here"},
+		{"hvm_start_info", "all that PVH tells; EBX points here"},
+		{"command line", "the handover structure points here"},
+		{"ACPI tables", "where old kernels search for their root"},
+		{"GDT", "the selectors that Linux's 64-bit protocol wants"},
+		{"page tables", "map the first 4 GiB to themselves: 64-bit mode needs paging"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
@@ -111,10 +107,8 @@ static void show_range(struct sheet *sheet, const struct range *range)
 static void show_gap(struct sheet *sheet, const struct memory *memory, u64 gpa, u64 end)
 {
 	while (gpa < end) {
-		struct range row = {.gpa = gpa,
-				    .kind = "hole",
-				    .name = "-",
-				    .why = "nothing: reads all-ones, and writes are lost"};
+		struct range row = {
+			.gpa = gpa, .kind = "hole", .name = "-", .why = "nothing: reads all-ones"};
 		u64 stop = end;
 
 		for (unsigned i = 0; i < memory->regions; i++) {
@@ -138,8 +132,8 @@ static void show_gap(struct sheet *sheet, const struct memory *memory, u64 gpa, 
 static void show_memory_map(struct sheet *sheet, const struct dry_run_input *input)
 {
 	static const struct sheet_column columns[] = {
-		{"first", SHEET_HEX, 11}, {"last", SHEET_HEX, 11},  {"bytes", SHEET_BYTES, 9},
-		{"kind", SHEET_TEXT, 6},  {"what", SHEET_TEXT, 15}, {"why", SHEET_TEXT, 0}};
+		{"first", SHEET_HEX, 11}, {"last", SHEET_HEX, 11},  {"bytes", SHEET_BYTES, 10},
+		{"kind", SHEET_TEXT, 6},  {"what", SHEET_TEXT, 14}, {"why", SHEET_TEXT, 0}};
 	const struct memory *memory = input->plan->map.memory;
 	const u64 ram_end = memory_end(memory);
 	const u64 end = ram_end > 4 * GIB ? ram_end : 4 * GIB;
@@ -148,15 +142,14 @@ static void show_memory_map(struct sheet *sheet, const struct dry_run_input *inp
 	u64 gpa = 0;
 
 	collect(input, &ranges);
-	sheet_open(sheet, "guest_memory", "Guest memory: what lies where, and why");
-	sheet_open_table(sheet, "map", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "memory_map", "Guest memory: what lies where, and why", columns,
+			 ARRAY_LEN(columns));
 	for (; (range = next_range(&ranges, gpa)); gpa = range->gpa + range->bytes) {
 		show_gap(sheet, memory, gpa, range->gpa);
 		show_range(sheet, range);
 	}
 	show_gap(sheet, memory, gpa, end);
 	sheet_close_table(sheet);
-	sheet_close(sheet);
 }
 
 /* The command line as it lies in memory; boot_load() has put a NUL at its end. */
@@ -209,8 +202,8 @@ static void show_devices(struct sheet *sheet, const struct dry_run_input *input)
 		{"last", SHEET_HEX, 11},  {"gsi", SHEET_NUMBER, 0},
 	};
 
-	sheet_open(sheet, "bus", "Devices: registers and interrupts");
-	sheet_open_table(sheet, "devices", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "devices", "Devices: registers and interrupts", columns,
+			 ARRAY_LEN(columns));
 	for (unsigned i = 0; i < input->devices; i++) {
 		const struct dry_run_device *device = &input->device[i];
 		const struct sheet_cell cells[] = {
@@ -224,7 +217,6 @@ static void show_devices(struct sheet *sheet, const struct dry_run_input *input)
 		sheet_row(sheet, cells);
 	}
 	sheet_close_table(sheet);
-	sheet_close(sheet);
 }
 
 unsigned dry_run_list_bus(const struct bus *bus, bool is_port, struct dry_run_device *device,

@@ -125,10 +125,10 @@ static const char *what_is(const char *name)
 	} known[] = {
 		{"RSDP", "the root: leads to the XSDT"},
 		{"XSDT", "leads to all other tables"},
-		{"FACP", "the FADT: power, reset, and what a PC would have"},
+		{"FACP", "the FADT: power and reset"},
 		{"DSDT", "devices, in byte code (AML)"},
 		{"SSDT", "more devices, in byte code (AML)"},
-		{"APIC", "the MADT: processors and interrupt controllers"},
+		{"APIC", "the MADT: CPUs, interrupt controllers"},
 		{"MCFG", "where PCI's configuration space is in memory"},
 		{"HPET", "a timer"},
 		{"SPCR", "which serial port is the console"},
@@ -148,7 +148,7 @@ static void show_list(struct sheet *sheet, const struct tables *tables)
 		{"length", SHEET_NUMBER, 6}, {"revision", SHEET_NUMBER, 8},
 		{"checksum", SHEET_TEXT, 8}, {"what", SHEET_TEXT, 0}};
 
-	sheet_open_table(sheet, "tables", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "tables", NULL, columns, ARRAY_LEN(columns));
 	for (unsigned i = 0; i < tables->count; i++) {
 		const struct table *table = &tables->table[i];
 
@@ -167,12 +167,12 @@ static void show_list(struct sheet *sheet, const struct tables *tables)
 
 /* ---- FADT */
 
-static const struct sheet_bit boot_flags[] = {
+static const struct bit_name boot_flags[] = {
 	{1 << 0, "LEGACY_DEVICES"}, {1 << 1, "8042"},        {1 << 2, "NO_VGA"}, {1 << 3, "NO_MSI"},
 	{1 << 4, "NO_PCIE_ASPM"},   {1 << 5, "NO_CMOS_RTC"}, {0, NULL},
 };
 
-static const struct sheet_bit fadt_flags[] = {
+static const struct bit_name fadt_flags[] = {
 	{1 << 0, "WBINVD"},
 	{1 << 1, "WBINVD_FLUSH"},
 	{1 << 2, "PROC_C1"},
@@ -209,13 +209,13 @@ static const struct sheet_field fadt_fields[] = {
 	{.name = "fixed_hardware",
 	 .offset = 44,
 	 .bytes = 65,
-	 .meaning = "a PC's power registers; a hardware-reduced machine has none"},
+	 .meaning = "a PC's power registers; none"},
 	{.name = "iapc_boot_arch", .offset = 109, .bytes = 2, .bits = boot_flags},
 	{.name = "flags",
 	 .offset = 112,
 	 .bytes = 4,
 	 .bits = fadt_flags,
-	 .meaning = "PWR_BUTTON, SLP_BUTTON: such a button isn't fixed hardware"},
+	 .meaning = "(*_BUTTON: it isn't fixed hardware)"},
 	{.name = "reset_reg",
 	 .offset = 116 + GENERIC_ADDRESS_AT,
 	 .bytes = 8,
@@ -313,7 +313,11 @@ static void describe_entry(const u8 *first, const u8 *last, char *words, size_t 
 {
 	struct processor one, other;
 
-	if (is_processor(first, &one) && is_processor(last, &other))
+	if (first == last && is_processor(first, &one))
+		snprintf(words, size, "processor %llu, APIC id %llu, %s",
+			 (unsigned long long)one.uid, (unsigned long long)one.id,
+			 one.enabled ? "enabled" : "disabled");
+	else if (is_processor(first, &one) && is_processor(last, &other))
 		snprintf(words, size, "processors %llu to %llu, APIC ids %llu to %llu, %s",
 			 (unsigned long long)one.uid, (unsigned long long)other.uid,
 			 (unsigned long long)one.id, (unsigned long long)other.id,
@@ -362,7 +366,7 @@ static void show_madt(struct sheet *sheet, const struct table *madt)
 	sheet_open(sheet, "madt", "MADT: processors and interrupt controllers");
 	sheet_hex(sheet, "local_apic", sheet_load(madt->bytes + 36, 4), "each processor's own");
 	sheet_hex(sheet, "flags", sheet_load(madt->bytes + 40, 4), "bit 0: there is an 8259 pair");
-	sheet_open_table(sheet, "entries", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "entries", NULL, columns, ARRAY_LEN(columns));
 	for (const u8 *at = next_entry(madt, NULL), *last; at; at = next_entry(madt, last)) {
 		char words[120];
 		unsigned count;
@@ -386,9 +390,9 @@ void dry_run_acpi(struct sheet *sheet, const struct boot_plan *plan)
 	collect(&tables, plan);
 	sheet_open(sheet, "acpi", "ACPI tables");
 	show_list(sheet, &tables);
-	sheet_close(sheet);
 	show_fadt(sheet, plan->map.memory, find(&tables, "FACP"));
 	show_madt(sheet, find(&tables, "APIC"));
+	sheet_close(sheet);
 }
 
 /* ---- the dump */

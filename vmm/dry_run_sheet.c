@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { LINE_COLUMNS = 100, INDENT = 2, GAP = 2 };
-enum { FACT_AT = 24, OFFSET_COLUMNS = 7, NAME_COLUMNS = 25, VALUE_COLUMNS = 13 };
+enum { FACT_AT = 25, OFFSET_COLUMNS = 7, NAME_COLUMNS = 25, VALUE_COLUMNS = 13 };
 
 /* ---- text */
 
@@ -83,6 +83,18 @@ static void put_wrapped(struct sheet *sheet, const char *text)
 	}
 }
 
+/* Puts one word more of a list that begins at the column `left`. */
+static void put_word(struct sheet *sheet, const char *word, int left)
+{
+	if (sheet->column > left && sheet->column + 1 + (int)strlen(word) > LINE_COLUMNS) {
+		end_line(sheet);
+		pad_to(sheet, left);
+	} else if (sheet->column > left) {
+		put(sheet, " ");
+	}
+	put(sheet, word);
+}
+
 /* A fact's name; what follows stands at FACT_AT. */
 static void put_key(struct sheet *sheet, const char *key)
 {
@@ -92,10 +104,18 @@ static void put_key(struct sheet *sheet, const char *key)
 	pad_to(sheet, FACT_AT);
 }
 
+/* A heading, behind a blank line. */
+static void put_title(struct sheet *sheet, const char *title)
+{
+	end_line(sheet);
+	put(sheet, title);
+	end_line(sheet);
+}
+
 static void put_fact(struct sheet *sheet, const char *key, const char *value, const char *words)
 {
 	put_key(sheet, key);
-	put_wrapped(sheet, value);
+	put_wrapped(sheet, value[0] ? value : "(empty)");
 	if (words) {
 		pad_to(sheet, FACT_AT + VALUE_COLUMNS);
 		put_wrapped(sheet, words);
@@ -115,7 +135,11 @@ const char *sheet_size(u64 bytes, char *words, size_t size)
 
 	while (unit + 1 < ARRAY_LEN(names) && bytes >> (10 * (unit + 1)))
 		unit++;
-	if (bytes & (((u64)1 << (10 * unit)) - 1))
+	/* The next smaller unit tells it exactly, and not in more than four digits. */
+	if (unit > 0 && bytes % ((u64)1 << (10 * unit)) &&
+	    bytes % ((u64)1 << (10 * (unit - 1))) == 0 && bytes >> (10 * (unit - 1)) < 10000)
+		unit--;
+	if (bytes % ((u64)1 << (10 * unit)))
 		snprintf(words, size, "%.1f %s", (double)bytes / (double)((u64)1 << (10 * unit)),
 			 names[unit]);
 	else
@@ -145,15 +169,10 @@ int sheet_finish(struct sheet *sheet, struct error *err)
 
 void sheet_open(struct sheet *sheet, const char *key, const char *title)
 {
-	if (sheet->as_json) {
+	if (sheet->as_json)
 		json_open_object(&sheet->json, key);
-		return;
-	}
-	end_line(sheet);
-	if (title) {
-		put(sheet, title);
-		end_line(sheet);
-	}
+	else
+		put_title(sheet, title);
 }
 
 void sheet_close(struct sheet *sheet)
@@ -211,10 +230,19 @@ void sheet_bytes(struct sheet *sheet, const char *key, u64 bytes)
 {
 	char words[32];
 
+	sheet_size(bytes, words, sizeof(words));
 	if (sheet->as_json)
 		json_number(&sheet->json, key, bytes);
 	else
-		put_fact(sheet, key, sheet_size(bytes, words, sizeof(words)), NULL);
+		put_fact(sheet, key, words, NULL);
+}
+
+void sheet_bool(struct sheet *sheet, const char *key, bool value)
+{
+	if (sheet->as_json)
+		json_bool(&sheet->json, key, value);
+	else
+		put_fact(sheet, key, value ? "yes" : "no", NULL);
 }
 
 void sheet_open_list(struct sheet *sheet, const char *key)
@@ -225,20 +253,18 @@ void sheet_open_list(struct sheet *sheet, const char *key)
 		put_key(sheet, key);
 }
 
+/* Adds a word to a JSON array, or to a list at the column `left`. */
+static void add_word(struct sheet *sheet, const char *word, int left)
+{
+	if (sheet->as_json)
+		json_text(&sheet->json, NULL, word);
+	else
+		put_word(sheet, word, left);
+}
+
 void sheet_item(struct sheet *sheet, const char *word)
 {
-	if (sheet->as_json) {
-		json_text(&sheet->json, NULL, word);
-		return;
-	}
-	if (sheet->column > FACT_AT) {
-		put(sheet, " ");
-		if (sheet->column + (int)strlen(word) > LINE_COLUMNS) {
-			end_line(sheet);
-			pad_to(sheet, FACT_AT);
-		}
-	}
-	put(sheet, word);
+	add_word(sheet, word, FACT_AT);
 }
 
 void sheet_close_list(struct sheet *sheet)
@@ -260,33 +286,20 @@ u64 sheet_load(const u8 *at, unsigned bytes)
 	return value;
 }
 
-/* Calls visit with the name of each bit that is set. */
-static void each_bit(u64 value, const struct sheet_bit *bits,
-		     void (*visit)(struct sheet *sheet, const char *name), struct sheet *sheet)
+static void add_bits(struct sheet *sheet, u64 value, const struct bit_name *bits, int left)
 {
 	char number[16];
 
 	for (; bits->name; bits++) {
 		if ((value & bits->mask) == bits->mask)
-			visit(sheet, bits->name);
+			add_word(sheet, bits->name, left);
 		value &= ~bits->mask;
 	}
 	for (unsigned bit = 0; bit < 64; bit++) {
 		snprintf(number, sizeof(number), "bit_%u", bit);
 		if (value >> bit & 1)
-			visit(sheet, number);
+			add_word(sheet, number, left);
 	}
-}
-
-static void json_bit(struct sheet *sheet, const char *name)
-{
-	json_text(&sheet->json, NULL, name);
-}
-
-static void put_bit(struct sheet *sheet, const char *name)
-{
-	put(sheet, " ");
-	put(sheet, name);
 }
 
 static void json_value(struct sheet *sheet, const struct sheet_value *value)
@@ -306,7 +319,7 @@ static void json_value(struct sheet *sheet, const struct sheet_value *value)
 		json_hex(json, "value", value->value);
 	if (value->bits) {
 		json_open_array(json, "bits");
-		each_bit(value->value, value->bits, json_bit, sheet);
+		add_bits(sheet, value->value, value->bits, 0);
 		json_close_array(json);
 	}
 	json_text(json, "meaning", value->meaning);
@@ -316,6 +329,8 @@ static void json_value(struct sheet *sheet, const struct sheet_value *value)
 static void put_value(struct sheet *sheet, const struct sheet_value *value)
 {
 	const int name_at = INDENT + (value->has_offset ? OFFSET_COLUMNS : 0);
+	const int meaning_at = name_at + NAME_COLUMNS + VALUE_COLUMNS;
+	const bool has_bits = value->bits && value->value;
 	char number[24];
 
 	pad_to(sheet, INDENT);
@@ -331,15 +346,14 @@ static void put_value(struct sheet *sheet, const struct sheet_value *value)
 	else
 		print_number(number, sizeof(number), value->value, value->decimal);
 	put(sheet, number);
-	if (value->meaning[0] || (value->bits && value->value))
-		pad_to(sheet, name_at + NAME_COLUMNS + VALUE_COLUMNS);
-	if (value->bits && value->value) {
+	pad_to(sheet, meaning_at);
+	if (has_bits) {
 		put(sheet, "=");
-		each_bit(value->value, value->bits, put_bit, sheet);
+		add_bits(sheet, value->value, value->bits, meaning_at);
 	}
-	if (value->bits && value->value && value->meaning[0]) {
+	if (has_bits && value->meaning[0]) {
 		end_line(sheet);
-		pad_to(sheet, name_at + NAME_COLUMNS + VALUE_COLUMNS);
+		pad_to(sheet, meaning_at);
 	}
 	put_wrapped(sheet, value->meaning);
 	end_line(sheet);
@@ -406,8 +420,8 @@ void sheet_fields(struct sheet *sheet, const struct memory *memory, const u8 *by
 
 /* ---- tables */
 
-void sheet_open_table(struct sheet *sheet, const char *key, const struct sheet_column *columns,
-		      size_t count)
+void sheet_open_table(struct sheet *sheet, const char *key, const char *title,
+		      const struct sheet_column *columns, size_t count)
 {
 	int at = INDENT;
 
@@ -417,6 +431,8 @@ void sheet_open_table(struct sheet *sheet, const char *key, const struct sheet_c
 		json_open_array(&sheet->json, key);
 		return;
 	}
+	if (title)
+		put_title(sheet, title);
 	for (unsigned i = 0; i < count; i++) {
 		pad_to(sheet, at);
 		for (const char *letter = columns[i].key; *letter; letter++)

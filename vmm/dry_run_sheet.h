@@ -15,6 +15,7 @@
 #ifndef BANTAM_VMM_DRY_RUN_SHEET_H
 #define BANTAM_VMM_DRY_RUN_SHEET_H
 
+#include "vmm/bits.h"
 #include "vmm/json.h"
 #include "vmm/memory.h"
 
@@ -34,7 +35,6 @@ struct sheet {
 void sheet_start(struct sheet *sheet, FILE *out, bool as_json);
 int sheet_finish(struct sheet *sheet, struct error *err);
 
-/* A section of a section has no title: an object in JSON, a blank line for people. */
 void sheet_open(struct sheet *sheet, const char *key, const char *title);
 void sheet_close(struct sheet *sheet);
 
@@ -49,6 +49,7 @@ void sheet_text(struct sheet *sheet, const char *key, const char *text);
 void sheet_hex(struct sheet *sheet, const char *key, u64 value, const char *words);
 void sheet_number(struct sheet *sheet, const char *key, u64 value, const char *words);
 void sheet_bytes(struct sheet *sheet, const char *key, u64 bytes);
+void sheet_bool(struct sheet *sheet, const char *key, bool value);
 
 /* A fact that is a list of words. */
 void sheet_open_list(struct sheet *sheet, const char *key);
@@ -56,11 +57,6 @@ void sheet_item(struct sheet *sheet, const char *word);
 void sheet_close_list(struct sheet *sheet);
 
 /* A table of bit names ends with one whose name is NULL; a bit without a name gets a number. */
-struct sheet_bit {
-	u64 mask;
-	const char *name;
-};
-
 struct sheet_value {
 	const char *name;
 	u64 value;
@@ -69,7 +65,7 @@ struct sheet_value {
 	unsigned offset;
 	bool has_offset; /* it is part of a structure */
 	const char *meaning;
-	const struct sheet_bit *bits; /* or NULL */
+	const struct bit_name *bits; /* or NULL */
 };
 
 void sheet_value(struct sheet *sheet, const struct sheet_value *value);
@@ -81,7 +77,7 @@ struct sheet_field {
 	const char *name;
 	u16 offset, bytes;
 	const char *meaning; /* or NULL, as the next */
-	const struct sheet_bit *bits;
+	const struct bit_name *bits;
 	bool decimal;
 	/* Puts the value in words, for in front of the meaning; at: where the field's bytes are. */
 	void (*explain)(const struct memory *memory, const u8 *at, u64 value, char *words,
@@ -108,13 +104,13 @@ struct sheet_cell {
 	bool none;
 };
 
-/* columns live until the table is closed. */
-void sheet_open_table(struct sheet *sheet, const char *key, const struct sheet_column *columns,
-		      size_t count);
+/* title: a heading, or NULL within a section. columns live until the table is closed. */
+void sheet_open_table(struct sheet *sheet, const char *key, const char *title,
+		      const struct sheet_column *columns, size_t count);
 void sheet_row(struct sheet *sheet, const struct sheet_cell *cells);
 void sheet_close_table(struct sheet *sheet);
 
-/* "4 KiB", "13.5 MiB", "77 bytes". Returns words. */
+/* "4 KiB", "5000 MiB", "13.5 MiB", "77 bytes". Returns words. */
 const char *sheet_size(u64 bytes, char *words, size_t size);
 
 /* The little-endian number in 1 to 8 bytes. */

@@ -185,13 +185,17 @@ int machine_start(struct machine *machine, struct error *err)
 	return 0;
 }
 
-/* Returns whether this verdict is the first. */
+/*
+ * Returns whether this verdict counts. A reset that would only restart the guest isn't the end yet:
+ * a time-out or a signal that comes while it is handled must not be lost over it.
+ */
 static bool end_with(struct machine *machine, const struct verdict *verdict)
 {
 	bool first;
 
 	pthread_mutex_lock(&machine->lock);
-	first = machine->verdict.reason == VERDICT_NONE;
+	first = machine->verdict.reason == VERDICT_NONE ||
+		(machine->verdict.reason == VERDICT_RESET && machine->config->restart);
 	if (first)
 		machine->verdict = *verdict;
 	pthread_mutex_unlock(&machine->lock);

@@ -2,7 +2,10 @@
  * Guest RAM: see memory.h.
  *
  * The mapping is anonymous, private and not reserved: the host gives pages as the guest touches
- * them, in huge pages where it can (fewer faults during a boot, fewer TLB misses afterwards).
+ * them, in huge pages where it can (fewer faults during a boot, fewer TLB misses afterwards). A
+ * huge page serves the guest only if its address has the same low bits in both worlds, so the
+ * mapping is aligned; the first megabytes, where a few small tables lie, get small pages, because
+ * zeroing huge ones for them would cost more than the rest of the start.
  * MADV_DONTDUMP keeps the guest's memory out of core dumps of the monitor.
  */
 #include "vmm/memory.h"
@@ -15,20 +18,39 @@
 
 SANDBOX_CALLS(memory, CALL(madvise, SANDBOX_RESTART, "memory is wiped for a new start"));
 
+#define HUGE_PAGE_BYTES   ((u64)2 << 20)
+#define SMALL_PAGES_BELOW ((u64)4 << 20)
+
+/* Maps bytes at an address that is a multiple of HUGE_PAGE_BYTES; MAP_FAILED when it can't. */
+static u8 *map_aligned(u64 bytes)
+{
+	u8 *host, *aligned;
+	u64 before;
+
+	host = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (host == MAP_FAILED)
+		return MAP_FAILED;
+	before = align_up((u64)(uintptr_t)host, HUGE_PAGE_BYTES) - (u64)(uintptr_t)host;
+	aligned = host + before;
+	if (before)
+		munmap(host, before);
+	munmap(aligned + bytes, HUGE_PAGE_BYTES - before);
+	return aligned;
+}
+
 int memory_create(struct memory *memory, u64 bytes, u64 hole_start, u64 hole_end, struct error *err)
 {
 	const u64 low = bytes < hole_start ? bytes : hole_start;
-	u8 *host;
+	u8 *host = map_aligned(bytes);
 
-	host = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (host == MAP_FAILED) {
 		return error_set(
 			err, "cannot map %llu MiB of guest memory: %s; ask for less with --memory",
 			(unsigned long long)(bytes / MIB), strerror(errno));
 	}
 	/* Both are wishes: a kernel without them runs the guest just as well. */
-	(void)madvise(host, bytes, MADV_HUGEPAGE);
+	(void)madvise(host + SMALL_PAGES_BELOW, bytes - SMALL_PAGES_BELOW, MADV_HUGEPAGE);
 	(void)madvise(host, bytes, MADV_DONTDUMP);
 
 	*memory = (struct memory){.regions = 1, .bytes = bytes};

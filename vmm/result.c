@@ -14,8 +14,10 @@
 #include "vmm/sandbox.h"
 #include "vmm/stats.h"
 
-SANDBOX_CALLS(result, CALL(writev, SANDBOX_MAIN, "the result; lines of --stats"),
-	      CALL(close, SANDBOX_MAIN, "files, at the end"),
+#ifndef __GLIBC__
+SANDBOX_CALLS(result_musl, CALL(writev, SANDBOX_MAIN, "the result; lines of --stats"));
+#endif
+SANDBOX_CALLS(result, CALL(close, SANDBOX_MAIN, "files, at the end"),
 	      CALL(getrusage, SANDBOX_MAIN, "peak memory for the result"));
 
 int result_open(struct result *result, const char *path, struct error *err)
@@ -29,6 +31,7 @@ int result_open(struct result *result, const char *path, struct error *err)
 	result->file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!result->file)
 		return error_set(err, "cannot write the result to '%s': %s", path, strerror(errno));
+	setvbuf(result->file, result->buffer, _IOFBF, sizeof(result->buffer));
 	return 0;
 }
 

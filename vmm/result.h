@@ -15,7 +15,8 @@ struct config;
 struct machine;
 
 struct result {
-	FILE *file; /* NULL without --result */
+	FILE *file;        /* NULL without --result */
+	char buffer[4096]; /* the file's: so that nothing is allocated after the lock */
 };
 
 /* Returns 0, or -1 with err set. path NULL: does nothing. */

@@ -4,8 +4,6 @@
 #include "vmm/stats.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "vmm/bus.h"
@@ -93,11 +91,18 @@ void stats_exits_json(const struct machine *machine, struct json *json)
 	json_close_object(json);
 }
 
-static int busier(const void *left, const void *right)
+/* Takes the busiest row out of the table; false when none is left. */
+static bool take_busiest(struct touches *touches, struct touch *busiest)
 {
-	const struct touch *a = left, *b = right;
+	struct touch *best = &touches->row[0];
 
-	return a->count < b->count ? 1 : a->count > b->count ? -1 : 0;
+	for (unsigned i = 1; i < TOUCH_ROWS; i++) {
+		if (touches->row[i].count > best->count)
+			best = &touches->row[i];
+	}
+	*busiest = *best;
+	best->count = 0;
+	return busiest->count > 0;
 }
 
 /* All vCPUs' counts in the first one's table, which nobody uses any more. */
@@ -156,6 +161,7 @@ static void print_timeline(const struct machine *machine)
 void stats_print(struct machine *machine)
 {
 	struct touches *touches = merge_touches(machine);
+	struct touch row;
 
 	print_timeline(machine);
 	fprintf(stderr, "exits from guest code to bantam, by reason:\n");
@@ -168,10 +174,9 @@ void stats_print(struct machine *machine)
 	}
 	if (!touches)
 		return;
-	qsort(touches->row, TOUCH_ROWS, sizeof(touches->row[0]), busier);
 	fprintf(stderr, "accesses, by address:\n");
-	for (unsigned i = 0; i < TOP_ADDRESSES && touches->row[i].count; i++)
-		print_touch(machine, &touches->row[i]);
+	for (unsigned i = 0; i < TOP_ADDRESSES && take_busiest(touches, &row); i++)
+		print_touch(machine, &row);
 	if (touches->others)
 		fprintf(stderr, "  %10llu  to other addresses\n",
 			(unsigned long long)touches->others);

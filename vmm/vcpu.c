@@ -24,7 +24,21 @@
 #include "vmm/x86/msr.h"
 
 SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers of the dead"),
-	      CALL(tkill, SANDBOX_MAIN, "the kick; raise()"));
+	      CALL(tkill, SANDBOX_MAIN, "the kick; raise()"),
+	      CALL(mmap, SANDBOX_RESTART, "a new vCPU's state, its thread's stack"),
+	      CALL(mprotect, SANDBOX_RESTART, "the guard of that stack"),
+	      CALL(clone, SANDBOX_RESTART, "its thread"),
+	      CALL(rt_sigaction, SANDBOX_RESTART, "the kick's handler"),
+	      CALL(prctl, SANDBOX_RESTART, "its thread's name and filter"));
+
+#ifdef __GLIBC__
+SANDBOX_CALLS(vcpu_glibc, CALL(tgkill, SANDBOX_MAIN, "the kick; raise()"),
+	      CALL(gettid, SANDBOX_MAIN, "raise()"),
+	      CALL(clone3, SANDBOX_RESTART, "a new vCPU's thread"),
+	      CALL(rseq, SANDBOX_RESTART, "that thread's start"),
+	      CALL(set_robust_list, SANDBOX_RESTART, "that thread's start"),
+	      CALL(madvise, SANDBOX_VCPU | SANDBOX_RESTART, "a thread's stack at its end"));
+#endif
 
 #define KICK_SIGNAL SIGRTMIN
 

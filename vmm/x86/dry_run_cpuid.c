@@ -302,7 +302,7 @@ static void show_leaves(struct sheet *sheet, const struct cpuid *cpuid)
 		{"name", SHEET_TEXT, 0},
 	};
 
-	sheet_open_table(sheet, "leaves", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "leaves", NULL, columns, ARRAY_LEN(columns));
 	for (u32 i = 0; i < cpuid->entries && i < CPUID_ENTRIES_MAX; i++) {
 		const struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
 

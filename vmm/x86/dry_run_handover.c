@@ -26,10 +26,9 @@
 const struct dry_run_fixed *dry_run_fixed_ranges(unsigned *count)
 {
 	static const struct dry_run_fixed fixed[] = {
-		{LAYOUT_IOAPIC, PAGE_BYTES, "I/O APIC", "devices' interrupts; it is KVM's own"},
-		{LAYOUT_LOCAL_APIC, PAGE_BYTES, "local APIC", "each vCPU's own, at one address"},
-		{LAYOUT_IDENTITY_MAP, 4 * PAGE_BYTES, "KVM",
-		 "pages that KVM needs on Intel for real mode: identity map, TSS"},
+		{LAYOUT_IOAPIC, PAGE_BYTES, "I/O APIC", "takes devices' interrupts; in KVM"},
+		{LAYOUT_LOCAL_APIC, PAGE_BYTES, "local APIC", "each vCPU's own; in KVM"},
+		{LAYOUT_IDENTITY_MAP, 4 * PAGE_BYTES, "KVM", "its identity map and TSS, on Intel"},
 	};
 
 	*count = ARRAY_LEN(fixed);
@@ -53,7 +52,7 @@ static void explain_setup_sects(const struct memory *memory, const u8 *at, u64 v
 	(void)memory;
 	(void)at;
 	if (value)
-		snprintf(words, size, "the file's first (1 + %llu) * 512 bytes are real-mode code",
+		snprintf(words, size, "real-mode code: (1 + %llu) * 512 bytes of the file",
 			 (unsigned long long)value);
 }
 
@@ -64,9 +63,10 @@ static void explain_syssize(const struct memory *memory, const u8 *at, u64 value
 
 	(void)memory;
 	(void)at;
-	if (value)
-		snprintf(words, size, "of 16 bytes: %s of protected-mode code",
-			 sheet_size(value * 16, bytes, sizeof(bytes)));
+	if (value == 0)
+		return;
+	snprintf(words, size, "units of 16 bytes: %s of protected-mode code",
+		 sheet_size(value * 16, bytes, sizeof(bytes)));
 }
 
 static void explain_version(const struct memory *memory, const u8 *at, u64 value, char *words,
@@ -85,9 +85,10 @@ static void explain_min_alignment(const struct memory *memory, const u8 *at, u64
 
 	(void)memory;
 	(void)at;
-	if (value && value < 64)
-		snprintf(words, size, "2^%llu: %s", (unsigned long long)value,
-			 sheet_size((u64)1 << value, bytes, sizeof(bytes)));
+	if (value == 0 || value > 63)
+		return;
+	snprintf(words, size, "2^%llu: %s", (unsigned long long)value,
+		 sheet_size((u64)1 << value, bytes, sizeof(bytes)));
 }
 
 /* The text that value points to, as far as it is in RAM and there is room for it. */
@@ -115,13 +116,13 @@ static void explain_text(const struct memory *memory, const u8 *at, u64 value, c
 
 /* ---- Linux */
 
-static const struct sheet_bit loadflags[] = {
+static const struct bit_name loadflags[] = {
 	{LOADED_HIGH, "LOADED_HIGH"},   {KASLR_FLAG, "KASLR_FLAG"},
 	{QUIET_FLAG, "QUIET_FLAG"},     {KEEP_SEGMENTS, "KEEP_SEGMENTS"},
 	{CAN_USE_HEAP, "CAN_USE_HEAP"}, {0, NULL},
 };
 
-static const struct sheet_bit xloadflags[] = {
+static const struct bit_name xloadflags[] = {
 	{XLF_KERNEL_64, "KERNEL_64"},
 	{XLF_CAN_BE_LOADED_ABOVE_4G, "CAN_BE_LOADED_ABOVE_4G"},
 	{XLF_EFI_HANDOVER_32, "EFI_HANDOVER_32"},
@@ -159,7 +160,7 @@ static const struct sheet_field params_fields[] = {
 
 static const struct sheet_field header_fields[] = {
 	{HEADER(setup_sects), .explain = explain_setup_sects},
-	{HEADER(root_flags), .meaning = "not 0: mount the root read-only; ro and rw overrule it"},
+	{HEADER(root_flags), .meaning = "1: mount the root read-only, unless told rw"},
 	{HEADER(syssize), .explain = explain_syssize},
 	{HEADER(ram_size), .meaning = "obsolete"},
 	{HEADER(vid_mode), .meaning = "the video mode for real-mode code; unused"},
@@ -241,7 +242,8 @@ static void show_modules(struct sheet *sheet, const struct memory *memory, u64 g
 						      {"bytes", SHEET_BYTES, 10},
 						      {"command_line", SHEET_HEX, 0}};
 
-	sheet_open_table(sheet, "modules", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "modules", "Modules of hvm_start_info", columns,
+			 ARRAY_LEN(columns));
 	for (u64 i = 0; i < count && i < ROWS_MAX; i++) {
 		const u8 *module = memory_at(memory, gpa + i * MODULE_BYTES, MODULE_BYTES);
 
@@ -272,8 +274,7 @@ static void show_e820(struct sheet *sheet, const struct memory *memory, const ch
 		{"type", SHEET_NUMBER, 4}, {"name", SHEET_TEXT, 0},
 	};
 
-	sheet_open(sheet, "e820", title);
-	sheet_open_table(sheet, "entries", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "e820", title, columns, ARRAY_LEN(columns));
 	for (u64 i = 0; i < count && i < ROWS_MAX; i++) {
 		const u8 *entry = memory_at(memory, gpa + i * stride, stride);
 		u64 first, bytes, type;
@@ -290,7 +291,6 @@ static void show_e820(struct sheet *sheet, const struct memory *memory, const ch
 							     {.text = e820_name(type)}});
 	}
 	sheet_close_table(sheet);
-	sheet_close(sheet);
 }
 
 static void show_boot_params(struct sheet *sheet, const struct boot_plan *plan)

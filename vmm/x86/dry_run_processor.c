@@ -27,27 +27,27 @@ enum { LEVELS = 4, ENTRIES = 512, DESCRIPTORS_MAX = 512 };
 
 /* ---- registers */
 
-static const struct sheet_bit rflags_bits[] = {
+static const struct bit_name rflags_bits[] = {
 	{1 << 1, "always_1"}, {1 << 9, "IF"}, {1 << 10, "DF"}, {0, NULL}};
 
-static const struct sheet_bit cr0_bits[] = {
+static const struct bit_name cr0_bits[] = {
 	{1 << 0, "PE"},       {1 << 1, "MP"},       {1 << 2, "EM"},  {1 << 3, "TS"},
 	{1 << 4, "ET"},       {1 << 5, "NE"},       {1 << 16, "WP"}, {1 << 18, "AM"},
 	{(u64)1 << 29, "NW"}, {(u64)1 << 30, "CD"}, {CR0_PG, "PG"},  {0, NULL},
 };
 
-static const struct sheet_bit cr4_bits[] = {
+static const struct bit_name cr4_bits[] = {
 	{1 << 0, "VME"},    {1 << 1, "PVI"},         {1 << 2, "TSD"},   {1 << 3, "DE"},
 	{1 << 4, "PSE"},    {1 << 5, "PAE"},         {1 << 6, "MCE"},   {1 << 7, "PGE"},
 	{1 << 9, "OSFXSR"}, {1 << 10, "OSXMMEXCPT"}, {1 << 12, "LA57"}, {1 << 18, "OSXSAVE"},
 	{0, NULL},
 };
 
-static const struct sheet_bit efer_bits[] = {
+static const struct bit_name efer_bits[] = {
 	{1 << 0, "SCE"}, {1 << 8, "LME"}, {1 << 10, "LMA"}, {1 << 11, "NXE"}, {0, NULL}};
 
 static void show_register(struct sheet *sheet, const char *name, u64 value,
-			  const struct sheet_bit *bits, const char *meaning)
+			  const struct bit_name *bits, const char *meaning)
 {
 	sheet_value(sheet, &(struct sheet_value){
 				   .name = name, .value = value, .bits = bits, .meaning = meaning});
@@ -145,29 +145,33 @@ static const char *kind_of(const struct descriptor *d)
 	return !d->code_or_data ? "sys" : d->type & 8 ? "code" : "data";
 }
 
+/* The first is for what has a descriptor in memory. */
 static const struct sheet_column segment_columns[] = {
-	{"name", SHEET_TEXT, 5},  {"selector", SHEET_HEX, 8}, {"descriptor", SHEET_HEX, 18},
-	{"base", SHEET_HEX, 4},   {"limit", SHEET_HEX, 10},   {"dpl", SHEET_NUMBER, 3},
-	{"flags", SHEET_TEXT, 5}, {"type", SHEET_TEXT, 0},
+	{"descriptor", SHEET_HEX, 18}, {"name", SHEET_TEXT, 5},  {"selector", SHEET_HEX, 8},
+	{"base", SHEET_HEX, 4},        {"limit", SHEET_HEX, 10}, {"dpl", SHEET_NUMBER, 3},
+	{"flags", SHEET_TEXT, 5},      {"type", SHEET_TEXT, 0},
 };
 
-/* raw: the descriptor in memory, or NULL when it is a register that is shown. */
+/* raw: the descriptor in memory, or NULL when it is a register, which has no such column. */
 static void show_segment(struct sheet *sheet, const char *name, u64 selector, const u64 *raw,
 			 const struct descriptor *d)
 {
 	char words[80], flags[8];
+	const struct sheet_cell cells[] = {
+		{.number = raw ? *raw : 0},
+		{.text = name},
+		{.number = selector},
+		{.number = d->base},
+		{.number = d->limit},
+		{.number = d->dpl},
+		{.text = flags},
+		{.text = words},
+	};
 
 	describe(d, words, sizeof(words));
 	snprintf(flags, sizeof(flags), "%s%s%s", d->is_64bit ? "L" : "", d->is_32bit ? "D" : "",
 		 d->pages ? "G" : "");
-	sheet_row(sheet, (const struct sheet_cell[]){{.text = name},
-						     {.number = selector},
-						     {.number = raw ? *raw : 0, .none = !raw},
-						     {.number = d->base},
-						     {.number = d->limit},
-						     {.number = d->dpl},
-						     {.text = flags},
-						     {.text = words}});
+	sheet_row(sheet, raw ? cells : cells + 1);
 }
 
 static void show_segments(struct sheet *sheet, const struct kvm_sregs *sregs)
@@ -180,16 +184,15 @@ static void show_segments(struct sheet *sheet, const struct kvm_sregs *sregs)
 		{"gs", &sregs->gs}, {"ss", &sregs->ss}, {"tr", &sregs->tr}, {"ldtr", &sregs->ldt},
 	};
 
-	sheet_open(sheet, "segments",
-		   "Segment registers (flags: L 64-bit, D 32-bit, G limit in pages)");
-	sheet_open_table(sheet, "registers", segment_columns, ARRAY_LEN(segment_columns));
+	sheet_open_table(sheet, "segments",
+			 "Segment registers (flags: L 64-bit, D 32-bit, G limit in pages)",
+			 segment_columns + 1, ARRAY_LEN(segment_columns) - 1);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 		const struct descriptor d = from_register(all[i].segment);
 
 		show_segment(sheet, all[i].name, all[i].segment->selector, NULL, &d);
 	}
 	sheet_close_table(sheet);
-	sheet_close(sheet);
 }
 
 static void show_gdt(struct sheet *sheet, const struct memory *memory, const struct kvm_dtable *gdt)
@@ -200,7 +203,7 @@ static void show_gdt(struct sheet *sheet, const struct memory *memory, const str
 	}
 	sheet_open(sheet, "gdt", "GDT: the segments that selectors in memory stand for");
 	sheet_hex(sheet, "address", gdt->base, NULL);
-	sheet_open_table(sheet, "descriptors", segment_columns, ARRAY_LEN(segment_columns));
+	sheet_open_table(sheet, "descriptors", NULL, segment_columns, ARRAY_LEN(segment_columns));
 	for (unsigned i = 0; i < DESCRIPTORS_MAX && i * 8 + 7 <= gdt->limit; i++) {
 		const u8 *at = memory_at(memory, gdt->base + (u64)i * 8, 8);
 		struct descriptor d;
@@ -289,7 +292,7 @@ static void show_tables(struct sheet *sheet, const struct walk *walk)
 						      {"entries", SHEET_NUMBER, 0}};
 	static const char *const names[LEVELS] = {"PML4", "PDPT", "PD", "PT"};
 
-	sheet_open_table(sheet, "tables", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "tables", NULL, columns, ARRAY_LEN(columns));
 	for (unsigned i = 0; i < LEVELS; i++) {
 		if (walk->tables[i])
 			sheet_row(sheet,
@@ -308,16 +311,15 @@ static void show_runs(struct sheet *sheet, const struct walk *walk)
 		{"physical", SHEET_HEX, 11},     {"pages", SHEET_NUMBER, 6},
 		{"page_bytes", SHEET_BYTES, 10}, {"rights", SHEET_TEXT, 0}};
 
-	sheet_open_table(sheet, "mappings", columns, ARRAY_LEN(columns));
+	sheet_open_table(sheet, "mappings", NULL, columns, ARRAY_LEN(columns));
 	for (unsigned i = 0; i < walk->runs; i++) {
 		const struct run *run = &walk->run[i];
 		char words[80];
 
-		snprintf(words, sizeof(words), "%s, %s, %s%s",
-			 run->rights & PTE_WRITE ? "read/write" : "read",
-			 run->rights & PTE_NX ? "no execute" : "execute",
+		snprintf(words, sizeof(words), "r%s%s, %s%s", run->rights & PTE_WRITE ? "w" : "-",
+			 run->rights & PTE_NX ? "-" : "x",
 			 run->rights & PTE_USER ? "user" : "supervisor",
-			 run->linear == run->physical ? "; identity" : "");
+			 run->linear == run->physical ? ", identity" : "");
 		sheet_row(sheet, (const struct sheet_cell[]){
 					 {.number = run->linear},
 					 {.number = run->linear + run->pages * run->page_bytes - 1},
@@ -341,7 +343,7 @@ static void show_page_tables(struct sheet *sheet, const struct memory *memory,
 	walk_table(&walk, 0, sregs->cr3 & PTE_ADDRESS, 0, PTE_WRITE | PTE_USER);
 	sheet_open(sheet, "page_tables", "Page tables: which linear address means which physical");
 	sheet_hex(sheet, "address", sregs->cr3 & PTE_ADDRESS, "from CR3");
-	sheet_text(sheet, "complete", walk.incomplete ? "no: there is more than is shown" : "yes");
+	sheet_bool(sheet, "complete", !walk.incomplete);
 	show_tables(sheet, &walk);
 	show_runs(sheet, &walk);
 	sheet_close(sheet);
