@@ -75,13 +75,15 @@ static int load_cmdline(const char *cmdline, struct boot_plan *plan, struct hand
 			struct error *err)
 {
 	const u64 bytes = strlen(cmdline);
+	u64 most = plan->kernel.cmdline_max_bytes;
 	void *host;
 
-	if (bytes > plan->kernel.cmdline_max_bytes || bytes >= LAYOUT_CMDLINE_MAX)
+	if (most > LAYOUT_CMDLINE_MAX - 1)
+		most = LAYOUT_CMDLINE_MAX - 1;
+	if (bytes > most)
 		return error_set(
 			err, "the kernel command line has %llu bytes, and this kernel takes %llu",
-			(unsigned long long)bytes,
-			(unsigned long long)plan->kernel.cmdline_max_bytes);
+			(unsigned long long)bytes, (unsigned long long)most);
 	host = place_at(&plan->map, "command line", LAYOUT_CMDLINE, bytes + 1, err);
 	if (!host)
 		return -1;

@@ -89,7 +89,12 @@ int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
 		      SECTOR_BYTES;
 	/* syssize is rounded up to paragraphs; the file may lack that padding. */
 	needed_bytes = setup_bytes + (u64)hdr->syssize * PARAGRAPH_BYTES;
-	if (file->bytes + PARAGRAPH_BYTES <= needed_bytes || file->bytes <= setup_bytes)
+	if (hdr->syssize * (u64)PARAGRAPH_BYTES <= ENTRY_64_OFFSET)
+		return error_set(err,
+				 "its header is broken: syssize is %u, so there is no code at "
+				 "the 64-bit entry",
+				 hdr->syssize);
+	if (file->bytes + PARAGRAPH_BYTES <= needed_bytes)
 		return error_set(err,
 				 "the file is truncated: it has %llu bytes, and its header "
 				 "promises %llu",

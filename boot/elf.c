@@ -61,8 +61,12 @@ static const char *machine_name(u16 machine)
 
 static int parse_header(struct elf *elf, const struct kernel_head *head, struct error *err)
 {
+	if (head->used < sizeof(Elf32_Ehdr))
+		return error_set(err, "the file is truncated: it ends within the ELF header");
+	if (head->bytes[EI_CLASS] != ELFCLASS64 && head->bytes[EI_CLASS] != ELFCLASS32)
+		return error_set(err, "its ELF header is broken: class %u", head->bytes[EI_CLASS]);
 	elf->is64 = head->bytes[EI_CLASS] == ELFCLASS64;
-	if (head->used < (elf->is64 ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr)))
+	if (elf->is64 && head->used < sizeof(Elf64_Ehdr))
 		return error_set(err, "the file is truncated: it ends within the ELF header");
 	if (head->bytes[EI_DATA] != ELFDATA2LSB)
 		return error_set(err, "it is a big-endian ELF file; bantam runs x86-64 guests");

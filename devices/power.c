@@ -33,18 +33,23 @@ static void acpi_write(void *device, u64 offset, unsigned width, u64 value)
 	}
 }
 
+/* The range is PCI's configuration address, which isn't there; only one byte of it is ours. */
+static bool is_reset_control(u64 offset, unsigned width)
+{
+	return offset == 1 && width == 1;
+}
+
 static u64 chipset_read(void *device, u64 offset, unsigned width)
 {
-	(void)device, (void)offset, (void)width;
-	return 0;
+	(void)device;
+	return is_reset_control(offset, width) ? 0 : UINT64_MAX;
 }
 
 static void chipset_write(void *device, u64 offset, unsigned width, u64 value)
 {
 	struct power *power = device;
 
-	(void)offset, (void)width;
-	if (value & CHIPSET_RESET_CPU)
+	if (is_reset_control(offset, width) && (value & CHIPSET_RESET_CPU))
 		power->reset(power->owner);
 }
 
@@ -73,8 +78,8 @@ static const char *acpi_name(void *device, u64 offset, bool write)
 
 static const char *chipset_name(void *device, u64 offset, bool write)
 {
-	(void)device, (void)offset, (void)write;
-	return "CONTROL";
+	(void)device, (void)write;
+	return offset == 1 ? "RESET" : "PCI_ADDRESS";
 }
 
 static const char *keyboard_name(void *device, u64 offset, bool write)
@@ -93,7 +98,7 @@ int power_attach(struct power *power, struct bus *pio, struct error *err)
 {
 	const struct bus_range ranges[] = {
 		{POWER_PORT_BASE, POWER_PORT_BYTES, 1, "power", &acpi_ops, power},
-		{POWER_CHIPSET_PORT, 1, 1, "reset", &chipset_ops, power},
+		{POWER_CHIPSET_BASE, POWER_CHIPSET_BYTES, 4, "chipset", &chipset_ops, power},
 		{POWER_KEYBOARD_PORT, 1, 1, "keyboard", &keyboard_ops, power},
 	};
 

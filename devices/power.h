@@ -3,8 +3,9 @@
  *
  * Hardware-reduced ACPI has two one-byte registers for sleeping and one for a reset; the FADT
  * tells the guest where they are. Kernels that don't use ACPI have older habits, which cost
- * nothing to serve: the reset control register of PC chipsets (port 0xcf9) and the reset line of
- * the keyboard controller (port 0x64, command 0xfe).
+ * nothing to serve: the reset control register of PC chipsets (port 0xcf9, by a one-byte access;
+ * a wider one there is PCI's configuration address) and the reset line of the keyboard controller
+ * (port 0x64, command 0xfe).
  *
  * There is no keyboard controller. Its status port reads all-ones but for "input buffer full", so
  * that a driver's probe finds nothing at once and a reboot doesn't wait for a buffer to drain.
@@ -22,7 +23,8 @@
 #define POWER_RESET         (POWER_PORT_BASE + 2)
 #define POWER_PORT_BYTES    ((u64)3)
 
-#define POWER_CHIPSET_PORT  ((u64)0xcf9)
+#define POWER_CHIPSET_BASE  ((u64)0xcf8)
+#define POWER_CHIPSET_BYTES ((u64)4)
 #define POWER_KEYBOARD_PORT ((u64)0x64)
 
 /* The value that the FADT tells guests to write to POWER_RESET. */

@@ -62,7 +62,8 @@ u64 bus_read(const struct bus *bus, u64 addr, unsigned width)
 	u64 value = 0;
 
 	if (range && takes_whole(range, addr, width))
-		return range->ops->read(range->device, addr - range->base, width);
+		return range->ops->read(range->device, addr - range->base, width) &
+		       (UINT64_MAX >> (64 - 8 * width));
 	if (width == 1)
 		return 0xff;
 	for (unsigned i = 0; i < width; i++)

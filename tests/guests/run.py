@@ -24,9 +24,11 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import USAGE, Tally, find_in_order, why_no_kvm  # noqa: E402
+
 # What bantam's exit status means.
 OK = 0
-USAGE = 125          # a wrong command line, a kernel that can't be loaded, a host that can't
 GUEST_DIED = 255     # panic, triple fault, KVM internal error
 
 INITRD_BYTES = 100003    # no multiple of anything
@@ -412,17 +414,6 @@ def run(argv, case):
     return result
 
 
-def find_in_order(patterns, text):
-    """Returns the first pattern that isn't found after the one before it, or None."""
-    pos = 0
-    for pattern in patterns:
-        match = re.compile(pattern, re.M).search(text, pos)
-        if not match:
-            return pattern
-        pos = match.end()
-    return None
-
-
 def judge(case, result):
     """Returns None if the run was as the case wants it, or the reason why not."""
     if result.timed_out:
@@ -444,16 +435,6 @@ def judge(case, result):
     return case.check(result.out) if case.check else None
 
 
-def why_no_kvm(bantam, guests):
-    """Returns why no guest can run here, or None. The monitor is asked, by running hello.elf."""
-    if not os.path.exists('/dev/kvm'):
-        return '/dev/kvm is not there'
-    result = run([bantam, 'run', guests + '/hello.elf'], Case('', 'hello'))
-    if result.status == USAGE and re.search(r'kvm', result.err, re.I):
-        return result.err.strip().split('\n')[0]
-    return None
-
-
 def main():
     parser = argparse.ArgumentParser(description='Boots every test guest in bantam.')
     parser.add_argument('bantam', nargs='?', default=os.environ.get('BANTAM', './bantam'))
@@ -467,13 +448,12 @@ def main():
         if not os.path.exists(path):
             sys.exit('run.py: %s is not there: build it first' % path)
     cases = [case for case in CASES if options.k in case.name]
-    reason = why_no_kvm(bantam, guests)
+    tally = Tally()
+    reason = why_no_kvm(bantam, guests + '/hello.elf')
     if reason:
-        print('skip: %s' % reason)
-        print('0 passed, 0 failed, %d skipped' % len(cases))
-        return 0
+        tally.skip(len(cases), reason)
+        return tally.close()
 
-    passed = failed = 0
     with tempfile.TemporaryDirectory(prefix='bantam-guests-') as scratch:
         names = {name: scratch + '/' + name for name in ('initrd', 'text', 'empty', 'big', 'file')}
         names['dir'] = scratch
@@ -492,19 +472,10 @@ def main():
             began = time.monotonic()
             result = run(argv, case)
             reason = judge(case, result)
-            if reason:
-                failed += 1
-                print('FAIL %s: %s' % (case.name, reason))
-                if options.v:
-                    for what, text in ('out', result.out), ('err', result.err):
-                        for line in text[-2000:].splitlines():
-                            print('    %s| %s' % (what, line))
-            else:
-                passed += 1
-                print('ok %s (%d ms)' % (case.name, (time.monotonic() - began) * 1000))
-            sys.stdout.flush()
-    print('%d passed, %d failed, 0 skipped' % (passed, failed))
-    return 1 if failed else 0
+            output = (('out', result.out[-2000:]), ('err', result.err[-2000:]))
+            tally.result(case.name, reason, time.monotonic() - began,
+                         output if options.v else ())
+    return tally.close()
 
 
 if __name__ == '__main__':

@@ -101,6 +101,8 @@ static void set_cache(struct kvm_cpuid_entry2 *entry, unsigned cpus)
 
 static void set_features(struct kvm_cpuid_entry2 *entry, const struct cpuid_options *options)
 {
+	const u32 room = (u32)1 << bits_for(options->cpus);
+
 	entry->ecx &= ~(FEATURES_ECX_VMX | FEATURES_ECX_PDCM);
 	entry->ecx |= FEATURES_ECX_HYPERVISOR;
 	if (options->tsc_deadline)
@@ -108,7 +110,8 @@ static void set_features(struct kvm_cpuid_entry2 *entry, const struct cpuid_opti
 	entry->edx &= ~FEATURES_EDX_HTT;
 	if (options->cpus > 1)
 		entry->edx |= FEATURES_EDX_HTT;
-	entry->ebx = (entry->ebx & 0x0000ffff) | (u32)((u32)1 << bits_for(options->cpus)) << 16;
+	/* How many APIC ids there is room for, in eight bits: 255 stands for 256. */
+	entry->ebx = (entry->ebx & 0x0000ffff) | (room > 255 ? 255 : room) << 16;
 }
 
 static void set_amd_features(struct kvm_cpuid_entry2 *entry, bool amd, unsigned cpus)

@@ -1,0 +1,628 @@
+/*
+ * vmm/dry_run*.c: what is shown of images made by hand, loaded into ordinary memory by boot_load();
+ * of memory that somebody has broken afterwards, which must end in words and not in a crash; and
+ * the form in which it is shown.
+ */
+#include "tests/unit/test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "boot/x86/layout.h"
+#include "tests/unit/support.h"
+#include "vmm/dry_run.h"
+#include "vmm/dry_run_sheet.h"
+#include "vmm/x86/entry.h"
+
+enum { LOW_BYTES = 16 * 1024 * 1024, HIGH_BYTES = 2 * 1024 * 1024 };
+enum { XSDT_FADT = 36, XSDT_MADT = 44, MADT_FIRST = 44 };
+
+/* A machine that was loaded, and the text that is shown of it. */
+struct shown {
+	struct arena arena;
+	struct temp_file kernel, initrd;
+	struct boot_plan plan;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct cpuid cpuid;
+	struct dry_run_input input;
+	char *text;
+	size_t bytes;
+};
+
+static void no_devices(void *owner, struct aml *aml)
+{
+	(void)owner;
+	(void)aml;
+}
+
+static const struct dry_run_device devices[] = {
+	{"serial0", 0x3f8, 8, true, 4},
+	{"power", 0x600, 3, true, -1},
+	{"virtio0", 0xd0000000, 0x1000, false, 5},
+};
+
+static void load(struct shown *shown, const void *image, size_t bytes, enum boot_protocol protocol,
+		 unsigned cpus)
+{
+	struct boot_request request = {
+		.cmdline = "console=ttyS0 quiet",
+		.protocol = protocol,
+		.acpi = {.cpus = cpus,
+			 .sleep_control_port = 0x600,
+			 .sleep_status_port = 0x601,
+			 .reset_port = 0x602,
+			 .reset_value = 1,
+			 .s5_type = 5,
+			 .describe_devices = no_devices},
+	};
+	struct error err = {""};
+
+	*shown = (struct shown){.text = NULL};
+	arena_make(&shown->arena, LOW_BYTES, HIGH_BYTES);
+	temp_file_make(&shown->kernel, image, bytes);
+	temp_file_make(&shown->initrd, "an initrd", 9);
+	request.kernel = shown->kernel.path;
+	request.initrd = shown->initrd.path;
+	if (boot_load(&request, &shown->arena.memory, &shown->plan, &err))
+		fail_msg("%s", err.text);
+	entry_registers(&shown->plan, &shown->regs, &shown->sregs);
+	shown->input = (struct dry_run_input){.plan = &shown->plan,
+					      .kernel = "the kernel's path",
+					      .initrd = "the initrd's path",
+					      .cpus = cpus,
+					      .device = devices,
+					      .devices = ARRAY_LEN(devices),
+					      .regs = &shown->regs,
+					      .sregs = &shown->sregs,
+					      .cpuid_missing = "/dev/kvm is not there"};
+}
+
+static void load_bzimage(struct shown *shown)
+{
+	union bzimage image;
+
+	bzimage_make(&image);
+	load(shown, &image, sizeof(image), BOOT_AUTO, 4);
+}
+
+static void load_pvh(struct shown *shown)
+{
+	struct elf64_image image;
+
+	elf64_make(&image);
+	load(shown, &image, sizeof(image), BOOT_AUTO, 1);
+}
+
+/* Shows it (anew). */
+static const char *show(struct shown *shown, bool as_json)
+{
+	struct error err = {""};
+	FILE *out;
+
+	free(shown->text);
+	shown->text = NULL;
+	out = open_memstream(&shown->text, &shown->bytes);
+	assert_non_null(out);
+	assert_int_equal(dry_run(&shown->input, out, as_json, &err), 0);
+	fclose(out);
+	return shown->text;
+}
+
+static void unload(struct shown *shown)
+{
+	free(shown->text);
+	temp_file_free(&shown->kernel);
+	temp_file_free(&shown->initrd);
+	arena_free(&shown->arena);
+}
+
+/* Guest memory at gpa, to read or to break. */
+static u8 *at(struct shown *shown, u64 gpa)
+{
+	u8 *host = memory_at(&shown->arena.memory, gpa, 8);
+
+	assert_non_null(host);
+	return host;
+}
+
+static void put64(struct shown *shown, u64 gpa, u64 value)
+{
+	memcpy(at(shown, gpa), &value, sizeof(value));
+}
+
+static u64 get64(struct shown *shown, u64 gpa)
+{
+	return sheet_load(at(shown, gpa), 8);
+}
+
+static u64 xsdt(struct shown *shown)
+{
+	return get64(shown, shown->plan.rsdp_gpa + 24);
+}
+
+static void assert_silent(const char *text, const char *words)
+{
+	if (strstr(text, words))
+		fail_msg("\"%s\" says \"%s\"", text, words);
+}
+
+/* ---- what is shown */
+
+static void test_a_bzimage(void **state)
+{
+	struct shown shown;
+	const char *text;
+
+	(void)state;
+	load_bzimage(&shown);
+	text = show(&shown, false);
+	assert_says(text, "  memory bytes           18 MiB\n");
+	assert_says(text, "  file                   the kernel's path\n");
+	assert_says(text, "5.4.3-test (someone) #1 SMP\n");
+	assert_says(text, "  command line           console=ttyS0 quiet\n");
+	assert_says(text, "  0x1f1  setup_sects              0x1          real-mode code: (1 + 1)");
+	assert_says(text, "  version                  0x20f        boot protocol 2.15\n");
+	assert_says(text, "  type_of_loader           0xff ");
+	assert_says(text, "= LOADED_HIGH\n");
+	assert_says(text, "= KERNEL_64\n");
+	assert_says(text, "  cmd_line_ptr             0x20000      \"console=ttyS0 quiet\"\n");
+	assert_says(text, "  ramdisk_image            0xfff000 ");
+	assert_says(text, "  ramdisk_size             0x9          9 bytes: the initrd's length\n");
+	assert_says(text, "  pref_address             0x100000 ");
+	assert_says(text, "  init_size                0x10000      64 KiB: ");
+	assert_says(text, "  acpi_rsdp_addr           0xe0000 ");
+	assert_silent(text, "hvm_start_info");
+	unload(&shown);
+}
+
+static void test_the_state_at_a_64_bit_entry(void **state)
+{
+	struct shown shown;
+	const char *text;
+
+	(void)state;
+	load_bzimage(&shown);
+	text = show(&shown, false);
+	assert_says(text, "  rip                      0x100200 ");
+	assert_says(text, "  rsi                      0x7000       boot_params\n");
+	assert_says(text, "  cr0                      0x80000011   = PE ET PG\n");
+	assert_says(text, "  efer                     0x500        = LME LMA\n");
+	assert_says(text,
+		    "  0xaf9b000000ffff    code   0x10      0x0   0xffffffff  0    LG     code, "
+		    "execute/read, accessed\n");
+	assert_says(text,
+		    "  0xcf93000000ffff    data   0x18      0x0   0xffffffff  0    DG     data, "
+		    "read/write, accessed\n");
+	assert_says(text, "  PD      0xb000       4       2048\n");
+	assert_says(text, "  0x0          0xffffffff   0x0          2048    2 MiB       rwx, "
+			  "supervisor, identity\n");
+	unload(&shown);
+}
+
+static void test_a_pvh_kernel(void **state)
+{
+	struct shown shown;
+	const char *text;
+
+	(void)state;
+	load_pvh(&shown);
+	text = show(&shown, false);
+	assert_says(text, "  magic                    0x336ec578 ");
+	assert_says(text, "  nr_modules               1 ");
+	assert_says(text, "  cmdline_paddr            0x20000      \"console=ttyS0 quiet\"\n");
+	assert_says(text, "  0xfff000     9 bytes     0x0\n");
+	assert_says(text, "  rbx                      0x6000       hvm_start_info\n");
+	assert_says(text, "  cr0                      0x11         = PE ET\n");
+	assert_says(text, "0x100080     in 32-bit protected mode, without paging\n");
+	assert_says(text, "There is no GDT and no page table");
+	assert_silent(text, "Page tables:");
+	assert_silent(text, "GDT:");
+	assert_silent(text, "setup_sects");
+	unload(&shown);
+}
+
+static void test_the_memory_map_has_every_address_once(void **state)
+{
+	struct shown shown;
+	unsigned long long first, last, next = 0;
+	unsigned rows = 0;
+	const char *line;
+
+	(void)state;
+	load_bzimage(&shown);
+	line = strstr(show(&shown, false), "Guest memory:");
+	assert_non_null(line);
+	line = strchr(strchr(line, '\n') + 1, '\n') + 1;
+	for (; *line && *line != '\n'; line = strchr(line, '\n') + 1) {
+		if (sscanf(line, "  0x%llx  0x%llx ", &first, &last) != 2)
+			continue; /* a wrapped line */
+		assert_true(first == next && last >= first);
+		next = last + 1;
+		rows++;
+	}
+	assert_true(next == 4 * GIB + HIGH_BYTES);
+	assert_true(rows > 15);
+	assert_says(shown.text, "  0xfff000     0xfff008     9 bytes     placed  initrd ");
+	assert_says(shown.text, "  0x1000000    0xcfffffff   3312 MiB    hole ");
+	assert_says(shown.text, "  0xd0000000   0xd0000fff   4 KiB       device  virtio0 ");
+	assert_says(shown.text,
+		    "  0x100000000  0x1001fffff  2 MiB       ram     -               free\n");
+	unload(&shown);
+}
+
+static void test_e820_acpi_and_devices(void **state)
+{
+	struct shown shown;
+	const char *text;
+
+	(void)state;
+	load_bzimage(&shown);
+	text = show(&shown, false);
+	assert_says(text, "  0x0          0x9fbff      639 KiB     1     RAM\n");
+	assert_says(text, "  0x100000000  0x1001fffff  2 MiB       1     RAM\n");
+	assert_says(text, "  0xe0000      RSDP       36      2         ok ");
+	assert_says(text, "  FACP       276     6         ok ");
+	assert_says(text, "= WBINVD PWR_BUTTON SLP_BUTTON RESET_REG_SUP");
+	assert_says(text, "  0x78   reset_reg                0x602        I/O port, 8 bits wide");
+	assert_says(text, "processors 0 to 3, APIC ids 0 to 3, enabled\n");
+	assert_says(text, "id 0 at 0xfec00000, its first input is GSI 0\n");
+	assert_says(text, "ISA interrupt 0 is GSI 2");
+	assert_silent(text, "broken");
+	assert_says(text, "  serial0               port    0x3f8        0x3ff        4\n");
+	assert_says(text, "  power                 port    0x600        0x602        -\n");
+	assert_says(text, "  virtio0               memory  0xd0000000   0xd0000fff   5\n");
+	assert_says(text, "  unknown                /dev/kvm is not there\n");
+	unload(&shown);
+}
+
+static void add_leaf(struct shown *shown, u32 function, u32 eax, u32 ebx, u32 ecx, u32 edx)
+{
+	shown->cpuid.entry[shown->cpuid.entries++] = (struct kvm_cpuid_entry2){
+		.function = function, .eax = eax, .ebx = ebx, .ecx = ecx, .edx = edx};
+	shown->input.cpuid = &shown->cpuid;
+}
+
+static void test_cpuid(void **state)
+{
+	struct shown shown;
+	const char *text;
+
+	(void)state;
+	load_pvh(&shown);
+	add_leaf(&shown, 0x0, 0x10, 0x68747541, 0x444d4163, 0x69746e65);
+	add_leaf(&shown, 0x1, 0x00a20f12, 0x00040800, 0x80000000, 0x00000001);
+	add_leaf(&shown, 0x40000000, 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d);
+	add_leaf(&shown, 0x80000002, 0x20202020, 0x204d4f53, 0x20555043, 0x20202020);
+	text = show(&shown, false);
+	assert_says(text, "  vendor                 AuthenticAMD\n");
+	assert_says(text, "  brand                  SOM CPU\n");
+	assert_says(text, "  family                 25\n"); /* 0xf + 0xa */
+	assert_says(text, "  model                  33\n"); /* 0x2, 0x1 */
+	assert_says(text, "  stepping               2\n");
+	assert_says(text, "  logical processors     4 ");
+	assert_says(text, "  hypervisor             KVMKVMKVM\n");
+	assert_says(text, "  features               fpu hypervisor\n");
+	assert_says(text, "  0x1         0      0xa20f12    0x40800     0x80000000  0x1         "
+			  "signature, features\n");
+	assert_silent(text, "unknown");
+	unload(&shown);
+}
+
+static void test_json(void **state)
+{
+	struct shown shown;
+	const char *text;
+
+	(void)state;
+	load_bzimage(&shown);
+	text = show(&shown, true);
+	assert_int_equal(text[0], '{');
+	assert_memory_equal(text + shown.bytes - 2, "}\n", 2);
+	assert_says(text,
+		    "\n  \"machine\": {\n    \"memory_bytes\": 18874368,\n    \"cpus\": 4\n  }");
+	assert_says(text, "\n  \"hvm_start_info\": null,\n");
+	assert_says(text, "\n      \"pref_address\": {\n        \"offset\": \"0x258\",\n"
+			  "        \"bytes\": 8,\n        \"value\": \"0x100000\",\n"
+			  "        \"meaning\": \"where the kernel wants to run\"\n      }");
+	assert_says(text, "\"bits\": [\n        \"PE\",\n        \"ET\",\n        \"PG\"\n      ]");
+	assert_says(text, "\"gsi\": null");
+	assert_says(text, "\"unknown\": \"/dev/kvm is not there\"");
+	unload(&shown);
+	load_pvh(&shown);
+	text = show(&shown, true);
+	assert_says(text, "\n  \"boot_params\": null,\n  \"setup_header\": null,\n");
+	assert_says(text, "\n  \"gdt\": null,\n  \"page_tables\": null,\n");
+	unload(&shown);
+}
+
+static void test_the_buses(void **state)
+{
+	struct dry_run_device listed[4];
+	struct bus bus = {.ranges = 2};
+
+	(void)state;
+	bus.range[0] = (struct bus_range){.base = 0x60, .bytes = 1, .name = "one"};
+	bus.range[1] = (struct bus_range){.base = 0x70, .bytes = 2, .name = "two"};
+	assert_int_equal(dry_run_list_bus(&bus, true, listed, 4), 2);
+	assert_string_equal(listed[1].name, "two");
+	assert_int_equal(listed[1].base, 0x70);
+	assert_int_equal(listed[1].bytes, 2);
+	assert_true(listed[1].is_port);
+	assert_int_equal(listed[1].gsi, -1);
+	assert_int_equal(dry_run_list_bus(&bus, false, listed, 1), 1);
+}
+
+/* ---- memory that is not as it should be */
+
+static void test_broken_acpi_tables(void **state)
+{
+	struct shown shown;
+	u64 madt;
+
+	(void)state;
+	load_bzimage(&shown);
+	madt = get64(&shown, xsdt(&shown) + XSDT_MADT);
+	at(&shown, madt + 9)[0] ^= 1;
+	assert_says(show(&shown, false), "  APIC       98      5         broken ");
+	/* An entry without a length, and one that goes on behind the table. */
+	at(&shown, madt + MADT_FIRST)[1] = 0;
+	assert_silent(show(&shown, false), "processors 0 to 3");
+	at(&shown, madt + MADT_FIRST)[1] = 0xff;
+	assert_silent(show(&shown, false), "processors 0 to 3");
+	/* A length that is less than a header, and one that leaves RAM. */
+	memcpy(at(&shown, madt + 4), "\x08\x00\x00\x00", 4);
+	assert_silent(show(&shown, false), "\nMADT: ");
+	memcpy(at(&shown, madt + 4), "\xff\xff\xff\xff", 4);
+	assert_silent(show(&shown, false), "\nMADT: ");
+	assert_says(shown.text, "\nFADT: ");
+	/* Pointers that lead nowhere. */
+	put64(&shown, xsdt(&shown) + XSDT_FADT, ~(u64)0);
+	assert_says(show(&shown, false), "????");
+	put64(&shown, shown.plan.rsdp_gpa + 24, 2 * GIB);
+	assert_silent(show(&shown, false), "DSDT  ");
+	assert_says(shown.text, "  0xe0000      RSDP       36      2         broken ");
+	shown.plan.rsdp_gpa = 2 * GIB;
+	assert_says(show(&shown, true), "\"fadt\": null,");
+	unload(&shown);
+}
+
+static void test_more_tables_than_there_is_room_for(void **state)
+{
+	struct shown shown;
+	u64 root;
+
+	(void)state;
+	load_bzimage(&shown);
+	root = xsdt(&shown);
+	memcpy(at(&shown, root + 4), "\x00\x10\x00\x00", 4);
+	for (u64 i = 0; i < 500; i++)
+		put64(&shown, root + 36 + 8 * i, root);
+	assert_says(show(&shown, false), "XSDT");
+	unload(&shown);
+}
+
+static void test_broken_page_tables(void **state)
+{
+	struct shown shown;
+
+	(void)state;
+	load_bzimage(&shown);
+	/* A page elsewhere, and one that may not be written. */
+	put64(&shown, LAYOUT_PAGE_TABLES + 0x2000 + 8, (u64)0x600000 | 0x83);
+	put64(&shown, LAYOUT_PAGE_TABLES + 0x2000 + 16, (u64)0x400000 | 0x81);
+	show(&shown, false);
+	assert_says(shown.text, "  0x200000     0x3fffff     0x600000     1       2 MiB       rwx, "
+				"supervisor\n");
+	assert_says(shown.text, "  0x400000     0x5fffff     0x400000     1       2 MiB       r-x, "
+				"supervisor, identity\n");
+	/* A table that isn't in RAM. */
+	put64(&shown, LAYOUT_PAGE_TABLES + 0x1000, 2 * GIB | 3);
+	assert_says(show(&shown, false), "  complete               no\n");
+	/* One that is its own child. */
+	for (u64 i = 0; i < 512; i++)
+		put64(&shown, LAYOUT_PAGE_TABLES + 8 * i, LAYOUT_PAGE_TABLES | 3);
+	assert_says(show(&shown, false), "  complete               no\n");
+	shown.sregs.cr3 = 2 * GIB;
+	assert_says(show(&shown, false), "  complete               no\n");
+	shown.sregs.gdt.base = LOW_BYTES - 8;
+	assert_says(show(&shown, false), "GDT: ");
+	unload(&shown);
+}
+
+static void test_broken_handovers(void **state)
+{
+	struct shown shown;
+
+	(void)state;
+	load_bzimage(&shown);
+	put64(&shown, LAYOUT_BOOT_PARAMS + offsetof(struct boot_params, hdr.cmd_line_ptr),
+	      0x80000000);
+	assert_says(show(&shown, false), "0x80000000   not in RAM\n");
+	shown.plan.info_gpa = ~(u64)0;
+	assert_says(show(&shown, true), "\"boot_params\": null,");
+	unload(&shown);
+	load_pvh(&shown);
+	put64(&shown, LAYOUT_START_INFO + 40, ~(u64)0);
+	memset(at(&shown, LAYOUT_START_INFO + 12), 0xff, 4);
+	show(&shown, false);
+	assert_says(shown.text, "  type  name\n\nThe first vCPU's registers"); /* no row of e820 */
+	shown.plan.info_gpa = LOW_BYTES - 8;
+	assert_says(show(&shown, true), "\"hvm_start_info\": null");
+	unload(&shown);
+}
+
+static void test_a_command_line_without_end(void **state)
+{
+	struct shown shown;
+	const char *text;
+
+	(void)state;
+	load_bzimage(&shown);
+	memset(at(&shown, LAYOUT_CMDLINE), 'a', 4000);
+	memcpy(at(&shown, LAYOUT_CMDLINE), "\x1b[31m", 5);
+	text = show(&shown, false);
+	assert_says(text, "?[31maaaa");
+	assert_says(text, "aaa...\"\n");
+	assert_null(strchr(text, '\x1b'));
+	unload(&shown);
+}
+
+/* ---- the dump */
+
+static void test_the_dump(void **state)
+{
+	static const char *const names[] = {"rsdp", "xsdt", "facp", "dsdt", "apic"};
+	char dir[] = "/tmp/bantam-dry-run-XXXXXX", made[64], path[80];
+	struct error err = {""};
+	struct shown shown;
+	u8 bytes[36];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	load_bzimage(&shown);
+	snprintf(made, sizeof(made), "%s/new", dir);
+	/* The second time the directory and the files are there. */
+	assert_int_equal(dry_run_dump_acpi(&shown.plan, made, &err), 0);
+	assert_int_equal(dry_run_dump_acpi(&shown.plan, made, &err), 0);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%s.dat", made, names[i]);
+		fd = open(path, O_RDONLY);
+		assert_true(fd >= 0);
+		assert_int_equal(read(fd, bytes, sizeof(bytes)), sizeof(bytes));
+		if (i == 0)
+			assert_memory_equal(bytes, "RSD PTR ", 8);
+		else
+			assert_int_equal(lseek(fd, 0, SEEK_END), sheet_load(bytes + 4, 4));
+		close(fd);
+		assert_int_equal(unlink(path), 0);
+	}
+	assert_int_equal(rmdir(made), 0);
+	assert_int_equal(rmdir(dir), 0);
+	unload(&shown);
+}
+
+static void test_a_dump_that_is_refused(void **state)
+{
+	struct error err = {""};
+	struct shown shown;
+	char *long_name;
+
+	(void)state;
+	load_bzimage(&shown);
+	assert_int_equal(dry_run_dump_acpi(&shown.plan, "/nowhere/at/all", &err), -1);
+	assert_says(err.text, "cannot make the directory '/nowhere/at/all': No such file");
+	assert_int_equal(dry_run_dump_acpi(&shown.plan, "/dev/null", &err), -1);
+	assert_says(err.text, "cannot dump the ACPI tables: cannot write '/dev/null/rsdp.dat'");
+	long_name = malloc(5000);
+	assert_non_null(long_name);
+	memset(long_name, '/', 4999);
+	long_name[4999] = '\0';
+	assert_int_equal(dry_run_dump_acpi(&shown.plan, long_name, &err), -1);
+	free(long_name);
+	unload(&shown);
+}
+
+/* ---- the form */
+
+static void test_sizes(void **state)
+{
+	static const struct {
+		u64 bytes;
+		const char *words;
+	} sizes[] = {
+		{0, "0 bytes"},
+		{1023, "1023 bytes"},
+		{1024, "1 KiB"},
+		{1280, "1280 bytes"},
+		{20000, "19.5 KiB"},
+		{5000 * MIB, "5000 MiB"},
+		{MIB + KIB, "1025 KiB"},
+		{20 * MIB + KIB, "20.0 MiB"},
+		{1024 * GIB, "1 TiB"},
+		{5000 * 1024 * GIB, "5000 TiB"},
+		{~(u64)0, "16777216.0 TiB"},
+	};
+	char words[32];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+		assert_string_equal(sheet_size(sizes[i].bytes, words, sizeof(words)),
+				    sizes[i].words);
+}
+
+static void test_values(void **state)
+{
+	static const struct bit_name bits[] = {{1, "ONE"}, {2, "TWO"}, {0, NULL}};
+	const struct sheet_value value = {
+		.name = "reg", .value = 0x21, .bits = bits, .meaning = ""};
+	struct error err = {""};
+	struct sheet sheet;
+	size_t bytes = 0;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, &bytes);
+
+	(void)state;
+	assert_non_null(out);
+	sheet_start(&sheet, out, false);
+	sheet_value(&sheet, &value);
+	sheet_text(&sheet, "two_words", "");
+	sheet_bool(&sheet, "flag", true);
+	sheet_note(&sheet, "a note of one hundred columns, which has to be broken into two lines "
+			   "because this is too long");
+	assert_int_equal(sheet_finish(&sheet, &err), 0);
+	fclose(out);
+	assert_string_equal(text,
+			    "  reg                      0x21         = ONE bit_5\n"
+			    "  two words              (empty)\n"
+			    "  flag                   yes\n"
+			    "  a note of one hundred columns, which has to be broken into two "
+			    "lines because this is too long\n");
+	free(text);
+}
+
+static void test_a_full_disk(void **state)
+{
+	struct error err = {""};
+	struct shown shown;
+	FILE *out = fopen("/dev/full", "w");
+
+	(void)state;
+	if (!out)
+		SKIP("there is no /dev/full");
+	load_bzimage(&shown);
+	assert_int_equal(dry_run(&shown.input, out, false, &err), -1);
+	assert_says(err.text, "cannot write the dry run's report: No space left");
+	fclose(out);
+	unload(&shown);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_bzimage),
+		cmocka_unit_test(test_the_state_at_a_64_bit_entry),
+		cmocka_unit_test(test_a_pvh_kernel),
+		cmocka_unit_test(test_the_memory_map_has_every_address_once),
+		cmocka_unit_test(test_e820_acpi_and_devices),
+		cmocka_unit_test(test_cpuid),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_the_buses),
+		cmocka_unit_test(test_broken_acpi_tables),
+		cmocka_unit_test(test_more_tables_than_there_is_room_for),
+		cmocka_unit_test(test_broken_page_tables),
+		cmocka_unit_test(test_broken_handovers),
+		cmocka_unit_test(test_a_command_line_without_end),
+		cmocka_unit_test(test_the_dump),
+		cmocka_unit_test(test_a_dump_that_is_refused),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_a_full_disk),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

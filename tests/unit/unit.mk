@@ -1,0 +1,59 @@
+# unit.mk - builds the unit tests and runs them. Included by the top Makefile, whose BUILD, LIBRARY,
+# WARNINGS, DEFINES, HOST_CC and QUIET it uses.
+#
+#	make check-unit       the tests as they are
+#	make check-sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer, and
+#	                      those with threads under ThreadSanitizer too
+#
+# Each flavour has objects of its own, in build/unit, build/asan and build/tsan. Every test_*.c here
+# is a program; what they share is in support.c. cmocka (libcmocka-dev) is needed.
+
+UNIT_DIR   := tests/unit
+UNIT_TESTS := $(patsubst $(UNIT_DIR)/%.c,%,$(sort $(wildcard $(UNIT_DIR)/test_*.c)))
+# The programs with threads.
+UNIT_THREADED := test_console test_loop test_serial
+
+UNIT_CFLAGS = -std=c17 $(WARNINGS) -O1 -g -fno-omit-frame-pointer $(DEFINES) -I. -pthread
+UNIT_ASAN   := -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_TSAN   := -fsanitize=thread
+
+UNIT_TIMEOUT_S := 120
+
+# $(1): the flavour, $(2): its flags, $(3): its tests.
+define unit_flavour
+UNIT_OBJECTS_$(1) := $(LIBRARY:%.c=$(BUILD)/$(1)/%.o)
+UNIT_PROGRAMS_$(1) := $(3:%=$(BUILD)/$(1)/%)
+
+.SECONDARY: $(3:%=$(BUILD)/$(1)/$(UNIT_DIR)/%.o)
+
+$(BUILD)/$(1)/%.o: %.c $(BUILD)/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(QUIET)$(HOST_CC) $$(UNIT_CFLAGS) $(2) -MMD -MP -c $$< -o $$@
+
+$(BUILD)/$(1)/library.a: $$(UNIT_OBJECTS_$(1)) $(BUILD)/$(1)/$(UNIT_DIR)/support.o
+	$$(QUIET)rm -f $$@ && $$(AR) rcs $$@ $$^
+
+$$(UNIT_PROGRAMS_$(1)): $(BUILD)/$(1)/%: $(BUILD)/$(1)/$(UNIT_DIR)/%.o $(BUILD)/$(1)/library.a
+	$$(QUIET)$(HOST_CC) $(2) -pthread $$^ -lcmocka -o $$@
+
+# Objects of another compiler or other flags are made anew.
+$(BUILD)/$(1)/flags: FORCE
+	@mkdir -p $$(@D)
+	@echo '$(HOST_CC) $$(subst ','\'',$$(UNIT_CFLAGS)) $(2)' | cmp -s - $$@ || \
+		echo '$(HOST_CC) $$(subst ','\'',$$(UNIT_CFLAGS)) $(2)' >$$@
+
+-include $$(UNIT_OBJECTS_$(1):.o=.d) $(BUILD)/$(1)/$(UNIT_DIR)/support.d
+-include $(3:%=$(BUILD)/$(1)/$(UNIT_DIR)/%.d)
+endef
+
+$(eval $(call unit_flavour,unit,,$(UNIT_TESTS)))
+$(eval $(call unit_flavour,asan,$(UNIT_ASAN),$(UNIT_TESTS)))
+$(eval $(call unit_flavour,tsan,$(UNIT_TSAN),$(UNIT_THREADED)))
+
+.PHONY: check-unit
+check-unit: $(UNIT_PROGRAMS_unit)
+	@$(UNIT_DIR)/run $(UNIT_TIMEOUT_S) $(UNIT_PROGRAMS_unit)
+
+.PHONY: check-sanitize
+check-sanitize: $(UNIT_PROGRAMS_asan) $(UNIT_PROGRAMS_tsan)
+	@$(UNIT_DIR)/run $(UNIT_TIMEOUT_S) $(UNIT_PROGRAMS_asan) $(UNIT_PROGRAMS_tsan)
