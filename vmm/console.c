@@ -174,8 +174,8 @@ void console_want_input(void *owner)
 {
 	struct console *console = owner;
 
-	if (console->in.fd >= 0)
-		loop_wake_signal(&console->input_wake);
+	/* Whether there is any input is for the main thread to know. */
+	loop_wake_signal(&console->input_wake);
 }
 
 /* Offers the held bytes to the device; true when none are left. */

@@ -15,7 +15,7 @@ enum { RANGES_MAX = PLACES_MAX + BUS_RANGES_MAX + 8 };
 
 struct range {
 	u64 gpa, bytes;
-	const char *kind, *name, *why;
+	const char *kind, *name, *why; /* name: NULL for a gap */
 };
 
 struct ranges {
@@ -95,10 +95,12 @@ static const struct range *next_range(const struct ranges *ranges, u64 gpa)
 
 static void show_range(struct sheet *sheet, const struct range *range)
 {
-	const struct sheet_cell cells[] = {
-		{.number = range->gpa},   {.number = range->gpa + range->bytes - 1},
-		{.number = range->bytes}, {.text = range->kind},
-		{.text = range->name},    {.text = range->why}};
+	const struct sheet_cell cells[] = {{.number = range->gpa},
+					   {.number = range->gpa + range->bytes - 1},
+					   {.number = range->bytes},
+					   {.text = range->kind},
+					   {.text = range->name, .none = !range->name},
+					   {.text = range->why}};
 
 	sheet_row(sheet, cells);
 }
@@ -108,7 +110,7 @@ static void show_gap(struct sheet *sheet, const struct memory *memory, u64 gpa, 
 {
 	while (gpa < end) {
 		struct range row = {
-			.gpa = gpa, .kind = "hole", .name = "-", .why = "nothing: reads all-ones"};
+			.gpa = gpa, .kind = "hole", .name = NULL, .why = "nothing: reads all-ones"};
 		u64 stop = end;
 
 		for (unsigned i = 0; i < memory->regions; i++) {

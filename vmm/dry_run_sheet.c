@@ -144,7 +144,7 @@ const char *sheet_size(u64 bytes, char *words, size_t size)
 			 names[unit]);
 	else
 		snprintf(words, size, "%llu %s", (unsigned long long)(bytes >> (10 * unit)),
-			 names[unit]);
+			 bytes == 1 ? "byte" : names[unit]);
 	return words;
 }
 
