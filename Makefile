@@ -58,6 +58,7 @@ $(BUILD)/flags: FORCE
 GUEST_CC := $(HOST_CC)
 include tests/guests/guests.mk
 include tests/unit/unit.mk
+include tests/bench/bench.mk
 
 # The tests that need no more than a compiler, cmocka and, for the guests, some /dev/kvm. tools/check
 # runs these and the system tests, and installs what they need.

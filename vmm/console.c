@@ -22,8 +22,12 @@ SANDBOX_CALLS(console, CALL(read, SANDBOX_MAIN, "stdin; bells; signals"),
 enum { WRITE_MAX_BYTES = 16384 };
 enum { KEY_ESCAPE = 0x01 };
 
-/* How long the first byte waits for company before it is written. */
-#define FLUSH_DELAY_NS ((u64)1000000)
+/*
+ * How long the first byte waits for company before it is written, and how long those wait that
+ * come right behind: short enough for a person who types, long enough for a guest that floods.
+ */
+#define FLUSH_DELAY_NS  ((u64)1000000)
+#define FLUSH_PERIOD_NS ((u64)8000000)
 
 /* Gives up the sink after an error that will not pass. */
 static void sink_lost(struct console *console)
@@ -105,23 +109,36 @@ static bool flush_once(struct console *console)
 	return true;
 }
 
+/* Writes what there is; then either the sink is waited for, or the timer looks again. */
+static void flush_all(struct console *console)
+{
+	while (flush_once(console))
+		;
+	if (!console->out.events)
+		loop_timer_set(&console->flush, FLUSH_PERIOD_NS);
+}
+
 static void flush_fired(void *owner)
 {
 	struct console *console = owner;
+	bool more;
 
-	if (console->write_kind == CONSOLE_WRITE_SMALL) {
-		console->out.events = POLLOUT;
+	pthread_mutex_lock(&console->lock);
+	more = console->used > 0;
+	console->attended = more;
+	pthread_mutex_unlock(&console->lock);
+	if (!more)
 		return;
-	}
-	while (flush_once(console))
-		;
+	if (console->write_kind == CONSOLE_WRITE_SMALL)
+		console->out.events = POLLOUT;
+	else
+		flush_all(console);
 }
 
 static void out_ready(void *owner, short revents)
 {
 	(void)revents;
-	while (flush_once(owner))
-		;
+	flush_all(owner);
 }
 
 static void output_woken(void *owner)
@@ -148,7 +165,8 @@ void console_put(void *owner, u8 byte)
 	} else {
 		console->ring[(console->head + console->used) % CONSOLE_RING_BYTES] = byte;
 		console->used++;
-		ring_bell = console->used == 1 || console->used == CONSOLE_RING_BYTES / 2;
+		ring_bell = !console->attended || console->used == CONSOLE_RING_BYTES / 2;
+		console->attended = true;
 	}
 	pthread_mutex_unlock(&console->lock);
 	if (console->watch)

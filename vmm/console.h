@@ -2,10 +2,11 @@
  * The host's end of the guest's console: where its bytes go, and where its input comes from.
  *
  * Output. vCPU threads put bytes into a bounded ring; the main loop writes them to a descriptor
- * that never blocks it. Bytes that find the ring full are dropped and counted. The first byte into
- * an empty ring rings the loop's bell; the loop then waits a moment, so that a line is one write
- * and not eighty. When the ring is more than half full, console_has_room() says no, which an
- * interrupt-driven driver obeys; it is told when room is back.
+ * that never blocks it. Bytes that find the ring full are dropped and counted. The first byte after
+ * a silence rings the loop's bell; the loop then waits a moment, so that a line is one write and not
+ * eighty, and goes on looking by itself until the guest is silent again. When the ring is more than
+ * half full, console_has_room() says no, which an interrupt-driven driver obeys; it is told when
+ * room is back.
  *
  * Non-blocking without harm: O_NONBLOCK on stdout would be seen by every process that shares it
  * (the user's shell among them). So a terminal or a pipe is opened anew through /proc/self/fd;
@@ -64,6 +65,7 @@ struct console {
 	pthread_mutex_t lock;
 	u8 *ring;
 	size_t head, used;
+	bool attended;      /* the main thread will look at the ring by itself: no bell is needed */
 	bool wants_drained; /* the device was told "no room" and waits to hear of it */
 	bool gone;          /* nobody takes output any more: everything is dropped */
 	u64 total, dropped; /* bytes */

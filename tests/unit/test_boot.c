@@ -477,8 +477,9 @@ static void test_command_lines(void **state)
 	memset(text, 'x', sizeof(text));
 	world->request.cmdline = text;
 	text[2047] = '\0';
+	memset(memory_at(&world->memory, CMDLINE_GPA, 4096), 'y', 4096);
 	assert_int_equal(load_bzimage(world), 0);
-	assert_memory_equal(guest(world, CMDLINE_GPA, 2048), text, 2048);
+	assert_memory_equal(guest(world, CMDLINE_GPA, 2048), text, 2048); /* its NUL too */
 	text[2047] = 'x';
 	text[2048] = '\0';
 	assert_int_equal(load_bzimage(world), -1);

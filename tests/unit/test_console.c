@@ -378,11 +378,14 @@ static void test_a_full_disk(void **state)
 static void test_sockets(void **state)
 {
 	struct world *world = *state;
+	const int little = 4096;
 	int ends[2];
 	u64 got;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	/* Much less room than one write has bytes. */
+	assert_int_equal(setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
 	replace(STDOUT_FILENO, ends[1]);
 	no_input();
 	open_console(world, CONSOLE_STDIO, NULL);

@@ -1,7 +1,6 @@
 /*
  * vmm/dry_run*.c: what is shown of images made by hand, loaded into ordinary memory by boot_load();
- * of memory that somebody has broken afterwards, which must end in words and not in a crash; and
- * the form in which it is shown.
+ * and of memory that somebody has broken afterwards, which must end in words and not in a crash.
  */
 #include "tests/unit/test.h"
 
@@ -527,64 +526,6 @@ static void test_a_dump_that_is_refused(void **state)
 	unload(&shown);
 }
 
-/* ---- the form */
-
-static void test_sizes(void **state)
-{
-	static const struct {
-		u64 bytes;
-		const char *words;
-	} sizes[] = {
-		{0, "0 bytes"},
-		{1023, "1023 bytes"},
-		{1024, "1 KiB"},
-		{1280, "1280 bytes"},
-		{20000, "19.5 KiB"},
-		{5000 * MIB, "5000 MiB"},
-		{MIB + KIB, "1025 KiB"},
-		{20 * MIB + KIB, "20.0 MiB"},
-		{1024 * GIB, "1 TiB"},
-		{5000 * 1024 * GIB, "5000 TiB"},
-		{~(u64)0, "16777216.0 TiB"},
-	};
-	char words[32];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
-		assert_string_equal(sheet_size(sizes[i].bytes, words, sizeof(words)),
-				    sizes[i].words);
-}
-
-static void test_values(void **state)
-{
-	static const struct bit_name bits[] = {{1, "ONE"}, {2, "TWO"}, {0, NULL}};
-	const struct sheet_value value = {
-		.name = "reg", .value = 0x21, .bits = bits, .meaning = ""};
-	struct error err = {""};
-	struct sheet sheet;
-	size_t bytes = 0;
-	char *text = NULL;
-	FILE *out = open_memstream(&text, &bytes);
-
-	(void)state;
-	assert_non_null(out);
-	sheet_start(&sheet, out, false);
-	sheet_value(&sheet, &value);
-	sheet_text(&sheet, "two_words", "");
-	sheet_bool(&sheet, "flag", true);
-	sheet_note(&sheet, "a note of one hundred columns, which has to be broken into two lines "
-			   "because this is too long");
-	assert_int_equal(sheet_finish(&sheet, &err), 0);
-	fclose(out);
-	assert_string_equal(text,
-			    "  reg                      0x21         = ONE bit_5\n"
-			    "  two words              (empty)\n"
-			    "  flag                   yes\n"
-			    "  a note of one hundred columns, which has to be broken into two "
-			    "lines because this is too long\n");
-	free(text);
-}
-
 static void test_a_full_disk(void **state)
 {
 	struct error err = {""};
@@ -619,8 +560,6 @@ int main(void)
 		cmocka_unit_test(test_a_command_line_without_end),
 		cmocka_unit_test(test_the_dump),
 		cmocka_unit_test(test_a_dump_that_is_refused),
-		cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_a_full_disk),
 	};
 

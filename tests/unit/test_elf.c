@@ -407,16 +407,13 @@ static void note_behind_others(struct world *world, unsigned align)
 {
 	u8 *notes = world->elf64.text;
 	const struct elf_note xen = {4, 4, 18, "Xen", {ELF_PVH_ENTRY}};
-	const u32 gnu[] = {4, 5, 3}, odd[] = {3, 0, 9};
+	const u32 gnu[] = {4, 1, 3}, odd[] = {3, 0, 9};
 	size_t at = 0;
 
 	memset(notes, 0, ELF_TEXT_BYTES);
 	memcpy(notes + at, gnu, sizeof(gnu));
-	memcpy(notes + at + 12,
-	       "GNU\0"
-	       "ABCDE",
-	       9);
-	at = (12 + 4 + 5 + align - 1) / align * align;
+	memcpy(notes + at + 12, "GNU\0A", 5);
+	at = (12 + 4 + 1 + align - 1) / align * align;
 	memcpy(notes + at, odd, sizeof(odd));
 	memcpy(notes + at + 12, "ab\0", 3);
 	at = (at + 12 + 3 + align - 1) / align * align;

@@ -109,7 +109,7 @@ int entry_set_msrs(int vcpu_fd, struct error *err)
 {
 	/* The kernel's struct kvm_msrs, whose array has no size there. */
 	struct {
-		u32 count, padding;
+		u32 count, padding; // cppcheck-suppress unusedStructMember
 		struct kvm_msr_entry entry[2];
 	} msrs = {
 		.count = 2,

@@ -39,8 +39,8 @@ static struct format format_of(const struct kvm_sregs *sregs)
 	const struct format pae = {levels_pae, 3, 8, 9}, plain = {levels_32, 2, 4, 10};
 
 	if (sregs->efer & EFER_LMA)
-		return sregs->cr4 & CR4_LA57 ? long_5 : long_4;
-	return sregs->cr4 & CR4_PAE ? pae : plain;
+		return (sregs->cr4 & CR4_LA57) ? long_5 : long_4;
+	return (sregs->cr4 & CR4_PAE) ? pae : plain;
 }
 
 static void walk_tables(struct walk *walk, const struct memory *memory, const struct format *format,

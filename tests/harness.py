@@ -1,0 +1,69 @@
+"""harness.py - what the test programs in Python have in common: patterns, counts, KVM or not.
+
+Import it from tests/*/NAME.py after putting tests/ on sys.path.
+"""
+
+import os
+import re
+import subprocess
+import sys
+
+USAGE = 125          # bantam's exit status for a wrong command line, a bad kernel, an unfit host
+
+
+def find_in_order(patterns, text):
+    """Returns the first pattern that isn't found after the one before it, or None."""
+    pos = 0
+    for pattern in patterns:
+        match = re.compile(pattern, re.M).search(text, pos)
+        if not match:
+            return pattern
+        pos = match.end()
+    return None
+
+
+def why_no_kvm(bantam, hello):
+    """Returns why no guest can run here, or None. The monitor is asked, by running `hello`."""
+    if not os.path.exists('/dev/kvm'):
+        return '/dev/kvm is not there'
+    if not os.path.exists(hello):
+        return None      # it can't be asked; the cases will show
+    try:
+        done = subprocess.run([bantam, 'run', hello], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=30)
+    except subprocess.TimeoutExpired:
+        return None      # not a matter of KVM being there: let the cases tell
+    said = done.stderr.decode('latin-1')
+    if done.returncode == USAGE and re.search(r'kvm', said, re.I):
+        return said.strip().split('\n')[0]
+    return None
+
+
+class Tally:
+    """Prints a line a case, and counts."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def result(self, name, reason, seconds, output=()):
+        """reason: None, or why the case failed. output: (tag, text) pairs to show with it."""
+        if reason:
+            self.failed += 1
+            print('FAIL %s: %s' % (name, reason))
+            for tag, text in output:
+                for line in text.splitlines():
+                    print('    %s| %s' % (tag, line))
+        else:
+            self.passed += 1
+            print('ok %s (%d ms)' % (name, seconds * 1000))
+        sys.stdout.flush()
+
+    def skip(self, count, reason):
+        self.skipped += count
+        print('skip: %s' % reason)
+
+    def close(self):
+        """Prints the closing line and returns the exit status."""
+        print('%d passed, %d failed, %d skipped' % (self.passed, self.failed, self.skipped),
+              flush=True)
+        return 1 if self.failed else 0
