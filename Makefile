@@ -24,9 +24,18 @@ DEFINES  := -D_GNU_SOURCE -DBANTAM_VERSION='"$(VERSION)"'
 # Behind the C library's own, for the kernel's headers: musl-gcc doesn't look where they are.
 KERNEL_HEADERS := -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
 ALL_CFLAGS = -std=c17 $(WARNINGS) $(CFLAGS) $(DEFINES) -I. -pthread -fstack-protector-strong \
-	-ffunction-sections -fdata-sections $(if $(findstring musl,$(CC)),$(KERNEL_HEADERS))
+	-ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables -fPIE $(if $(findstring musl,$(CC)),$(KERNEL_HEADERS))
+
+# A static program whose code lies at another address each time (static-pie). musl-gcc's own
+# settings can't link one, so its start files are named here, in their order. Where they aren't (a
+# musl that doesn't come from Debian or Ubuntu), the program is plainly static.
+MUSL_LIB := $(dir $(wildcard /usr/lib/$(shell uname -m)-linux-musl/rcrt1.o))
+STATIC_PIE = -static -nostartfiles -Wl,-pie -Wl,--no-dynamic-linker -Wl,-z,text \
+	$(addprefix $(MUSL_LIB),rcrt1.o crti.o) $(shell gcc -print-file-name=crtbeginS.o) \
+	$(shell gcc -print-file-name=crtendS.o) $(MUSL_LIB)crtn.o
 ALL_LDFLAGS = $(LDFLAGS) -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now \
-	$(if $(findstring musl,$(CC)),-static)
+	$(if $(findstring musl,$(CC)),$(if $(MUSL_LIB),$(STATIC_PIE),-static),-pie)
 
 SOURCES := $(sort $(wildcard vmm/*.c vmm/x86/*.c devices/*.c boot/*.c boot/x86/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
