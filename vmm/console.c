@@ -359,27 +359,44 @@ void console_take_terminal(struct console *console, bool raw)
 	console->in.events = raw && console->in.fd >= 0 ? POLLIN : 0;
 }
 
-void console_drain(struct console *console, int interrupt_fd)
+/* Waits until the sink takes something; returns poll's answer for it and for interrupt_fd. */
+static int wait_for_sink(const struct console *console, int interrupt_fd, u64 deadline_ns,
+			 bool *interrupted)
 {
-	for (;;) {
-		struct pollfd fds[2] = {{.fd = interrupt_fd, .events = POLLIN},
-					{.fd = console->out.fd, .events = POLLOUT}};
+	struct pollfd fds[2] = {{.fd = console->out.fd, .events = POLLOUT},
+				{.fd = interrupt_fd, .events = POLLIN}};
+	const u64 now_ns = clock_now_ns();
+	int wait_ms = -1;
+	int ready;
 
-		if (console->write_kind != CONSOLE_WRITE_SMALL) {
-			while (flush_once(console))
-				;
-			if (!console->out.events)
-				return;
-		}
-		if (poll(fds, 2, interrupt_fd < 0 ? 0 : -1) < 0 && errno != EINTR)
-			return;
-		if (fds[0].revents || console->out.fd < 0)
-			return;
-		if (interrupt_fd < 0 && !fds[1].revents)
-			return;
-		if (fds[1].revents && !flush_once(console) && !console->out.events)
-			return;
+	if (interrupt_fd < 0 || (deadline_ns && deadline_ns <= now_ns))
+		wait_ms = 0;
+	else if (deadline_ns)
+		wait_ms = (int)((deadline_ns - now_ns) / 1000000 % 3600000) + 1;
+	do
+		ready = poll(fds, 2, wait_ms);
+	while (ready < 0 && errno == EINTR);
+	*interrupted = ready > 0 && fds[1].revents;
+	return ready > 0 ? fds[0].revents : 0;
+}
+
+bool console_drain(struct console *console, int interrupt_fd, u64 deadline_ns)
+{
+	bool interrupted = false;
+
+	/* Where writes are small, a poll comes before each of them. */
+	if (console->write_kind == CONSOLE_WRITE_SMALL && console->used)
+		console->out.events = POLLOUT;
+	else
+		while (flush_once(console))
+			;
+	while (console->out.events && !interrupted) {
+		if (!wait_for_sink(console, interrupt_fd, deadline_ns, &interrupted))
+			break;
+		while (flush_once(console))
+			;
 	}
+	return interrupted;
 }
 
 void console_close(struct console *console)

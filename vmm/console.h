@@ -82,10 +82,11 @@ int console_open(struct console *console, struct loop *loop, enum console_sink s
 		 const char *path, struct error *err);
 
 /*
- * Writes out what the ring still holds, as slowly as the reader takes it, until it is empty or
- * interrupt_fd becomes readable. interrupt_fd -1: only what can be written without waiting.
+ * Writes out what the ring still holds, as slowly as the reader takes it, until it is empty, or
+ * interrupt_fd becomes readable, or it is deadline_ns (CLOCK_MONOTONIC; 0: no deadline).
+ * interrupt_fd -1: only what can be written without waiting. Returns whether it was interrupted.
  */
-void console_drain(struct console *console, int interrupt_fd);
+bool console_drain(struct console *console, int interrupt_fd, u64 deadline_ns);
 
 /* stdin is a terminal: reads it when it is raw, leaves it alone (in the background) when not. */
 void console_take_terminal(struct console *console, bool raw);

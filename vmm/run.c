@@ -185,6 +185,11 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	if (boot_load(&request, &machine->memory, plan, err))
 		return -1;
 	timeline_reach(&machine->timeline, STAGE_LOADED);
+	if (config->verbose)
+		say("booting '%s' by %s, %llu MiB, %u vCPU%s, command line '%s'", config->kernel,
+		    plan->kernel.protocol == BOOT_PVH ? "PVH" : "Linux's 64-bit boot protocol",
+		    (unsigned long long)(config->memory_bytes / MIB), config->cpus,
+		    config->cpus > 1 ? "s" : "", cmdline);
 	if (trace_on(&machine->trace, TRACE_BOOT))
 		trace_places(machine, plan);
 	return 0;
@@ -245,12 +250,13 @@ static int run_to_the_end(struct machine *machine, const struct boot_files *file
 static void report(struct machine *machine)
 {
 	const struct console *console = &machine->board->console;
+	const u64 lost = console->dropped + console->used;
 	char words[768];
 
-	if (console->dropped && machine->config->console != CONSOLE_OFF)
+	if (lost && machine->config->console != CONSOLE_OFF)
 		say("%llu of %llu bytes of the guest's console output were dropped: nobody took "
 		    "them",
-		    (unsigned long long)console->dropped, (unsigned long long)console->total);
+		    (unsigned long long)lost, (unsigned long long)console->total);
 	verdict_describe(&machine->verdict, words, sizeof(words));
 	say("%s", words);
 	if (machine->death.used)
@@ -326,12 +332,21 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 /* Puts the terminal right, lets the console's reader have the rest, and says how it ended. */
 static int finish(struct machine *machine, struct result *result)
 {
-	const bool in_a_hurry = machine->verdict.reason == VERDICT_SIGNAL;
+	const bool in_a_hurry = machine->verdict.reason == VERDICT_SIGNAL ||
+				machine->verdict.reason == VERDICT_TIMEOUT;
+	struct signalfd_siginfo info;
 	int status;
 
 	timeline_reach(&machine->timeline, STAGE_END);
-	/* Somebody who ends the machine by a signal doesn't wait for a slow reader. */
-	console_drain(&machine->board->console, in_a_hurry ? -1 : machine->signals.fd);
+	/*
+	 * Somebody who ends the machine by a signal doesn't wait for a slow reader. A signal that
+	 * ends the wait for one is the verdict: what the guest said did not all arrive.
+	 */
+	if (console_drain(&machine->board->console, in_a_hurry ? -1 : machine->signals.fd,
+			  machine->timeout.deadline_ns) &&
+	    read(machine->signals.fd, &info, sizeof(info)) == sizeof(info))
+		machine->verdict =
+			(struct verdict){.reason = VERDICT_SIGNAL, .signal = (int)info.ssi_signo};
 	terminal_restore(&machine->terminal);
 	report(machine);
 	status = verdict_status(&machine->verdict);

@@ -358,8 +358,8 @@ static void test_a_reader_that_goes_away(void **state)
 	run_for(world, 10);
 	assert_int_equal(world->console.dropped, CONSOLE_RING_BYTES - PIPE_BYTES + 100000);
 	assert_true(console_has_room(&world->console));
-	console_drain(&world->console, -1);
-	console_drain(&world->console, STDIN_FILENO);
+	console_drain(&world->console, -1, 0);
+	console_drain(&world->console, STDIN_FILENO, 0);
 	assert_true(fcntl(STDOUT_FILENO, F_GETFD) >= 0); /* it wasn't ours to close */
 }
 
@@ -442,10 +442,10 @@ static void test_small_writes(void **state)
 	assert_int_equal(pump(world, end, 0, CONSOLE_RING_BYTES), CONSOLE_RING_BYTES);
 	assert_true(blocks(STDOUT_FILENO));
 	put_pattern(world, CONSOLE_RING_BYTES, 10000);
-	console_drain(&world->console, -1);
+	console_drain(&world->console, -1, 0);
 	assert_int_equal(read_pattern(end, CONSOLE_RING_BYTES), PIPE_BUF);
-	console_drain(&world->console, -1);
-	console_drain(&world->console, -1);
+	console_drain(&world->console, -1, 0);
+	console_drain(&world->console, -1, 0);
 	close(end);
 }
 
@@ -523,7 +523,7 @@ static void test_no_console(void **state)
 	console_want_input(&world->console);
 	run_for(world, 5);
 	assert_int_equal(world->takes, 0);
-	console_drain(&world->console, -1);
+	console_drain(&world->console, -1, 0);
 }
 
 static void test_drain_without_waiting(void **state)
@@ -533,14 +533,14 @@ static void test_drain_without_waiting(void **state)
 
 	no_input();
 	open_console(world, CONSOLE_STDIO, NULL);
-	console_drain(&world->console, -1); /* nothing to do */
+	console_drain(&world->console, -1, 0); /* nothing to do */
 	put_pattern(world, 0, 1000);
-	console_drain(&world->console, -1);
+	console_drain(&world->console, -1, 0);
 	assert_int_equal(read_pattern(end, 0), 1000);
 	put_pattern(world, 1000, 10000);
-	console_drain(&world->console, -1); /* what fits, and no wait for the rest */
+	console_drain(&world->console, -1, 0); /* what fits, and no wait for the rest */
 	assert_int_equal(read_pattern(end, 1000), PIPE_BYTES);
-	console_drain(&world->console, -1);
+	console_drain(&world->console, -1, 0);
 	assert_int_equal(read_pattern(end, 1000 + PIPE_BYTES), PIPE_BYTES);
 	close(end);
 }
@@ -553,7 +553,7 @@ static void test_drain_is_interrupted(void **state)
 	no_input();
 	open_console(world, CONSOLE_STDIO, NULL);
 	put_pattern(world, 0, CONSOLE_RING_BYTES);
-	console_drain(&world->console, bell);
+	console_drain(&world->console, bell, 0);
 	assert_int_equal(world->console.used, CONSOLE_RING_BYTES - PIPE_BYTES);
 	close(bell);
 	close(end);
@@ -607,7 +607,7 @@ static void test_drain_waits_for_a_slow_reader(void **state)
 	open_console(world, CONSOLE_STDIO, NULL);
 	put_pattern(world, 0, CONSOLE_RING_BYTES);
 	thread = start_reader(&reader, end, CONSOLE_RING_BYTES, 1000);
-	console_drain(&world->console, bell);
+	console_drain(&world->console, bell, 0);
 	assert_int_equal(world->console.used, 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(reader.got, CONSOLE_RING_BYTES);
@@ -629,7 +629,7 @@ static void test_drain_of_small_writes(void **state)
 	world->console.write_max_bytes = PIPE_BUF;
 	put_pattern(world, 0, CONSOLE_RING_BYTES);
 	thread = start_reader(&reader, end, CONSOLE_RING_BYTES, 500);
-	console_drain(&world->console, bell);
+	console_drain(&world->console, bell, 0);
 	assert_int_equal(world->console.used, 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_true(reader.right && reader.got == CONSOLE_RING_BYTES);
@@ -897,7 +897,7 @@ static void test_a_thread_sends_while_the_loop_runs(void **state)
 	assert_int_equal(pthread_create(&sending, NULL, send_stream, world), 0);
 	loop_run(&world->loop); /* the alarm ends it if a bell is lost */
 	assert_int_equal(pthread_join(sending, NULL), 0);
-	console_drain(&world->console, bell);
+	console_drain(&world->console, bell, 0);
 	assert_int_equal(pthread_join(reading, NULL), 0);
 	assert_int_equal(reader.got, STREAM_BYTES);
 	assert_true(reader.right);
