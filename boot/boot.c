@@ -146,5 +146,7 @@ int boot_load(const struct boot_request *request, const struct memory *memory,
 		       err))
 		return -1;
 	handover.rsdp_gpa = plan->rsdp_gpa;
+	if (bios_entry_place(&plan->map, request->acpi.reset_port, request->acpi.reset_value, err))
+		return -1;
 	return hand_over(plan, &params, &handover, err);
 }

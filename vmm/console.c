@@ -29,6 +29,9 @@ enum { KEY_ESCAPE = 0x01 };
 #define FLUSH_DELAY_NS  ((u64)1000000)
 #define FLUSH_PERIOD_NS ((u64)8000000)
 
+/* How long a full buffer of keys waits for the guest before keys are dropped. */
+#define PATIENCE_NS ((u64)500000000)
+
 /* Gives up the sink after an error that will not pass. */
 static void sink_lost(struct console *console)
 {
@@ -196,22 +199,43 @@ void console_want_input(void *owner)
 	loop_wake_signal(&console->input_wake);
 }
 
-/* Offers the held bytes to the device; true when none are left. */
-static bool push_held(struct console *console)
+/* Offers the held bytes to the device. */
+static void push_held(struct console *console)
 {
 	const size_t taken =
 		console->device.input(console->device.device, console->held, console->held_used);
 
 	console->held_used -= taken;
 	memmove(console->held, console->held + taken, console->held_used);
-	return console->held_used == 0;
+}
+
+/* Whether more may be read: only a terminal is read ahead of what the guest takes. */
+static bool can_hold(const struct console *console)
+{
+	return console->held_used == 0 ||
+	       (console->in_raw && console->held_used < sizeof(console->held));
 }
 
 static void input_woken(void *owner)
 {
 	struct console *console = owner;
 
-	if (push_held(console) && console->in.fd >= 0 && !console->in_paused)
+	push_held(console);
+	if (!can_hold(console))
+		return;
+	console->overflowing = false;
+	console->patience.deadline_ns = 0;
+	if (console->in.fd >= 0 && !console->in_paused)
+		console->in.events = POLLIN;
+}
+
+/* The buffer is full and the guest took nothing: keys are read for Ctrl-A x, and dropped. */
+static void patience_fired(void *owner)
+{
+	struct console *console = owner;
+
+	console->overflowing = true;
+	if (console->in.fd >= 0 && !console->in_paused)
 		console->in.events = POLLIN;
 }
 
@@ -241,15 +265,19 @@ static void in_ready(void *owner, short revents)
 {
 	struct console *console = owner;
 	u8 keys[CONSOLE_HELD_BYTES];
+	size_t room;
 	ssize_t count;
 
 	(void)revents;
-	/* Held bytes go first. A terminal is read all the same: Ctrl-A x must always work. */
-	if (!push_held(console) && !console->in_raw) {
+	push_held(console);
+	if (!can_hold(console) && !console->overflowing) {
 		console->in.events = 0;
+		if (console->in_raw)
+			loop_timer_set(&console->patience, PATIENCE_NS);
 		return;
 	}
-	count = read(console->in.fd, keys, sizeof(keys));
+	room = sizeof(console->held) - console->held_used;
+	count = read(console->in.fd, keys, room ? room : sizeof(keys));
 	if (count < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (count <= 0) {
@@ -327,6 +355,7 @@ void console_init(struct console *console)
 	console->out = (struct loop_source){.fd = -1, .ready = out_ready, .owner = console};
 	console->in = (struct loop_source){.fd = -1, .ready = in_ready, .owner = console};
 	console->flush = (struct loop_timer){.fired = flush_fired, .owner = console};
+	console->patience = (struct loop_timer){.fired = patience_fired, .owner = console};
 }
 
 int console_open(struct console *console, struct loop *loop, enum console_sink sink,
@@ -346,6 +375,7 @@ int console_open(struct console *console, struct loop *loop, enum console_sink s
 	console->gone = console->out.fd < 0;
 	if (loop_add(loop, &console->out, err) || loop_add(loop, &console->in, err) ||
 	    loop_add_timer(loop, &console->flush, err) ||
+	    loop_add_timer(loop, &console->patience, err) ||
 	    loop_wake_init(&console->output_wake, loop, output_woken, console, err) ||
 	    loop_wake_init(&console->input_wake, loop, input_woken, console, err))
 		return -1;

@@ -15,7 +15,8 @@
  *
  * Input is read from stdin when the device asks for it; what was read and isn't taken yet is held.
  * On a terminal in raw mode, Ctrl-A is the escape key: Ctrl-A x ends the machine, Ctrl-A a sends a
- * Ctrl-A. A terminal is therefore read at all times; type-ahead beyond what can be held is lost.
+ * Ctrl-A. A terminal is therefore read even when no more can be held, once the guest hasn't taken
+ * anything for a moment; what is typed then is lost.
  */
 #ifndef BANTAM_VMM_CONSOLE_H
 #define BANTAM_VMM_CONSOLE_H
@@ -24,7 +25,7 @@
 
 #include "vmm/loop.h"
 
-enum { CONSOLE_RING_BYTES = 65536, CONSOLE_HELD_BYTES = 512 };
+enum { CONSOLE_RING_BYTES = 65536, CONSOLE_HELD_BYTES = 4096 };
 
 enum console_sink { CONSOLE_STDIO, CONSOLE_STDERR, CONSOLE_OFF, CONSOLE_FILE };
 
@@ -58,7 +59,8 @@ struct console {
 	bool escape;    /* Ctrl-A was typed */
 	u8 held[CONSOLE_HELD_BYTES];
 	size_t held_used;
-	struct loop_timer flush;
+	bool overflowing; /* the guest takes nothing: what doesn't fit into held is dropped */
+	struct loop_timer flush, patience;
 	struct loop_wake output_wake, input_wake;
 
 	/* lock guards what follows: vCPU threads fill the ring, the main thread empties it. */

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 int error_set(struct error *err, const char *format, ...)
@@ -48,6 +49,7 @@ void say(const char *format, ...)
 	char line[1024];
 	const size_t start = sizeof(prefix) - 1;
 	const size_t room = sizeof(line) - start - 2;
+	struct termios terminal;
 	va_list args;
 	size_t length;
 
@@ -57,8 +59,8 @@ void say(const char *format, ...)
 	va_end(args);
 	text_clean(line + start);
 	length = strlen(line);
-	/* The terminal may be in raw mode, where a line feed alone leaves the cursor where it is. */
-	if (isatty(STDERR_FILENO))
+	/* On a terminal in raw mode a line feed alone leaves the cursor where it is. */
+	if (tcgetattr(STDERR_FILENO, &terminal) == 0 && !(terminal.c_oflag & OPOST))
 		line[length++] = '\r';
 	line[length++] = '\n';
 	/* Nothing can be done when stderr itself fails. */

@@ -9,7 +9,11 @@
 
 #include "vmm/sandbox.h"
 
+#ifdef __GLIBC__
 SANDBOX_CALLS(terminal, CALL(getpgrp, SANDBOX_MAIN, "is the terminal ours now"));
+#else
+SANDBOX_CALLS(terminal, CALL(getpgid, SANDBOX_MAIN, "is the terminal ours now"));
+#endif
 
 /*
  * A handler of fatal signals gets no argument of its own, so this is the one variable of the

@@ -34,6 +34,12 @@ int start_info_place(struct place_map *map, const struct handover *handover, str
  */
 int long_mode_place(struct place_map *map, struct error *err);
 
+/*
+ * Writes code to LAYOUT_BIOS_ENTRY that resets the machine by writing value to the I/O port. Returns
+ * 0, or -1 with err set.
+ */
+int bios_entry_place(struct place_map *map, u16 port, u8 value, struct error *err);
+
 /* Selectors in that GDT, and how many bytes it has. */
 enum { GDT_CODE = 0x10, GDT_DATA = 0x18, GDT_BYTES = 0x20 };
 

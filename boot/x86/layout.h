@@ -4,6 +4,7 @@
  *	0x00000000  RAM     the PC's first 640 KiB; the boot data below
  *	0x0009fc00  -       where a PC has its EBDA, up to 1 MiB: RAM, but reserved in the e820 map
  *	0x000e0000  -       ACPI: the RSDP where old kernels search for it, then the tables
+ *	0x000ffff0  -       a few bytes of code for kernels that restart through the BIOS
  *	0x00100000  RAM     the kernel, and the initrd as high as it may go
  *	0xc0000000  hole    devices: room for PCI windows and memory-mapped devices
  *	0xfec00000  -       I/O APIC
@@ -27,7 +28,8 @@
 
 #define LAYOUT_LOW_RAM_END ((u64)0x9fc00)
 #define LAYOUT_ACPI        ((u64)0xe0000)
-#define LAYOUT_ACPI_SIZE   ((u64)0x20000)
+#define LAYOUT_ACPI_SIZE   ((u64)0x1f000)
+#define LAYOUT_BIOS_ENTRY  ((u64)0xffff0) /* where a reset starts a PC, f000:fff0 */
 #define LAYOUT_HIGH_RAM    ((u64)0x100000)
 
 #define LAYOUT_HOLE_START   ((u64)0xc0000000)

@@ -152,8 +152,9 @@ static void test_say_cuts_long_lines(void **state)
 static void test_say_to_a_terminal(void **state)
 {
 	struct termios raw;
-	char got[100];
+	char text[2000], got[2000];
 	int master, slave;
+	size_t count;
 
 	(void)state;
 	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
@@ -162,6 +163,11 @@ static void test_say_to_a_terminal(void **state)
 	assert_int_equal(tcsetattr(slave, TCSANOW, &raw), 0);
 	(void)said(slave, master, "hello", got, sizeof(got));
 	assert_string_equal(got, "bantam: hello\r\n");
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	count = said(slave, master, text, got, sizeof(got));
+	assert_in_range(count, 1000, 1024);
+	assert_string_equal(got + count - 3, "x\r\n");
 	close(master);
 	close(slave);
 }

@@ -84,6 +84,8 @@ static void test_a_pci_address_is_no_reset(void **state)
 	for (u64 function = 0; function < 8; function++)
 		assert_string_equal(outcome(*state, 0xcf8, 4, 0x80000000 | function << 8), "");
 	assert_string_equal(outcome(*state, 0xcf8, 4, 0xffffffff), "");
+	assert_string_equal(outcome(*state, 0xcf8, 2, 0xffff), "");
+	assert_string_equal(outcome(*state, 0xcf9, 2, 0xffff), "");
 }
 
 static void test_keyboard_controller(void **state)

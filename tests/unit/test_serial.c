@@ -6,6 +6,7 @@
 #include "tests/unit/test.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "devices/serial.h"
 
@@ -130,8 +131,9 @@ static void test_reset(void **state)
 	assert_int_equal(type(world, "abc"), 3);
 	assert_int_equal(world->wants, wants);
 	out(world, SCR, 0x5a);
-	out(world, MCR, 0x1b);
+	out(world, MCR, 0x0b);
 	out(world, LCR, 0x83);
+	assert_true(world->level);
 	serial_reset(&world->serial);
 	world->level = false; /* the interrupt controller was reset with it */
 	check_reset_state(world);
@@ -733,6 +735,7 @@ static void *host_thread(void *owner)
 
 		given += (unsigned)serial_input(&world->serial, &byte, 1);
 		serial_output_drained(&world->serial);
+		sched_yield();
 	}
 	return NULL;
 }
