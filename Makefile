@@ -19,7 +19,7 @@ endif
 HOST_CC ?= gcc
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
-CFLAGS   ?= -O2 -g
+CFLAGS   ?= -Os -g
 DEFINES  := -D_GNU_SOURCE -DBANTAM_VERSION='"$(VERSION)"'
 # Behind the C library's own, for the kernel's headers: musl-gcc doesn't look where they are.
 KERNEL_HEADERS := -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu

@@ -257,7 +257,7 @@ int elf_load(const struct boot_file *file, const struct kernel_head *head,
 	for (unsigned i = 0; i < elf.segments; i++) {
 		const struct segment *segment = &elf.segment[i];
 
-		if (segment->type == PT_LOAD && segment->memory_bytes &&
+		if (segment->type == PT_LOAD && (segment->memory_bytes || segment->file_bytes) &&
 		    load_segment(&elf, segment, map, err))
 			return -1;
 	}

@@ -16,6 +16,7 @@ int error_set(struct error *err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
+	err->remedy[0] = '\0';
 	return -1;
 }
 

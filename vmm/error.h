@@ -11,11 +11,13 @@
 
 struct error {
 	char text[768];
+	char remedy
+		[512]; /* a second line on what to do, where the first has no room for it; or empty */
 };
 
 /*
- * Fills err->text, printf-like; a text that is too long is cut. Returns -1, so that a caller can
- * say `return error_set(...)`.
+ * Fills err->text, printf-like, and empties the remedy; a text that is too long is cut. Returns -1,
+ * so that a caller can say `return error_set(...)`.
  */
 int error_set(struct error *err, const char *format, ...) PRINTF(2, 3);
 

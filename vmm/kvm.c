@@ -9,12 +9,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* System calls: openat, ioctl on /dev/kvm, close. */
+#include "vmm/check_host.h"
 
-static const struct {
-	int capability;
-	const char *name;
-} needed[] = {
+static const struct kvm_capability_name needed[] = {
 	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
 	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
 	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
@@ -23,6 +20,12 @@ static const struct {
 	{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
 	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
 };
+
+const struct kvm_capability_name *kvm_needed(size_t *count)
+{
+	*count = ARRAY_LEN(needed);
+	return needed;
+}
 
 int kvm_ioctl(int fd, unsigned long request, void *argument)
 {
@@ -51,35 +54,16 @@ int kvm_capability(int fd, int capability)
 	return value < 0 ? 0 : value;
 }
 
-static int explain_open(int error, struct error *err)
-{
-	switch (error) {
-	case ENOENT:
-		return error_set(
-			err, "no /dev/kvm: load the module (modprobe kvm_intel or kvm_amd), turn "
-			     "virtualization on in the firmware, or give a container the device "
-			     "(--device /dev/kvm)");
-	case EACCES:
-	case EPERM:
-		return error_set(err,
-				 "no permission for /dev/kvm: join its group (sudo usermod -aG kvm "
-				 "$USER, then log in again) or run as root");
-	case ENODEV:
-	case ENXIO:
-		return error_set(err, "/dev/kvm is there, but no KVM answers: load the module "
-				      "(modprobe kvm_intel or kvm_amd)");
-	default:
-		return error_set(err, "cannot open /dev/kvm: %s", strerror(error));
-	}
-}
-
 int kvm_open(struct error *err)
 {
 	const int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	int version;
 
-	if (fd < 0)
-		return explain_open(errno, err);
+	if (fd < 0) {
+		check_explain("", errno, err->text, sizeof(err->text), err->remedy,
+			      sizeof(err->remedy));
+		return -1;
+	}
 	version = kvm_ioctl_number(fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
 		if (version < 0)

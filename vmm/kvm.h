@@ -8,6 +8,15 @@
 
 #include "vmm/error.h"
 
+/* A capability by its number and its name, "KVM_CAP_…". */
+struct kvm_capability_name {
+	int capability;
+	const char *name;
+};
+
+/* What bantam can't do without: the table, of *count entries, that kvm_open() goes through. */
+const struct kvm_capability_name *kvm_needed(size_t *count);
+
 /* ioctl(2), repeated while a signal interrupts it. Not for KVM_RUN, which signals must end. */
 int kvm_ioctl(int fd, unsigned long request, void *argument);
 
@@ -19,7 +28,8 @@ int kvm_capability(int fd, int capability);
 
 /*
  * Opens /dev/kvm and checks that it speaks the API of today and has what bantam can't do without.
- * Returns the descriptor, or -1 with err set to what is wrong and what to do.
+ * Returns the descriptor, or -1 with err set to what is wrong and what to do, in two lines where
+ * the host gives reason to.
  */
 int kvm_open(struct error *err);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/check.h"
 #include "vmm/error.h"
 #include "vmm/loop.h"
 #include "vmm/options.h"
@@ -58,6 +59,7 @@ static int command_help(const struct call *call)
 	     "\n"
 	     "Commands:\n"
 	     "  run        boot a kernel; 'bantam run --help' lists the options\n"
+	     "  check      find out what this host can run; --json for scripts\n"
 	     "  version    print the version\n"
 	     "  help       print this help\n"
 	     "\n"
@@ -94,12 +96,20 @@ static int command_run(const struct call *call)
 	return run(&config);
 }
 
+static int command_check(const struct call *call)
+{
+	const int status = check_command(call->argc - 2, call->argv + 2);
+
+	return printed() ? STATUS_VMM_ERROR : status;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(const struct call *call);
 } commands[] = {
-	{"run", command_run},   {"version", command_version}, {"--version", command_version},
-	{"help", command_help}, {"--help", command_help},     {"-h", command_help},
+	{"run", command_run},           {"check", command_check}, {"version", command_version},
+	{"--version", command_version}, {"help", command_help},   {"--help", command_help},
+	{"-h", command_help},
 };
 
 int main(int argc, char **argv)
@@ -115,6 +125,6 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(&call);
 	}
-	say("unknown command '%s'; there are run, version and help", argv[1]);
+	say("unknown command '%s'; there are run, check, version and help", argv[1]);
 	return STATUS_VMM_ERROR;
 }

@@ -484,7 +484,7 @@ static int unknown(const char *argument, size_t name_length, struct error *err)
  */
 static const struct option *recognise(const char *argument, const char **value)
 {
-	const char *name = argument + strspn(argument, "-");
+	const char *name = argument + (argument[1] == '-' ? 2 : 1);
 	const char *equals = strchr(name, '=');
 	char word[64];
 
@@ -495,9 +495,11 @@ static const struct option *recognise(const char *argument, const char **value)
 		if (option)
 			return option;
 		option = find(has_letter, name);
-		if (option && name[1])
-			*value = name + 1;
-		return option && name[1] && !option->argument ? NULL : option;
+		/* "-m512M" is a short option with its argument; "-memory" is a word nobody knows. */
+		if (!option || !name[1])
+			return option;
+		*value = name + 1;
+		return option->argument && isdigit((unsigned char)name[1]) ? option : NULL;
 	}
 	snprintf(word, sizeof(word), "%.*s", equals ? (int)(equals - name) : (int)strlen(name),
 		 name);

@@ -96,9 +96,31 @@ static void signals_ready(void *owner, short revents)
 	}
 }
 
+static void leave(int signal_number)
+{
+	terminal_restore_in_handler();
+	_exit(STATUS_SIGNAL_BASE + signal_number);
+}
+
+/* The last words may find a stderr that nobody reads: from here on signals are no events any more. */
+static void let_signals_end_us(struct machine *machine)
+{
+	struct signalfd_siginfo info;
+	sigset_t set;
+
+	/* The machine has ended; what came in meanwhile is too late to change anything. */
+	while (read(machine->signals.fd, &info, sizeof(info)) == sizeof(info))
+		;
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++)
+		sigaddset(&set, ending_signals[i]);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* Signals become events of the loop; threads inherit the mask. */
 static int take_signals(struct machine *machine, struct error *err)
 {
+	const struct sigaction ending = {.sa_handler = leave};
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -106,9 +128,10 @@ static int take_signals(struct machine *machine, struct error *err)
 		struct sigaction action;
 
 		/* What the parent has us ignore (nohup does) stays ignored. */
-		if (sigaction(ending_signals[i], NULL, &action) == 0 &&
-		    action.sa_handler != SIG_IGN)
-			sigaddset(&set, ending_signals[i]);
+		if (sigaction(ending_signals[i], NULL, &action) || action.sa_handler == SIG_IGN)
+			continue;
+		sigaddset(&set, ending_signals[i]);
+		sigaction(ending_signals[i], &ending, NULL);
 	}
 	sigaddset(&set, SIGTSTP);
 	sigaddset(&set, SIGCONT);
@@ -348,9 +371,12 @@ static int finish(struct machine *machine, struct result *result)
 		machine->verdict =
 			(struct verdict){.reason = VERDICT_SIGNAL, .signal = (int)info.ssi_signo};
 	terminal_restore(&machine->terminal);
-	report(machine);
 	status = verdict_status(&machine->verdict);
-	return result_write(result, machine) ? STATUS_VMM_ERROR : status;
+	if (result_write(result, machine))
+		status = STATUS_VMM_ERROR;
+	let_signals_end_us(machine);
+	report(machine);
+	return status;
 }
 
 /* Steps 2 to 6. */
@@ -372,7 +398,7 @@ int run(const struct config *config)
 	struct boot_files files = {.kernel_fd = 0};
 	struct machine machine;
 	struct board board;
-	struct error err;
+	struct error err = {.text = ""};
 	int status = 0;
 
 	board_init(&board);
@@ -382,6 +408,8 @@ int run(const struct config *config)
 		machine_end(&machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
 	if (machine_ended(&machine))
 		status = finish(&machine, &result);
+	if (err.remedy[0])
+		say("%s", err.remedy);
 	boot_close_files(&files);
 	board_close(&board);
 	machine_destroy(&machine);

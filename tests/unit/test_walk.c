@@ -18,7 +18,7 @@ enum { RAM_BYTES = 0x100000 };
 #define EFER_LMA   ((u64)1 << 10)
 #define NO_EXECUTE ((u64)1 << 63)
 
-/* An address that gives a different index at each level: 0x1f0 … at the top, 5 at the bottom. */
+/* Addresses with another index at each level: (2,) 3, 7, 9 and 5 from the top. */
 #define ADDRESS_4 (((u64)3 << 39) | ((u64)7 << 30) | ((u64)9 << 21) | ((u64)5 << 12) | 0x123)
 #define ADDRESS_5 (((u64)2 << 48) | ADDRESS_4)
 
@@ -153,6 +153,28 @@ static void test_32_bit_large(void **state)
 	assert_unmapped(world, 1, "not present");
 }
 
+/* Without CR4.PSE the bit is ignored (Intel SDM volume 3, table 4-5): a table it is. */
+static void test_32_bit_large_needs_pse(void **state)
+{
+	struct world *world = *state;
+
+	put_entry(world, table_of(0), 0x3ff, 4, table_of(1) | PRESENT | PS);
+	put_entry(world, table_of(1), 0x012, 4, 0x77000 | PRESENT);
+	walk(world, 0xffc12345);
+	assert_mapped(world, 2, 0x77345, PAGE_BYTES);
+}
+
+/* PSE-36: bits 20 to 13 of a large page's entry are bits 39 to 32 of its address. */
+static void test_32_bit_large_beyond_4_gib(void **state)
+{
+	struct world *world = *state;
+
+	world->sregs.cr4 = CR4_PSE;
+	put_entry(world, table_of(0), 0x3ff, 4, 0x80400000 | 0x25 << 13 | PRESENT | PS);
+	walk(world, 0xffc12345);
+	assert_mapped(world, 1, 0x2580412345, 4 * MIB);
+}
+
 static void test_32_bit_not_present(void **state)
 {
 	struct world *world = *state;
@@ -259,6 +281,23 @@ static void test_the_highest_addresses(void **state)
 	assert_step(world, 0, "PML4", 511, table_of(0) + 0xff8, table_of(1) | PRESENT);
 }
 
+/* Bits 63:47 (63:56 with five levels) are equal, or the processor refuses the address. */
+static void test_addresses_that_are_not_canonical(void **state)
+{
+	struct world *world = *state;
+
+	make_long_tables(world, 0);
+	walk(world, ADDRESS_4 | (u64)1 << 63);
+	assert_false(world->walk.mapped);
+	walk(world, ADDRESS_4 | (u64)1 << 48);
+	assert_false(world->walk.mapped);
+	make_long_tables(world, 1);
+	world->sregs.cr4 |= CR4_LA57;
+	put_entry(world, table_of(0), 2, 8, table_of(1) | PRESENT);
+	walk(world, ADDRESS_5 | (u64)1 << 57);
+	assert_false(world->walk.mapped);
+}
+
 static void test_4_levels_not_present(void **state)
 {
 	static const unsigned index[] = {3, 7, 9, 5};
@@ -358,12 +397,15 @@ int main(void)
 		TEST(test_no_paging),
 		TEST(test_32_bit),
 		TEST(test_32_bit_large),
+		TEST(test_32_bit_large_needs_pse),
+		TEST(test_32_bit_large_beyond_4_gib),
 		TEST(test_32_bit_not_present),
 		TEST(test_pae),
 		TEST(test_pae_not_present),
 		TEST(test_4_levels),
 		TEST(test_4_levels_with_large_pages),
 		TEST(test_the_highest_addresses),
+		TEST(test_addresses_that_are_not_canonical),
 		TEST(test_4_levels_not_present),
 		TEST(test_5_levels),
 		TEST(test_tables_outside_of_ram),

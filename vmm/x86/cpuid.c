@@ -199,8 +199,9 @@ static bool is_foreign(u32 function)
 
 void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 {
-	const struct kvm_cpuid_entry2 *highest = find(cpuid, LEAF_HIGHEST, 0);
-	const bool amd = highest && (highest->ebx == VENDOR_AMD || highest->ebx == VENDOR_HYGON);
+	const struct kvm_cpuid_entry2 *first = find(cpuid, LEAF_HIGHEST, 0);
+	const bool amd = first && (first->ebx == VENDOR_AMD || first->ebx == VENDOR_HYGON);
+	const u32 highest = first ? first->eax : 0;
 	u32 kept = 0;
 
 	for (u32 i = 0; i < cpuid->entries; i++) {
@@ -211,7 +212,7 @@ void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 		kept++;
 	}
 	cpuid->entries = kept;
-	if (highest && highest->eax >= LEAF_TOPOLOGY)
+	if (highest >= LEAF_TOPOLOGY)
 		complete_topology(cpuid, LEAF_TOPOLOGY, options->cpus);
 	if (find(cpuid, LEAF_TOPOLOGY_V2, 0))
 		complete_topology(cpuid, LEAF_TOPOLOGY_V2, options->cpus);

@@ -1,0 +1,162 @@
+/*
+ * vmm/check.c and check_print.c: the verdict of `bantam check` and its words, from made-up reports.
+ * No KVM is touched.
+ */
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "vmm/check.h"
+#include "vmm/check_print.h"
+#include "vmm/kvm.h"
+
+/* A report of a host on which all is well. */
+static void report_make(struct check_report *report)
+{
+	*report = (struct check_report){.kvm = {.api_version = KVM_API_VERSION}};
+	report->kvm.capability[0] = (struct check_capability){"KVM_CAP_IRQCHIP", true, 1};
+	report->kvm.capability[1] = (struct check_capability){"KVM_CAP_IRQFD", false, 0};
+	report->kvm.capabilities = 2;
+	for (unsigned i = 0; i < CHECK_PROBES; i++)
+		report->guests.probe[i].end = CHECK_DONE;
+	report->guests.mips = 2000;
+}
+
+static void test_verdict_stock(void **state)
+{
+	struct check_report report;
+
+	(void)state;
+	report_make(&report);
+	/* A processor without XSAVE needs no XRSTOR. */
+	report.guests.probe[CHECK_XRSTOR].end = CHECK_NOT_TRIED;
+	check_decide(&report);
+	assert_int_equal(report.verdict, CHECK_STOCK);
+	assert_int_equal(check_status(report.verdict), 0);
+	assert_string_equal(report.advice.what, "");
+}
+
+static void test_verdict_tiny(void **state)
+{
+	struct check_report report;
+
+	(void)state;
+	report_make(&report);
+	report.guests.probe[CHECK_CMPXCHG16B] =
+		(struct check_outcome){.end = CHECK_INTERNAL_ERROR, .number = 1};
+	report.guests.probe[CHECK_INT3].end = CHECK_TIMED_OUT;
+	check_decide(&report);
+	assert_int_equal(report.verdict, CHECK_TINY);
+	assert_int_equal(check_status(report.verdict), 1);
+	assert_says(report.advice.what, "cmpxchg16b, int3");
+	assert_null(strstr(report.advice.what, "kvm_pvm"));
+	report.host.pvm = true;
+	check_decide(&report);
+	assert_says(report.advice.what, "kvm_pvm");
+	assert_says(report.advice.what, "paravirtual");
+
+	report_make(&report);
+	report.guests.mips = CHECK_MIPS_MIN - 1;
+	check_decide(&report);
+	assert_int_equal(report.verdict, CHECK_TINY);
+	assert_says(report.advice.what, "24.0 million instructions a second");
+	report.guests.mips = CHECK_MIPS_MIN;
+	check_decide(&report);
+	assert_int_equal(report.verdict, CHECK_STOCK);
+}
+
+static void test_verdict_nothing(void **state)
+{
+	struct check_report report;
+
+	(void)state;
+	report_make(&report);
+	report.guests.probe[CHECK_LONG_MODE].end = CHECK_TRIPLE_FAULT;
+	check_decide(&report);
+	assert_int_equal(report.verdict, CHECK_NOTHING);
+	assert_int_equal(check_status(report.verdict), 125);
+	assert_says(report.advice.what, "triple fault");
+
+	report_make(&report);
+	report.kvm.capability[0].value = 0;
+	report.kvm.needed_missing = 1;
+	check_decide(&report);
+	assert_int_equal(report.verdict, CHECK_NOTHING);
+	assert_says(report.advice.what, "KVM_CAP_IRQCHIP");
+
+	report_make(&report);
+	report.kvm.api_version = 11;
+	check_decide(&report);
+	assert_int_equal(report.verdict, CHECK_NOTHING);
+	assert_says(report.advice.what, "version 11");
+
+	report_make(&report);
+	report.kvm.error = EACCES;
+	check_decide(&report);
+	assert_int_equal(report.verdict, CHECK_NOTHING);
+	assert_true(report.advice.remedy[0]);
+}
+
+static void check_words(enum check_end end, u64 number, const char *words)
+{
+	const struct check_outcome outcome = {.end = end, .number = number};
+	char text[64];
+
+	check_outcome_describe(&outcome, text, sizeof(text));
+	assert_string_equal(text, words);
+}
+
+static void test_outcomes(void **state)
+{
+	(void)state;
+	check_words(CHECK_DONE, 7, "ok");
+	check_words(CHECK_WRONG, 0xab, "wrong answer 0xab");
+	check_words(CHECK_EXCEPTION, 13, "exception 13");
+	check_words(CHECK_INTERNAL_ERROR, 1, "KVM internal error, suberror 1");
+	check_words(CHECK_TRIPLE_FAULT, 0, "triple fault");
+	check_words(CHECK_TIMED_OUT, 2000, "no end in 2000 ms");
+}
+
+/* Every verdict in both forms: text with its three parts, JSON with its closing brace. */
+static void test_print(void **state)
+{
+	struct check_report report;
+	char *text = NULL;
+	size_t bytes = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		FILE *out = open_memstream(&text, &bytes);
+
+		report_make(&report);
+		report.guests.probe[CHECK_INT3].end = i > 0 ? CHECK_INTERNAL_ERROR : CHECK_DONE;
+		report.kvm.error = i > 1 ? ENOENT : 0;
+		check_decide(&report);
+		check_print_text(&report, out);
+		fflush(out);
+		assert_says(text, "\nsandbox ");
+		assert_says(text, i == 0   ? "\nStock kernels run here.\n"
+				  : i == 1 ? "\nOnly tiny guests run here"
+					   : "\nNo guest runs here.");
+		assert_int_equal(strstr(text, "\nWhat to do: ") != NULL, i > 0);
+		rewind(out);
+		check_print_json(&report, out);
+		fclose(out);
+		assert_says(text, "\"verdict\": ");
+		assert_int_equal(text[0], '{');
+		free(text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verdict_stock),   cmocka_unit_test(test_verdict_tiny),
+		cmocka_unit_test(test_verdict_nothing), cmocka_unit_test(test_outcomes),
+		cmocka_unit_test(test_print),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

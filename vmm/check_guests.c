@@ -1,0 +1,323 @@
+/*
+ * The guests of `bantam check`: see check_guests.h.
+ *
+ * Every probe has a virtual machine of its own: after an emulation failure or a triple fault no
+ * state is left to wonder about. KVM_RUN is called on this thread. What bounds it is the interval
+ * timer: its signal ends KVM_RUN with EINTR, and it goes on ticking after the limit, so that a tick
+ * that comes in the moment before KVM_RUN, and is lost, is followed by another.
+ *
+ * Speed: a loop of two instructions, long enough to count and short enough for an emulator (100,000
+ * instructions are 50 ms at 2 million a second); where that took next to no time, a loop of a
+ * hundred times as many is measured instead, in the same machine. The best of three counts: other
+ * work on the host can only make it look slower. The time runs between two exits of the guest, so
+ * that page faults of the start are not in it.
+ *
+ * Limits: one vCPU.
+ *
+ * Source: Linux Documentation/virt/kvm/api.rst, KVM_RUN, KVM_SET_GUEST_DEBUG.
+ */
+#include "vmm/check_guests.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/time.h>
+
+#include "vmm/kvm.h"
+#include "vmm/loop.h"
+#include "vmm/machine.h"
+#include "vmm/vcpu.h"
+#include "vmm/x86/check_code.h"
+
+/* System calls: those of a machine (machine.c, vcpu.c), setitimer, rt_sigaction, rt_sigprocmask,
+ * clock_gettime. */
+
+#define NS_PER_MS ((u64)1000000)
+
+enum { TICK_MS = 20 };
+enum { LOOP_ROUNDS = 50000, LOOP_ROUNDS_MORE = 5000000, LOOP_TRIES = 3 };
+/* A first loop that takes less is measured again with more rounds. */
+enum { LOOP_SHORT_MS = 5 };
+
+static const struct {
+	const char *name;
+	enum check_code_id code;
+} probes[] = {
+	[CHECK_LONG_MODE] = {"long mode", CHECK_CODE_LONG_MODE},
+	[CHECK_SYSTEM] = {"system registers", CHECK_CODE_SYSTEM},
+	[CHECK_CMPXCHG16B] = {"cmpxchg16b", CHECK_CODE_CMPXCHG16B},
+	[CHECK_XRSTOR] = {"xrstor", CHECK_CODE_XRSTOR},
+	[CHECK_INT3] = {"int3", CHECK_CODE_INT3},
+};
+
+static const struct {
+	const char *name;
+	const char *words; /* with a place for the number, or without */
+} ends[] = {
+	[CHECK_NOT_TRIED] = {"not-tried", "not tried"},
+	[CHECK_DONE] = {"done", "ok"},
+	[CHECK_WRONG] = {"wrong-answer", "wrong answer 0x%llx"},
+	[CHECK_EXCEPTION] = {"exception", "exception %llu"},
+	[CHECK_INTERNAL_ERROR] = {"internal-error", "KVM internal error, suberror %llu"},
+	[CHECK_TRIPLE_FAULT] = {"triple-fault", "triple fault"},
+	[CHECK_ENTRY_FAILED] = {"entry-failed", "the processor refused entry, reason 0x%llx"},
+	[CHECK_STOPPED] = {"stopped", "stopped at 0x%llx"},
+	[CHECK_TIMED_OUT] = {"timed-out", "no end in %llu ms"},
+	[CHECK_EXIT] = {"unexpected-exit", "unexpected exit reason %llu"},
+	[CHECK_NOT_BEGUN] = {"not-begun", "could not be started"},
+};
+
+const char *check_probe_name(enum check_probe probe)
+{
+	return probes[probe].name;
+}
+
+const char *check_end_name(enum check_end end)
+{
+	return ends[end].name;
+}
+
+void check_outcome_describe(const struct check_outcome *outcome, char *text, size_t bytes)
+{
+	const char *words = ends[outcome->end].words;
+	const char *number = strchr(words, '%');
+	char digits[24];
+
+	if (!number) {
+		snprintf(text, bytes, "%s", words);
+		return;
+	}
+	snprintf(digits, sizeof(digits), strncmp(number, "%llx", 4) ? "%llu" : "%llx",
+		 (unsigned long long)outcome->number);
+	/* Behind the place, which has four characters, the words go on. */
+	snprintf(text, bytes, "%.*s%s%s", (int)(number - words), words, digits, number + 4);
+}
+
+static void tick(int signal_number)
+{
+	(void)signal_number;
+}
+
+static void set_timer(unsigned first_ms)
+{
+	const struct itimerval timer = {
+		.it_value = {.tv_sec = first_ms / 1000,
+			     .tv_usec = (suseconds_t)(first_ms % 1000) * 1000},
+		.it_interval = {.tv_usec = first_ms ? TICK_MS * 1000 : 0},
+	};
+
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* A guest wrote to a port: that may be its end. */
+static void take_output(const struct kvm_run *run, const struct check_code *code, u64 *started_ns,
+			struct check_outcome *outcome)
+{
+	const u8 value = ((const u8 *)run)[run->io.data_offset];
+
+	switch (run->io.port) {
+	case CHECK_PORT_START:
+		*started_ns = clock_now_ns();
+		break;
+	case CHECK_PORT_EXCEPTION:
+		if (value != code->traps)
+			*outcome = (struct check_outcome){.end = CHECK_EXCEPTION, .number = value};
+		break;
+	case CHECK_PORT_DONE:
+		if (*started_ns)
+			outcome->ns = clock_now_ns() - *started_ns;
+		outcome->end = value == code->answer ? CHECK_DONE : CHECK_WRONG;
+		outcome->number = value;
+		break;
+	default:
+		*outcome = (struct check_outcome){.end = CHECK_EXIT, .number = run->exit_reason};
+	}
+}
+
+/* Any other exit is an end. */
+static void take_exit(const struct kvm_run *run, struct check_outcome *outcome)
+{
+	switch (run->exit_reason) {
+	case KVM_EXIT_DEBUG:
+		outcome->end = CHECK_STOPPED;
+		outcome->number = check_code_debug_address(run);
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		outcome->end = CHECK_INTERNAL_ERROR;
+		outcome->number = run->internal.suberror;
+		break;
+	case KVM_EXIT_SHUTDOWN:
+		outcome->end = CHECK_TRIPLE_FAULT;
+		break;
+	case KVM_EXIT_FAIL_ENTRY:
+		outcome->end = CHECK_ENTRY_FAILED;
+		outcome->number = run->fail_entry.hardware_entry_failure_reason;
+		break;
+	default:
+		outcome->end = CHECK_EXIT;
+		outcome->number = run->exit_reason;
+	}
+}
+
+/* Runs the vCPU until the guest's end or the limit. err is set when KVM_RUN itself fails. */
+static struct check_outcome run_vcpu(const struct vcpu *vcpu, const struct check_code *code,
+				     struct error *err)
+{
+	const u64 end_ns = clock_now_ns() + CHECK_GUEST_LIMIT_MS * NS_PER_MS;
+	const struct kvm_run *run = vcpu->run;
+	struct check_outcome outcome = {.end = CHECK_NOT_TRIED};
+	u64 started_ns = 0;
+
+	set_timer(CHECK_GUEST_LIMIT_MS);
+	while (outcome.end == CHECK_NOT_TRIED) {
+		const int result = ioctl(vcpu->fd, KVM_RUN, 0);
+
+		if (result < 0 && errno != EINTR && errno != EAGAIN) {
+			error_set(err, "KVM doesn't run the vCPU: %s", strerror(errno));
+			outcome.end = CHECK_NOT_BEGUN;
+		} else if (clock_now_ns() >= end_ns) {
+			outcome = (struct check_outcome){.end = CHECK_TIMED_OUT,
+							 .number = CHECK_GUEST_LIMIT_MS};
+		} else if (result == 0 && run->exit_reason == KVM_EXIT_IO) {
+			take_output(run, code, &started_ns, &outcome);
+		} else if (result == 0 && run->exit_reason != KVM_EXIT_INTR) {
+			take_exit(run, &outcome);
+		}
+	}
+	set_timer(0);
+	return outcome;
+}
+
+/*
+ * Makes a machine as `bantam run` makes one, but without a board, with the guest in it. Returns 0,
+ * or -1 with err set; machine_destroy() is due in both cases.
+ */
+static int make_guest(struct machine *machine, const struct config *config,
+		      const struct check_code *code, struct error *err)
+{
+	const struct boot_plan plan = {
+		.kernel = {.protocol = BOOT_LINUX, .entry = check_code_entry()}};
+
+	if (machine_init(machine, config, NULL, err) || machine_create_vm(machine, err) ||
+	    machine_add_vcpus(machine, &plan, err))
+		return -1;
+	return check_code_place(&machine->memory, code, err);
+}
+
+static const struct config guest_config = {.memory_bytes = MEMORY_MIN_BYTES, .cpus = 1};
+
+/* One guest from its making to its end. debug: NULL without. */
+static struct check_outcome run_guest(enum check_code_id id, struct kvm_guest_debug *debug,
+				      struct error *err)
+{
+	const struct check_code *code = check_code_find(id);
+	struct check_outcome outcome = {.end = CHECK_NOT_BEGUN};
+	struct machine machine;
+
+	if (make_guest(&machine, &guest_config, code, err) == 0 &&
+	    check_code_set_registers(machine.vcpu[0].fd, 0, err) == 0 &&
+	    (!debug || kvm_ioctl(machine.vcpu[0].fd, KVM_SET_GUEST_DEBUG, debug) == 0))
+		outcome = run_vcpu(&machine.vcpu[0], code, err);
+	machine_destroy(&machine);
+	return outcome;
+}
+
+/* KVM completes a guest's output when it is called again; asked to leave at once, it does no more.
+ * Registers may be set after that. */
+static void complete_output(const struct vcpu *vcpu)
+{
+	vcpu->run->immediate_exit = 1;
+	(void)ioctl(vcpu->fd, KVM_RUN, 0);
+	vcpu->run->immediate_exit = 0;
+}
+
+/* The best of some runs of the loop, in millions of instructions a second; 0 when all failed. */
+static double measure(const struct vcpu *vcpu, u64 rounds)
+{
+	const struct check_code *code = check_code_find(CHECK_CODE_LOOP);
+	const double instructions = (double)(rounds * CHECK_LOOP_INSTRUCTIONS);
+	struct error ignored = {0};
+	double best = 0;
+
+	for (unsigned i = 0; i < LOOP_TRIES; i++) {
+		struct check_outcome outcome;
+
+		if (check_code_set_registers(vcpu->fd, rounds, &ignored))
+			break;
+		outcome = run_vcpu(vcpu, code, &ignored);
+		if (outcome.end != CHECK_DONE || !outcome.ns)
+			break;
+		/* Instructions a nanosecond are thousands of millions a second. */
+		if (instructions / (double)outcome.ns * 1000 > best)
+			best = instructions / (double)outcome.ns * 1000;
+		complete_output(vcpu);
+	}
+	return best;
+}
+
+static double measure_mips(void)
+{
+	const double few = LOOP_ROUNDS * CHECK_LOOP_INSTRUCTIONS;
+	struct error ignored = {0};
+	struct machine machine;
+	double best = 0;
+
+	if (make_guest(&machine, &guest_config, check_code_find(CHECK_CODE_LOOP), &ignored) == 0)
+		best = measure(&machine.vcpu[0], LOOP_ROUNDS);
+	/* Millions a second are thousands a millisecond. */
+	if (best * 1000 * LOOP_SHORT_MS > few) {
+		const double again = measure(&machine.vcpu[0], LOOP_ROUNDS_MORE);
+
+		best = again > 0 ? again : best;
+	}
+	machine_destroy(&machine);
+	return best;
+}
+
+/* Whether KVM stops the guest for a debugger, at the right instruction. */
+static bool stops(enum check_debug kind, enum check_code_id id)
+{
+	struct kvm_guest_debug debug;
+	struct check_outcome outcome;
+	struct error err = {0};
+	u64 address;
+
+	check_code_debug(kind, &debug, &address);
+	outcome = run_guest(id, &debug, &err);
+	return outcome.end == CHECK_STOPPED && outcome.number == address;
+}
+
+static void run_all(struct check_guests *guests, bool xsave)
+{
+	struct error ignored = {0};
+
+	guests->probe[CHECK_LONG_MODE] = run_guest(CHECK_CODE_LONG_MODE, NULL, &guests->err);
+	if (guests->probe[CHECK_LONG_MODE].end != CHECK_DONE)
+		return;
+	for (unsigned i = CHECK_LONG_MODE + 1; i < CHECK_PROBES; i++) {
+		if (i != CHECK_XRSTOR || xsave)
+			guests->probe[i] = run_guest(probes[i].code, NULL, &ignored);
+	}
+	guests->mips = measure_mips();
+	guests->debug.step = stops(CHECK_DEBUG_STEP, CHECK_CODE_NOPS);
+	guests->debug.hardware = stops(CHECK_DEBUG_HARDWARE, CHECK_CODE_NOPS);
+	guests->debug.software = stops(CHECK_DEBUG_SOFTWARE, CHECK_CODE_INT3);
+}
+
+void check_guests_run(struct check_guests *guests, int kvm_fd)
+{
+	const struct sigaction action = {.sa_handler = tick};
+	struct sigaction old_action;
+	sigset_t alarm, old_mask;
+
+	*guests = (struct check_guests){0};
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	sigaction(SIGALRM, &action, &old_action);
+	sigprocmask(SIG_UNBLOCK, &alarm, &old_mask);
+	run_all(guests, check_code_has_xsave(kvm_fd));
+	sigprocmask(SIG_SETMASK, &old_mask, NULL);
+	sigaction(SIGALRM, &old_action, NULL);
+}

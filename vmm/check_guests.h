@@ -1,0 +1,71 @@
+/*
+ * The guests of `bantam check`: what this host's KVM can run is found out by running it.
+ *
+ * Each probe makes a virtual machine in the way `bantam run` makes one, puts a tiny guest
+ * (x86/check_code.h) into it and looks at how it ends. None may take longer than
+ * CHECK_GUEST_LIMIT_MS.
+ */
+#ifndef BANTAM_VMM_CHECK_GUESTS_H
+#define BANTAM_VMM_CHECK_GUESTS_H
+
+#include "vmm/error.h"
+#include "vmm/types.h"
+
+enum { CHECK_GUEST_LIMIT_MS = 2000 };
+
+/* What a stock kernel needs; the first is what any guest needs. */
+enum check_probe {
+	CHECK_LONG_MODE,
+	CHECK_SYSTEM,
+	CHECK_CMPXCHG16B,
+	CHECK_XRSTOR,
+	CHECK_INT3,
+	CHECK_PROBES,
+};
+
+enum check_end {
+	CHECK_NOT_TRIED,      /* an earlier failure, or a processor that doesn't have it */
+	CHECK_DONE,           /* as it should */
+	CHECK_WRONG,          /* it came to its end, with another answer */
+	CHECK_EXCEPTION,      /* an exception that should not be; number: its vector */
+	CHECK_INTERNAL_ERROR, /* KVM gave up; number: the suberror, 1 = emulation */
+	CHECK_TRIPLE_FAULT,
+	CHECK_ENTRY_FAILED, /* number: the hardware's reason */
+	CHECK_STOPPED,      /* by the debugger, at number */
+	CHECK_TIMED_OUT,
+	CHECK_EXIT,      /* number: KVM's exit reason, one that should not be */
+	CHECK_NOT_BEGUN, /* no virtual machine could be made, or KVM_RUN failed */
+};
+
+struct check_outcome {
+	enum check_end end;
+	u64 number;
+	u64 ns; /* from the guest's START to its DONE, 0 without a START */
+};
+
+struct check_guests {
+	struct check_outcome probe[CHECK_PROBES];
+	double mips; /* millions of ring-0 instructions a second, 0 when not measured */
+	struct {
+		bool step, hardware, software;
+	} debug;
+	struct error err; /* why the first guest did not begin, or empty */
+};
+
+/* The probe's name, as reports have it. */
+const char *check_probe_name(enum check_probe probe);
+
+/* The end's name for scripts: "done", "internal-error", … */
+const char *check_end_name(enum check_end end);
+
+/* The outcome in words. bytes: the size of text, at least 1. */
+void check_outcome_describe(const struct check_outcome *outcome, char *text, size_t bytes);
+
+/*
+ * Runs all of them; when the first, CHECK_LONG_MODE, fails, the others are not tried. Uses the
+ * process's SIGALRM and its real-time interval timer meanwhile, and puts the former's action
+ * back. kvm_fd: /dev/kvm, to ask what the processor has.
+ */
+void check_guests_run(struct check_guests *guests, int kvm_fd);
+
+#endif

@@ -1,0 +1,321 @@
+/*
+ * The host as it looks from outside of KVM: see check_host.h. This file reads; check_advice.c has
+ * the words.
+ *
+ * Where it is read, below root:
+ *
+ *	/proc/cpuinfo                        the first processor's vendor and flags
+ *	/sys/module/kvm_{intel,amd,pvm}      loaded or built in; parameters/nested
+ *	/sys/class/misc/kvm                  a driver that works has registered the device
+ *	/dev/kvm                             owner, group, mode
+ *	/etc/passwd, /etc/group              names; who is in the group
+ *	/.dockerenv, /run/.containerenv,     containers of Docker; Podman;
+ *	/run/systemd/container,                systemd, which names the kind; LXC and others,
+ *	/proc/1/environ, /proc/1/cgroup        by `container=`; by the control group's name
+ *
+ * CI jobs are known by the environment: CI, which nearly all of them set.
+ *
+ * Limits: x86. Kernels since 5.6 (vmx) and 6.7 (svm) take the flag away when the firmware has
+ * locked virtualization off; on older ones the module is there and can't be loaded, or stays
+ * silent. Users and groups that only a directory service knows are shown by their numbers. ACLs
+ * aren't looked at.
+ *
+ * Source: Linux Documentation/virt/kvm/x86/nested-vmx.rst, arch/x86/kernel/cpu/feat_ctl.c;
+ * systemd's "The Container Interface".
+ */
+#include "vmm/check_host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* System calls: openat, read, close, fstat, stat, access, getuid, geteuid, getegid, getgroups. */
+
+enum { LINE_BYTES = 8192 };
+
+static bool path_make(char path[PATH_MAX], const char *root, const char *name)
+{
+	return snprintf(path, PATH_MAX, "%s%s", root, name) < PATH_MAX;
+}
+
+static bool exists(const char *root, const char *name)
+{
+	char path[PATH_MAX];
+
+	return path_make(path, root, name) && access(path, F_OK) == 0;
+}
+
+static FILE *open_file(const char *root, const char *name)
+{
+	char path[PATH_MAX];
+
+	return path_make(path, root, name) ? fopen(path, "re") : NULL;
+}
+
+/* Whether any of the file's first bytes are `words`. Files in /proc may hold NULs. */
+static bool file_has(const char *root, const char *name, const char *words)
+{
+	FILE *file = open_file(root, name);
+	char buffer[4096];
+	size_t used;
+
+	if (!file)
+		return false;
+	used = fread(buffer, 1, sizeof(buffer), file);
+	fclose(file);
+	return memmem(buffer, used, words, strlen(words)) != NULL;
+}
+
+/* The value of a "key	: value" line of /proc/cpuinfo, or NULL when it has another key. */
+static char *value_of(char *line, const char *key)
+{
+	const size_t length = strlen(key);
+	char *colon;
+
+	if (strncmp(line, key, length) != 0 || !strchr(" \t:", line[length]))
+		return NULL;
+	colon = strchr(line, ':');
+	if (!colon)
+		return NULL;
+	colon += strspn(colon, ": \t");
+	colon[strcspn(colon, "\n")] = '\0';
+	return colon;
+}
+
+static void take_flags(struct check_host *host, char *flags)
+{
+	char *rest = NULL;
+
+	for (char *flag = strtok_r(flags, " ", &rest); flag; flag = strtok_r(NULL, " ", &rest)) {
+		host->vmx |= strcmp(flag, "vmx") == 0;
+		host->svm |= strcmp(flag, "svm") == 0;
+		host->hypervisor |= strcmp(flag, "hypervisor") == 0;
+	}
+}
+
+static void look_at_processor(const char *root, struct check_host *host)
+{
+	FILE *file = open_file(root, "/proc/cpuinfo");
+	char line[LINE_BYTES];
+
+	if (!file)
+		return;
+	/* An empty line ends the first processor; the others are the same. */
+	while (fgets(line, sizeof(line), file) && line[0] != '\n') {
+		char *vendor = value_of(line, "vendor_id");
+		char *flags = vendor ? NULL : value_of(line, "flags");
+
+		if (vendor)
+			snprintf(host->vendor, sizeof(host->vendor), "%s", vendor);
+		if (flags)
+			take_flags(host, flags);
+	}
+	fclose(file);
+}
+
+static void look_at_modules(const char *root, struct check_host *host)
+{
+	static const char *const nested[] = {"/sys/module/kvm_intel/parameters/nested",
+					     "/sys/module/kvm_amd/parameters/nested"};
+
+	host->intel = exists(root, "/sys/module/kvm_intel");
+	host->amd = exists(root, "/sys/module/kvm_amd");
+	host->pvm = exists(root, "/sys/module/kvm_pvm");
+	for (size_t i = 0; i < ARRAY_LEN(nested); i++)
+		host->nested |= file_has(root, nested[i], "Y") || file_has(root, nested[i], "1");
+	/* Where the list of devices can't be seen, a module is taken to work. */
+	host->driver = exists(root, "/sys/class/misc") ? exists(root, "/sys/class/misc/kvm")
+						       : host->intel || host->amd || host->pvm;
+}
+
+/* A user's name as /etc/passwd has it, or the number. */
+static void user_name(const char *root, uid_t uid, char name[CHECK_NAME_BYTES])
+{
+	FILE *file = open_file(root, "/etc/passwd");
+
+	snprintf(name, CHECK_NAME_BYTES, "%u", uid);
+	if (!file)
+		return;
+	for (const struct passwd *entry = fgetpwent(file); entry; entry = fgetpwent(file)) {
+		if (entry->pw_uid == uid) {
+			snprintf(name, CHECK_NAME_BYTES, "%s", entry->pw_name);
+			break;
+		}
+	}
+	fclose(file);
+}
+
+/* The same for the device's group; also whether it lists the user. */
+static void look_at_group(const char *root, struct check_host *host)
+{
+	FILE *file = open_file(root, "/etc/group");
+
+	snprintf(host->device.group, CHECK_NAME_BYTES, "%u", host->device.gid);
+	if (!file)
+		return;
+	for (const struct group *entry = fgetgrent(file); entry; entry = fgetgrent(file)) {
+		if (entry->gr_gid != host->device.gid)
+			continue;
+		snprintf(host->device.group, CHECK_NAME_BYTES, "%s", entry->gr_name);
+		for (char **member = entry->gr_mem; *member; member++)
+			host->member_listed |= strcmp(*member, host->user) == 0;
+		break;
+	}
+	fclose(file);
+}
+
+static bool is_member(gid_t gid)
+{
+	const int count = getgroups(0, NULL);
+	gid_t *groups;
+	bool found = getegid() == gid;
+
+	if (count <= 0 || found)
+		return found;
+	groups = calloc((size_t)count, sizeof(*groups));
+	if (!groups)
+		return false;
+	for (int i = 0, got = getgroups(count, groups); i < got; i++)
+		found |= groups[i] == gid;
+	free(groups);
+	return found;
+}
+
+static void look_at_device(const char *root, struct check_host *host)
+{
+	char path[PATH_MAX];
+	struct stat stat_of;
+
+	if (!path_make(path, root, "/dev/kvm") || stat(path, &stat_of) < 0)
+		return;
+	host->device.there = true;
+	host->device.character = S_ISCHR(stat_of.st_mode);
+	host->device.mode = stat_of.st_mode & 07777;
+	host->device.uid = stat_of.st_uid;
+	host->device.gid = stat_of.st_gid;
+	user_name(root, host->device.uid, host->device.owner);
+	look_at_group(root, host);
+	host->member = is_member(host->device.gid);
+}
+
+static bool is_container(const char *root)
+{
+	static const char *const marks[] = {"/.dockerenv", "/run/.containerenv",
+					    "/run/systemd/container"};
+	static const char *const groups[] = {"docker", "kubepods", "containerd", "libpod", "/lxc"};
+
+	for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+		if (exists(root, marks[i]))
+			return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+		if (file_has(root, "/proc/1/cgroup", groups[i]))
+			return true;
+	}
+	return file_has(root, "/proc/1/environ", "container=");
+}
+
+/* Set, and not to a word that means no. */
+static bool is_set(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value && strcmp(value, "0") != 0 && strcmp(value, "false") != 0;
+}
+
+void check_host_look(const char *root, struct check_host *host)
+{
+	*host = (struct check_host){.uid = geteuid()};
+	look_at_processor(root, host);
+	look_at_modules(root, host);
+	user_name(root, host->uid, host->user);
+	look_at_device(root, host);
+	host->container = is_container(root);
+	host->ci = is_set("CI");
+}
+
+/* Whether owner, group and mode let this process read and write. */
+static bool mode_allows(const struct check_host *host)
+{
+	const mode_t mode = host->device.mode;
+
+	/* Root of a user namespace has no power over what belongs to somebody outside. */
+	if (host->uid == 0 && host->device.uid != CHECK_OVERFLOW_ID)
+		return true;
+	if (host->uid == host->device.uid)
+		return (mode & 0600) == 0600;
+	if (host->member)
+		return (mode & 0060) == 0060;
+	return (mode & 0006) == 0006;
+}
+
+/* Nothing answers behind /dev/kvm, or there is no such node: whose turn is it? */
+static enum check_finding find_missing(const struct check_host *host, bool node)
+{
+	if (host->driver && !node)
+		return host->container ? CHECK_FOUND_NOT_PASSED : CHECK_FOUND_NO_DEVICE;
+	if (!host->vmx && !host->svm)
+		return host->hypervisor ? CHECK_FOUND_NO_NESTED : CHECK_FOUND_FIRMWARE;
+	if (host->intel || host->amd)
+		return CHECK_FOUND_DRIVER_OFF;
+	return CHECK_FOUND_NO_MODULE;
+}
+
+enum check_finding check_host_find(const struct check_host *host, int error)
+{
+	switch (error) {
+	case 0:
+		return CHECK_FOUND_OK;
+	case ENOENT:
+	case ENOTDIR:
+		return find_missing(host, false);
+	case ENODEV:
+	case ENXIO:
+		return find_missing(host, true);
+	case EACCES:
+	case EPERM:
+		return mode_allows(host) ? CHECK_FOUND_FORBIDDEN : CHECK_FOUND_NO_PERMISSION;
+	case EISDIR:
+	case ENOTTY:
+		return CHECK_FOUND_NOT_DEVICE;
+	default:
+		return CHECK_FOUND_OTHER;
+	}
+}
+
+const char *check_host_module(const struct check_host *host)
+{
+	static const char *const intel[] = {"GenuineIntel", "CentaurHauls", "  Shanghai  "};
+	static const char *const amd[] = {"AuthenticAMD", "HygonGenuine"};
+
+	if (host->vmx || host->svm)
+		return host->vmx ? "kvm_intel" : "kvm_amd";
+	for (size_t i = 0; i < ARRAY_LEN(intel); i++) {
+		if (strcmp(host->vendor, intel[i]) == 0)
+			return "kvm_intel";
+	}
+	for (size_t i = 0; i < ARRAY_LEN(amd); i++) {
+		if (strcmp(host->vendor, amd[i]) == 0)
+			return "kvm_amd";
+	}
+	return NULL;
+}
+
+void check_explain(const char *root, int error, char *what, size_t what_bytes, char *remedy,
+		   size_t remedy_bytes)
+{
+	struct check_advice advice;
+	struct check_host host;
+
+	check_host_look(root, &host);
+	check_host_advise(&host, check_host_find(&host, error), error, &advice);
+	snprintf(what, what_bytes, "%s", advice.what);
+	snprintf(remedy, remedy_bytes, "%s", advice.remedy);
+}

@@ -1,0 +1,120 @@
+/*
+ * The walls that this host's kernel offers: see check_sandbox.h.
+ *
+ * A user namespace counts only when something can be done in it: a distribution may let anybody
+ * make one and then give no right inside (Ubuntu's AppArmor restriction), so that the network
+ * namespace inside is tried too. io_uring is off by the sysctl kernel.io_uring_disabled (EPERM), in
+ * most containers by their seccomp filter (EPERM, ENOSYS), and in kernels without it (ENOSYS).
+ *
+ * Limits: it is what this process may do now; another user, or the same outside of a container, may
+ * be allowed more or less.
+ *
+ * Source: seccomp(2), landlock(7), user_namespaces(7), io_uring_setup(2), io_uring_register(2).
+ */
+#include "vmm/check_sandbox.h"
+
+#include <errno.h>
+#include <linux/io_uring.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* System calls: seccomp, prctl, landlock_create_ruleset, io_uring_setup, io_uring_register, close,
+ * clone (fork), wait4; in the child: unshare, exit_group. */
+
+/* The same number on every architecture, for C libraries that are older than the call. */
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#endif
+#ifndef SYS_io_uring_setup
+#define SYS_io_uring_setup    425
+#define SYS_io_uring_register 427
+#endif
+
+/* linux/landlock.h's LANDLOCK_CREATE_RULESET_VERSION; the header came with 5.13. */
+#define RULESET_VERSION ((u32)1 << 0)
+
+static bool has_seccomp(void)
+{
+	u32 action = SECCOMP_RET_KILL_PROCESS;
+
+	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+}
+
+static int landlock_abi(void)
+{
+	const long version = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION);
+
+	return version < 0 ? 0 : (int)version;
+}
+
+/* The child's exit status is its errno. */
+static int try_user_namespace(void)
+{
+	int status;
+	pid_t reaped;
+	const pid_t child = fork();
+
+	if (child < 0)
+		return errno;
+	if (child == 0) {
+		if (unshare(CLONE_NEWUSER) < 0 || unshare(CLONE_NEWNET) < 0)
+			_exit(errno);
+		_exit(0);
+	}
+	do
+		reaped = waitpid(child, &status, 0);
+	while (reaped < 0 && errno == EINTR);
+	if (reaped < 0)
+		return errno;
+	/* A filter may have killed it. */
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
+}
+
+/* Makes a ring; flags: IORING_SETUP_…. Returns a descriptor, or -1 with errno set. */
+static int ring_make(u32 flags)
+{
+	struct io_uring_params params = {.flags = flags};
+
+	return (int)syscall(SYS_io_uring_setup, 1, &params);
+}
+
+static int try_io_uring(void)
+{
+	const int fd = ring_make(0);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static int try_restrictions(void)
+{
+	struct io_uring_restriction restriction = {.opcode = IORING_RESTRICTION_SQE_OP,
+						   .sqe_op = IORING_OP_READV};
+	const int fd = ring_make(IORING_SETUP_R_DISABLED);
+	int error = 0;
+
+	if (fd < 0)
+		return errno;
+	if (syscall(SYS_io_uring_register, fd, IORING_REGISTER_RESTRICTIONS, &restriction, 1) < 0)
+		error = errno;
+	close(fd);
+	return error;
+}
+
+void check_sandbox_look(struct check_sandbox *sandbox)
+{
+	*sandbox = (struct check_sandbox){
+		.seccomp = has_seccomp(),
+		.seccomp_inherited = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0,
+		.landlock_abi = landlock_abi(),
+		.user_namespaces = try_user_namespace(),
+		.io_uring = try_io_uring(),
+		.io_uring_restrictions = try_restrictions(),
+	};
+}
