@@ -4,6 +4,7 @@
 #include "vmm/stats.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "vmm/bus.h"
@@ -79,15 +80,40 @@ static u64 exits_of(const struct machine *machine, unsigned reason)
 	return count;
 }
 
+/* Calls visit for each reason that happened; those without a name of their own are one, "OTHER". */
+static void for_each_exit(const struct machine *machine,
+			  void (*visit)(void *owner, const char *name, u64 count), void *owner)
+{
+	u64 others = 0;
+
+	for (unsigned reason = 0; reason < VCPU_EXITS_MAX; reason++) {
+		const char *name = vcpu_exit_name(reason);
+		const u64 count = exits_of(machine, reason);
+
+		if (strcmp(name, "OTHER") == 0)
+			others += count;
+		else if (count)
+			visit(owner, name, count);
+	}
+	if (others)
+		visit(owner, "OTHER", others);
+}
+
+static void exit_to_json(void *json, const char *name, u64 count)
+{
+	json_number(json, name, count);
+}
+
+static void print_exit(void *owner, const char *name, u64 count)
+{
+	(void)owner;
+	fprintf(stderr, "  %10llu  %s\n", (unsigned long long)count, name);
+}
+
 void stats_exits_json(const struct machine *machine, struct json *json)
 {
 	json_open_object(json, "exits");
-	for (unsigned reason = 0; reason < VCPU_EXITS_MAX; reason++) {
-		const u64 count = exits_of(machine, reason);
-
-		if (count)
-			json_number(json, vcpu_exit_name(reason), count);
-	}
+	for_each_exit(machine, exit_to_json, json);
 	json_close_object(json);
 }
 
@@ -165,18 +191,14 @@ void stats_print(struct machine *machine)
 
 	print_timeline(machine);
 	fprintf(stderr, "exits from guest code to bantam, by reason:\n");
-	for (unsigned reason = 0; reason < VCPU_EXITS_MAX; reason++) {
-		const u64 count = exits_of(machine, reason);
-
-		if (count)
-			fprintf(stderr, "  %10llu  %s\n", (unsigned long long)count,
-				vcpu_exit_name(reason));
-	}
+	for_each_exit(machine, print_exit, NULL);
 	if (!touches)
 		return;
 	fprintf(stderr, "accesses, by address:\n");
 	for (unsigned i = 0; i < TOP_ADDRESSES && take_busiest(touches, &row); i++)
 		print_touch(machine, &row);
+	while (take_busiest(touches, &row))
+		touches->others += row.count;
 	if (touches->others)
 		fprintf(stderr, "  %10llu  to other addresses\n",
 			(unsigned long long)touches->others);

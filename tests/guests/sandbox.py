@@ -602,6 +602,15 @@ def _(m):
     m.wait(TIME_WAS_UP)
 
 
+@scenario('restarts with a heap that is just full')
+def _(m):
+    # As many vCPUs as let glibc's heap grow when they are made for the second time.
+    m.start('reset', '-c', '11', '--on-reset', 'restart', '--stats', '--trace', 'all=/dev/null')
+    m.until_traced(r'KVM_CREATE_VM', 4)
+    m.kill(signal.SIGTERM)
+    m.wait(128 + signal.SIGTERM)
+
+
 @scenario('restarts on a terminal')
 def _(m):
     m.start('reset', '--on-reset', 'restart', stdin='terminal', stdout='terminal',

@@ -208,6 +208,21 @@ CASES = [
     ends('panic, quiet', 'quiet do=panic panic=-1', GUEST_DIED, PANICKED, clean=False),
     ends('init ends', 'do=exit', GUEST_DIED, PANICKED + 'Attempted to kill init'),
     ends('what looks like a panic', 'do=fakepanic', OK, POWERED_OFF),
+    # It writes to its port before it would say its last line.
+    ends('panic, told by the pvpanic driver', 'quiet load=pvpanic-mmio do=panic panic=50', GUEST_DIED,
+         PANICKED + 'sysrq triggered crash', absent='Rebooting in', clean=False),
+    Case('time-out', 'cloud/vmlinuz', 'do=idle', args=['--timeout', '12s'], status=124,
+         err=[r'^bantam: the time was up']),
+    Case('the power button', 'cloud/vmlinuz', 'quiet load=button,evdev do=button',
+         args=['--stop-timeout', '50s'], when='waiting for the power button',
+         expect=[r'the power button was pressed'],
+         err=[r'^bantam: asked the guest to power off', POWERED_OFF]),
+    Case('the power button, and nobody listens', 'cloud/vmlinuz', 'do=idle',
+         args=['--stop-timeout', '2s'], when=USER_SPACE, status=128 + signal.SIGTERM,
+         err=[r'^bantam: asked the guest to power off', r'did not power off in time']),
+    Case('restart after a reset', 'cloud/vmlinuz', 'quiet do=reboot',
+         args=['--on-reset', 'restart', '--timeout', '25s'], status=124,
+         expect=[USER_SPACE, USER_SPACE]),
     Case('quiet', 'cloud/vmlinuz', 'quiet', expect=[USER_SPACE], absent=r'Linux version'),
     # Without tables it looks for old hardware, and finds that there is none.
     Case('acpi=off', 'cloud/vmlinuz', 'acpi=off do=reboot', expect=[USER_SPACE], err=[RESET],
@@ -218,6 +233,8 @@ CASES = [
          status=128 + signal.SIGTERM),
     Case('SIGTERM, 2 vCPUs, in user space', 'cloud/vmlinuz', 'do=idle', cpus=2, when=USER_SPACE,
          err=[], status=128 + signal.SIGTERM),
+    Case('SIGTERM when /init starts', 'cloud/vmlinuz', when='Run /init', err=[],
+         status=128 + signal.SIGTERM),
     Case('SIGINT twice', 'cloud/vmlinuz', when='Linux version',
          send=(signal.SIGINT, signal.SIGINT), err=[], status=128 + signal.SIGINT),
 
@@ -408,7 +425,8 @@ def prepare():
     subprocess.run([ROOT + '/tools/kernels', 'cloud', 'generic'], check=True)
     inputs = [os.path.getmtime(ROOT + '/tests/system/initrd/' + name) for name in ('init', 'build')]
     if not os.path.exists(INITRD) or os.path.getmtime(INITRD) < max(inputs):
-        subprocess.run([ROOT + '/tests/system/initrd/build', INITRD], check=True)
+        subprocess.run([ROOT + '/tests/system/initrd/build', INITRD, KERNELS + '/cloud/modules'],
+                       check=True)
 
 
 def main():
@@ -419,10 +437,18 @@ def main():
                         help='guests at the same time')
     parser.add_argument('-k', metavar='WORD', action='append',
                         help='only cases with WORD in their name; may be given again')
+    parser.add_argument('--case', metavar='NAME', action='append',
+                        help='only the case of this name; may be given again')
+    parser.add_argument('--list', action='store_true', help='print the names of the cases, and end')
     parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
     parser.add_argument('--logs', metavar='DIR', help='keep what each case printed there')
     parser.add_argument('--prepare', action='store_true', help='get kernels and initramfs, and end')
     options = parser.parse_args()
+    cases = [case for case in CASES if any(word in case.name for word in options.k or [''])
+             and (not options.case or case.name in options.case)]
+    if options.list:
+        print('\n'.join(case.name for case in cases))
+        return 0
     prepare()
     if options.prepare:
         return 0
@@ -430,7 +456,6 @@ def main():
     if not os.path.exists(bantam):
         sys.exit('run.py: %s is not there: build it first' % bantam)
 
-    cases = [case for case in CASES if any(word in case.name for word in options.k or [''])]
     tally = Tally()
     reason = why_no_stock_kernels() or why_no_kvm(bantam, BUILD + '/guests/hello.elf')
     if reason:

@@ -265,7 +265,7 @@ static int tear_down(void **state)
 static void place(struct world *world, unsigned cpus)
 {
 	struct acpi_machine acpi;
-	struct error err = {""};
+	struct error err = {.text = ""};
 
 	world->config.cpus = cpus;
 	world->map.places = 0;
@@ -456,7 +456,7 @@ static void test_a_room_that_is_too_small(void **state)
 	u64 needed = 0;
 
 	for (u64 bytes = 1; bytes < 4096; bytes++) {
-		struct error err = {""};
+		struct error err = {.text = ""};
 		u8 *behind = world->host + ACPI_AT + bytes;
 
 		memset(world->host + ACPI_AT, 0xa5, 8192);
@@ -475,7 +475,7 @@ static void test_devices_that_are_too_many(void **state)
 {
 	struct world *world = *state;
 	const struct acpi_machine acpi = {.cpus = 1, .describe_devices = describe_too_much};
-	struct error err = {""};
+	struct error err = {.text = ""};
 
 	assert_int_equal(acpi_place(&world->map, ACPI_AT, ACPI_BYTES, &acpi, &world->rsdp, &err),
 			 -1);

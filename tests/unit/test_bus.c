@@ -58,7 +58,7 @@ static struct bus_range range_of(u64 base, u64 bytes, unsigned max_width, void *
 static int add(struct bus *bus, u64 base, u64 bytes)
 {
 	const struct bus_range range = range_of(base, bytes, 1, NULL);
-	struct error err = {""};
+	struct error err = {.text = ""};
 	const int result = bus_add(bus, &range, &err);
 
 	if (result)
@@ -145,7 +145,7 @@ static void test_impossible_ranges_are_refused(void **state)
 static void test_the_bus_fills_up(void **state)
 {
 	struct bus bus = {0};
-	struct error err = {""};
+	struct error err = {.text = ""};
 	const struct bus_range extra = range_of(0, 1, 1, NULL);
 
 	(void)state;

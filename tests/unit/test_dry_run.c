@@ -57,7 +57,7 @@ static void load(struct shown *shown, const void *image, size_t bytes, enum boot
 			 .s5_type = 5,
 			 .describe_devices = no_devices},
 	};
-	struct error err = {""};
+	struct error err = {.text = ""};
 
 	*shown = (struct shown){.text = NULL};
 	arena_make(&shown->arena, LOW_BYTES, HIGH_BYTES);
@@ -98,7 +98,7 @@ static void load_pvh(struct shown *shown)
 /* Shows it (anew). */
 static const char *show(struct shown *shown, bool as_json)
 {
-	struct error err = {""};
+	struct error err = {.text = ""};
 	FILE *out;
 
 	free(shown->text);
@@ -475,7 +475,7 @@ static void test_the_dump(void **state)
 {
 	static const char *const names[] = {"rsdp", "xsdt", "facp", "dsdt", "apic"};
 	char dir[] = "/tmp/bantam-dry-run-XXXXXX", made[64], path[80];
-	struct error err = {""};
+	struct error err = {.text = ""};
 	struct shown shown;
 	u8 bytes[36];
 
@@ -507,7 +507,7 @@ static void test_the_dump(void **state)
 
 static void test_a_dump_that_is_refused(void **state)
 {
-	struct error err = {""};
+	struct error err = {.text = ""};
 	struct shown shown;
 	char *long_name;
 
@@ -528,7 +528,7 @@ static void test_a_dump_that_is_refused(void **state)
 
 static void test_a_full_disk(void **state)
 {
-	struct error err = {""};
+	struct error err = {.text = ""};
 	struct shown shown;
 	FILE *out = fopen("/dev/full", "w");
 

@@ -53,7 +53,7 @@ static struct sheet *paper_take(struct paper *paper, bool as_json)
 
 static void paper_check(struct paper *paper, const char *text)
 {
-	struct error err = {""};
+	struct error err = {.text = ""};
 
 	assert_int_equal(sheet_finish(&paper->sheet, &err), 0);
 	fclose(paper->out);

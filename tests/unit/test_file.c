@@ -44,7 +44,7 @@ static void refused(const char *path, const char *words)
 {
 	const int next = dup(STDERR_FILENO);
 	struct boot_file file;
-	struct error err = {""};
+	struct error err = {.text = ""};
 	int again;
 
 	close(next);
@@ -115,7 +115,7 @@ static void test_an_unreadable_file(void **state)
 	child = fork();
 	if (child == 0) {
 		struct boot_file file;
-		struct error err = {""};
+		struct error err = {.text = ""};
 
 		if (geteuid() == 0 && (setegid(65534) || seteuid(65534)))
 			_exit(2);
@@ -134,7 +134,7 @@ static void test_reads_at_the_edges(void **state)
 {
 	struct temp_file temp;
 	struct boot_file file;
-	struct error err = {""};
+	struct error err = {.text = ""};
 	u8 got[16];
 
 	(void)state;
@@ -169,7 +169,7 @@ static void test_adopted_files(void **state)
 	const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	struct temp_file temp;
 	struct boot_file file;
-	struct error err = {""};
+	struct error err = {.text = ""};
 	u8 got[4];
 
 	(void)state;
@@ -196,7 +196,7 @@ static void test_a_file_that_shrinks(void **state)
 {
 	struct temp_file temp;
 	struct boot_file file;
-	struct error err = {""};
+	struct error err = {.text = ""};
 	u8 got[16];
 
 	(void)state;
@@ -212,7 +212,7 @@ static void test_a_file_that_shrinks(void **state)
 static void test_a_read_that_fails(void **state)
 {
 	const struct boot_file file = {.path = "x", .fd = -1, .bytes = 10};
-	struct error err = {""};
+	struct error err = {.text = ""};
 	u8 got[16];
 
 	(void)state;

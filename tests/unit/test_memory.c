@@ -12,7 +12,7 @@
 
 static bool create(struct memory *memory, u64 bytes)
 {
-	struct error err = {""};
+	struct error err = {.text = ""};
 
 	return memory_create(memory, bytes, HOLE_START, HOLE_END, &err) == 0;
 }
@@ -145,7 +145,7 @@ static void test_a_tebibyte_costs_nothing(void **state)
 static void test_a_refusal_says_what_to_do(void **state)
 {
 	struct memory memory;
-	struct error err = {""};
+	struct error err = {.text = ""};
 
 	(void)state;
 	assert_int_equal(memory_create(&memory, (u64)1 << 52, HOLE_START, HOLE_END, &err), -1);

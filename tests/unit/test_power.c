@@ -140,7 +140,7 @@ static void test_taken_ports_are_an_error(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(taken); i++) {
 		const struct bus_range other = {taken[i], 1, 1, "other", NULL, NULL};
 		struct bus bus = {0};
-		struct error err = {""};
+		struct error err = {.text = ""};
 
 		assert_int_equal(bus_add(&bus, &other, &err), 0);
 		assert_int_equal(power_attach(&world->power, &bus, &err), -1);

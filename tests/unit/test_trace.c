@@ -81,7 +81,7 @@ static void open_file(struct world *world, u32 events, const char *path)
 
 static void assert_parses(const char *list, u32 events)
 {
-	struct error err = {""};
+	struct error err = {.text = ""};
 	u32 parsed = 0x1234;
 
 	assert_int_equal(trace_parse(list, &parsed, &err), 0);
@@ -112,7 +112,7 @@ static void test_wrong_lists_name_the_right_ones(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-		struct error err = {""};
+		struct error err = {.text = ""};
 		u32 events;
 
 		assert_int_equal(trace_parse(wrong[i], &events, &err), -1);

@@ -4,6 +4,7 @@
 #include "vmm/x86/walk.h"
 
 #define CR0_PG    ((u64)1 << 31)
+#define CR4_PSE   ((u64)1 << 4)
 #define CR4_PAE   ((u64)1 << 5)
 #define CR4_LA57  ((u64)1 << 12)
 #define EFER_LMA  ((u64)1 << 10)
@@ -25,6 +26,7 @@ static const struct level levels_64[] = {{"PML5", 48, false},
 					 {"PT", 12, true}};
 static const struct level levels_pae[] = {{"PDPT", 30, false}, {"PD", 21, true}, {"PT", 12, true}};
 static const struct level levels_32[] = {{"PD", 22, true}, {"PT", 12, true}};
+static const struct level levels_32_small[] = {{"PD", 22, false}, {"PT", 12, true}};
 
 struct format {
 	const struct level *level;
@@ -36,7 +38,10 @@ struct format {
 static struct format format_of(const struct kvm_sregs *sregs)
 {
 	const struct format long_4 = {levels_64 + 1, 4, 8, 9}, long_5 = {levels_64, 5, 8, 9};
-	const struct format pae = {levels_pae, 3, 8, 9}, plain = {levels_32, 2, 4, 10};
+	const struct format pae = {levels_pae, 3, 8, 9};
+	/* Without PSE, 32-bit paging has no large pages: the bit is ignored. */
+	const struct format plain = {(sregs->cr4 & CR4_PSE) ? levels_32 : levels_32_small, 2, 4,
+				     10};
 
 	if (sregs->efer & EFER_LMA)
 		return (sregs->cr4 & CR4_LA57) ? long_5 : long_4;
@@ -68,9 +73,20 @@ static void walk_tables(struct walk *walk, const struct memory *memory, const st
 			walk->mapped = true;
 			walk->page_bytes = page_mask + 1;
 			walk->gpa = (table & ~page_mask) | (linear & page_mask);
+			/* PSE-36: a 4 MiB page has bits 39:32 of its address in bits 20:13. */
+			if (level->shift == 22)
+				walk->gpa |= (step->entry >> 13 & 0xff) << 32;
 			return;
 		}
 	}
+}
+
+/* In long mode the bits above the ones that are translated all equal the highest of these. */
+static bool is_canonical(u64 linear, unsigned bits)
+{
+	const u64 above = linear >> (bits - 1);
+
+	return above == 0 || above == UINT64_MAX >> (bits - 1);
 }
 
 void walk_address(struct walk *walk, const struct memory *memory, const struct kvm_sregs *sregs,
@@ -87,7 +103,11 @@ void walk_address(struct walk *walk, const struct memory *memory, const struct k
 		walk->page_bytes = PAGE_BYTES;
 		return;
 	}
-	if (!(sregs->efer & EFER_LMA))
+	if (!(sregs->efer & EFER_LMA)) {
 		linear &= 0xffffffff;
+	} else if (!is_canonical(linear, format.levels == 5 ? 57 : 48)) {
+		walk->why_not = "not a canonical address";
+		return;
+	}
 	walk_tables(walk, memory, &format, root, linear);
 }

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""in_kvmhost.py - runs the system tests inside the emulated host, whatever becomes of that host.
+
+    tests/system/in_kvmhost.py [ARG...]        arguments for run.py
+
+QEMU's emulation of a processor with SVM isn't perfect: once in some dozens of boots the emulated
+host freezes as a whole, its timers included, with whatever runs in it. That says nothing about the
+guest or the monitor, which are processes of that host. So run.py is started in an emulated host,
+its lines are passed on as they come, and when none has come for SILENCE seconds (several times what
+the longest case takes by its own time-out), the host is given up and a new one goes on with the
+cases that have no result yet. The case that was running is tried again; in the second host that it
+takes down, it has failed.
+
+A case that ends with FAIL is final: only freezes are forgiven. How many there were is said in the
+closing lines, which end with `N passed, N failed, N skipped`.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+
+SILENCE = 150        # seconds without a line
+HOSTS_MAX = 8        # a host that freezes so often is of no use
+FREEZES_MAX = 2      # so often may a case be running when a host freezes
+
+
+class Host:
+    """One start of the emulated host, with run.py in it."""
+
+    def __init__(self, todo, arguments):
+        command = [ROOT + '/tests/kvmhost/run', '--timeout', '3000', '--', HERE + '/run.py']
+        for name in todo:
+            command += ['--case', name]
+        self.process = subprocess.Popen(command + arguments, stdout=subprocess.PIPE,
+                                        stdin=subprocess.DEVNULL, universal_newlines=True,
+                                        start_new_session=True)
+        self.frozen = False
+        self.watch = None
+        self.rearm()
+
+    def rearm(self):
+        if self.watch:
+            self.watch.cancel()
+        self.watch = threading.Timer(SILENCE, self.give_up)
+        self.watch.daemon = True
+        self.watch.start()
+
+    def give_up(self):
+        self.frozen = True
+        os.killpg(self.process.pid, signal.SIGTERM)
+
+    def lines(self):
+        for line in self.process.stdout:
+            self.rearm()
+            yield line.rstrip('\n')
+        self.process.wait()
+        self.watch.cancel()
+
+
+def main():
+    arguments = sys.argv[1:]
+    listed = subprocess.run([HERE + '/run.py', '--list'] + arguments, stdout=subprocess.PIPE,
+                            universal_newlines=True, check=True)
+    todo = listed.stdout.splitlines()
+    passed = failed = skipped = freezes = 0
+    blamed = {}
+
+    while todo and freezes < HOSTS_MAX:
+        host = Host(todo, arguments)
+        for line in host.lines():
+            result = re.match(r'(ok|FAIL|skip) (.*)$', line)
+            name = result and next((n for n in todo if result.group(2).startswith(n)
+                                    and result.group(2)[len(n):len(n) + 1] in (' ', ':')), None)
+            if re.match(r'\d+ passed, ', line):
+                continue
+            print(line, flush=True)
+            if name:
+                todo.remove(name)
+                passed += result.group(1) == 'ok'
+                failed += result.group(1) == 'FAIL'
+                skipped += result.group(1) == 'skip'
+        if not todo:
+            break
+        freezes += 1
+        suspect = todo[0]
+        blamed[suspect] = blamed.get(suspect, 0) + 1
+        print('info the emulated host %s during %r; going on in a new one'
+              % ('froze' if host.frozen else 'ended (status %s)' % host.process.returncode,
+                 suspect), flush=True)
+        if blamed[suspect] >= FREEZES_MAX:
+            print('FAIL %s: took down %d emulated hosts' % (suspect, FREEZES_MAX), flush=True)
+            todo.remove(suspect)
+            failed += 1
+
+    for name in todo:
+        print('FAIL %s: never run, %d emulated hosts froze' % (name, freezes), flush=True)
+        failed += 1
+    if freezes:
+        print('info %d emulated hosts froze and were started anew' % freezes)
+    print('%d passed, %d failed, %d skipped' % (passed, failed, skipped))
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
