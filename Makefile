@@ -71,8 +71,12 @@ include tests/bench/bench.mk
 
 # The tests that need no more than a compiler, cmocka and, for the guests, some /dev/kvm. tools/check
 # runs these and the system tests, and installs what they need.
-.PHONY: check check-guests check-terminal lint
-check: check-unit check-guests check-terminal
+.PHONY: check check-cli check-guests check-terminal lint
+check: check-unit check-cli check-guests check-terminal
+
+# What bantam prints: the programs tests/*_cli.py, each of which takes these arguments.
+check-cli: bantam guests
+	$(QUIET)tests/run_all $(wildcard tests/*_cli.py) -- --build $(BUILD) ./bantam
 
 check-guests: bantam guests
 	$(QUIET)tests/guests/run.py --build $(BUILD) ./bantam

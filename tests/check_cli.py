@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """check_cli.py - runs `bantam check` on this host, and on hosts made worse, and reads what it says.
 
-    tests/check_cli.py [-v] [--no-kvmhost] [BANTAM]
+    tests/check_cli.py [-v] [--no-kvmhost] [--build DIR] [BANTAM]
 
 BANTAM is the program (default: $BANTAM, or ./bantam). What this host can run isn't known before, so
 most cases compare the parts of the report with each other, with the exit status, and with what can
@@ -273,6 +273,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
     parser.add_argument('-v', action='store_true', help='print a report first')
     parser.add_argument('--no-kvmhost', action='store_true', help='leave the emulated host out')
+    parser.add_argument('--build', help='as in all tests/*_cli.py; nothing of it is needed here')
     parser.add_argument('bantam', nargs='?', default=os.environ.get('BANTAM', './bantam'))
     arguments = parser.parse_args()
     bantam = os.path.abspath(arguments.bantam)

@@ -28,7 +28,7 @@ struct config {
 	u64 memory_bytes;
 	unsigned cpus;
 	enum boot_protocol protocol;
-	enum console_sink console;
+	enum console_target console;
 	const char *console_path; /* with CONSOLE_FILE */
 
 	u64 timeout_ns;      /* 0: none */

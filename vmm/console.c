@@ -4,22 +4,14 @@
 #include "vmm/console.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(console, CALL(read, SANDBOX_MAIN, "stdin; bells; signals"),
-	      CALL(write, SANDBOX_ALL, "the console; bells"),
-	      CALL(sendto, SANDBOX_MAIN, "the console, where it is a socket"));
+SANDBOX_CALLS(console, CALL(read, SANDBOX_MAIN, "stdin; bells; signals"));
 
-enum { WRITE_MAX_BYTES = 16384 };
 enum { KEY_ESCAPE = 0x01 };
 
 /*
@@ -35,8 +27,7 @@ enum { KEY_ESCAPE = 0x01 };
 /* Gives up the sink after an error that will not pass. */
 static void sink_lost(struct console *console)
 {
-	if (console->out_owned)
-		close(console->out.fd);
+	sink_close(&console->sink);
 	console->out.fd = -1;
 	console->out.events = 0;
 	pthread_mutex_lock(&console->lock);
@@ -44,15 +35,6 @@ static void sink_lost(struct console *console)
 	console->dropped += console->used;
 	console->used = 0;
 	pthread_mutex_unlock(&console->lock);
-}
-
-static ssize_t sink_write(const struct console *console, const u8 *bytes, size_t count)
-{
-	if (count > console->write_max_bytes)
-		count = console->write_max_bytes;
-	if (console->write_kind == CONSOLE_SEND)
-		return send(console->out.fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return write(console->out.fd, bytes, count);
 }
 
 /* Removes written bytes from the ring; true when the device waits to hear that there is room. */
@@ -92,7 +74,7 @@ static bool flush_once(struct console *console)
 	if (piece == 0 || console->out.fd < 0)
 		return false;
 	/* Only this thread takes bytes out, so the piece stays as it is without the lock. */
-	done = sink_write(console, console->ring + head, piece);
+	done = sink_write(&console->sink, console->ring + head, piece);
 	if (done < 0 && errno == EINTR)
 		return true;
 	if (done < 0 && errno != EAGAIN) {
@@ -105,7 +87,7 @@ static bool flush_once(struct console *console)
 	if (done > 0 && ring_advance(console, (size_t)done))
 		console->device.output_drained(console->device.device);
 	/* Small writes are each preceded by a poll that says they won't block. */
-	if (done <= 0 || console->write_kind == CONSOLE_WRITE_SMALL) {
+	if (done <= 0 || console->sink.polls) {
 		console->out.events = POLLOUT;
 		return false;
 	}
@@ -132,7 +114,7 @@ static void flush_fired(void *owner)
 	pthread_mutex_unlock(&console->lock);
 	if (!more)
 		return;
-	if (console->write_kind == CONSOLE_WRITE_SMALL)
+	if (console->sink.polls)
 		console->out.events = POLLOUT;
 	else
 		flush_all(console);
@@ -290,60 +272,26 @@ static void in_ready(void *owner, short revents)
 	push_held(console);
 }
 
-/* Chooses how to write to fd so that the main loop never blocks: see console.h. */
-static void choose_write(struct console *console, int fd)
+static int open_output(struct console *console, enum console_target target, const char *path,
+		       struct error *err)
 {
-	char path[32];
-	struct stat status;
-	int own;
-
-	console->out.fd = fd;
-	console->write_kind = CONSOLE_WRITE;
-	console->write_max_bytes = WRITE_MAX_BYTES;
-	if (fstat(fd, &status) || S_ISREG(status.st_mode))
-		return;
-	if (S_ISSOCK(status.st_mode)) {
-		console->write_kind = CONSOLE_SEND;
-		return;
-	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (own >= 0) {
-		console->out.fd = own;
-		console->out_owned = true;
-		return;
-	}
-	console->write_kind = CONSOLE_WRITE_SMALL;
-	console->write_max_bytes = S_ISFIFO(status.st_mode) ? PIPE_BUF : 1;
-}
-
-static int open_sink(struct console *console, enum console_sink sink, const char *path,
-		     struct error *err)
-{
-	int fd;
-
-	switch (sink) {
+	switch (target) {
 	case CONSOLE_STDIO:
-		choose_write(console, STDOUT_FILENO);
+		sink_borrow(&console->sink, STDOUT_FILENO);
 		break;
 	case CONSOLE_STDERR:
-		choose_write(console, STDERR_FILENO);
+		sink_borrow(&console->sink, STDERR_FILENO);
 		break;
 	case CONSOLE_OFF:
 		return 0;
 	case CONSOLE_FILE:
-		/* O_NONBLOCK: a FIFO without a reader is an error (ENXIO), not a wait. */
-		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-			  0666);
-		if (fd < 0)
+		if (sink_open(&console->sink, path))
 			return error_set(err, "cannot open '%s' for the console: %s%s", path,
 					 strerror(errno),
 					 errno == ENXIO ? " (a FIFO needs its reader first)" : "");
-		console->out.fd = fd;
-		console->out_owned = true;
-		console->write_max_bytes = WRITE_MAX_BYTES;
 		break;
 	}
+	console->out.fd = console->sink.fd;
 	return 0;
 }
 
@@ -352,20 +300,21 @@ void console_init(struct console *console)
 	*console = (struct console){.gone = true};
 	console->output_wake.source.fd = console->input_wake.source.fd = -1;
 	pthread_mutex_init(&console->lock, NULL);
+	console->sink.fd = -1;
 	console->out = (struct loop_source){.fd = -1, .ready = out_ready, .owner = console};
 	console->in = (struct loop_source){.fd = -1, .ready = in_ready, .owner = console};
 	console->flush = (struct loop_timer){.fired = flush_fired, .owner = console};
 	console->patience = (struct loop_timer){.fired = patience_fired, .owner = console};
 }
 
-int console_open(struct console *console, struct loop *loop, enum console_sink sink,
+int console_open(struct console *console, struct loop *loop, enum console_target target,
 		 const char *path, struct error *err)
 {
 	void *ring;
 
-	if (open_sink(console, sink, path, err))
+	if (open_output(console, target, path, err))
 		return -1;
-	if (sink == CONSOLE_STDIO)
+	if (target == CONSOLE_STDIO)
 		console->in.fd = STDIN_FILENO;
 	ring = mmap(NULL, CONSOLE_RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		    -1, 0);
@@ -415,7 +364,7 @@ bool console_drain(struct console *console, int interrupt_fd, u64 deadline_ns)
 	bool interrupted = false;
 
 	/* Where writes are small, a poll comes before each of them. */
-	if (console->write_kind == CONSOLE_WRITE_SMALL && console->used)
+	if (console->sink.polls && console->used)
 		console->out.events = POLLOUT;
 	else
 		while (flush_once(console))
@@ -431,8 +380,7 @@ bool console_drain(struct console *console, int interrupt_fd, u64 deadline_ns)
 
 void console_close(struct console *console)
 {
-	if (console->out_owned && console->out.fd >= 0)
-		close(console->out.fd);
+	sink_close(&console->sink);
 	loop_wake_close(&console->output_wake);
 	loop_wake_close(&console->input_wake);
 	if (console->ring)

@@ -1,17 +1,13 @@
 /*
  * The host's end of the guest's console: where its bytes go, and where its input comes from.
  *
- * Output. vCPU threads put bytes into a bounded ring; the main loop writes them to a descriptor
- * that never blocks it. Bytes that find the ring full are dropped and counted. The first byte after
+ * Output. vCPU threads put bytes into a bounded ring; the main loop writes them to a sink, which
+ * never blocks it. Bytes that find the ring full are dropped and counted. The first byte after
  * a silence rings the loop's bell; the loop then waits a moment, so that a line is one write and not
  * eighty, and goes on looking by itself until the guest is silent again. When the ring is more than
  * half full, console_has_room() says no, which an interrupt-driven driver obeys; it is told when
  * room is back.
  *
- * Non-blocking without harm: O_NONBLOCK on stdout would be seen by every process that shares it
- * (the user's shell among them). So a terminal or a pipe is opened anew through /proc/self/fd;
- * where that fails, each write is as small as poll's promise (PIPE_BUF for a pipe, else one byte).
- * Regular files never block and sockets have MSG_DONTWAIT.
  *
  * Input is read from stdin when the device asks for it; what was read and isn't taken yet is held.
  * On a terminal in raw mode, Ctrl-A is the escape key: Ctrl-A x ends the machine, Ctrl-A a sends a
@@ -24,10 +20,11 @@
 #include <pthread.h>
 
 #include "vmm/loop.h"
+#include "vmm/sink.h"
 
 enum { CONSOLE_RING_BYTES = 65536, CONSOLE_HELD_BYTES = 4096 };
 
-enum console_sink { CONSOLE_STDIO, CONSOLE_STDERR, CONSOLE_OFF, CONSOLE_FILE };
+enum console_target { CONSOLE_STDIO, CONSOLE_STDERR, CONSOLE_OFF, CONSOLE_FILE };
 
 /*
  * The device that the console belongs to. Called on the main thread with no lock held. input()
@@ -39,8 +36,6 @@ struct console_device {
 	void *device;
 };
 
-enum console_write_kind { CONSOLE_WRITE, CONSOLE_WRITE_SMALL, CONSOLE_SEND };
-
 struct console {
 	/* Set before vCPUs run. */
 	struct console_device device;
@@ -49,10 +44,8 @@ struct console {
 	void *owner;
 
 	/* Main thread only. */
-	struct loop_source out; /* fd is -1 with CONSOLE_OFF and after a write error */
-	enum console_write_kind write_kind;
-	size_t write_max_bytes;
-	bool out_owned; /* out.fd is ours to close */
+	struct sink sink;       /* fd is -1 with CONSOLE_OFF and after a write error */
+	struct loop_source out; /* waits for the sink */
 	struct loop_source in;
 	bool in_raw;    /* stdin is a terminal in raw mode: Ctrl-A is special */
 	bool in_paused; /* stdin is a terminal that isn't ours now */
@@ -77,10 +70,10 @@ struct console {
 void console_init(struct console *console);
 
 /*
- * Opens the sink and joins the loop. path: for CONSOLE_FILE, created or truncated. Only with
+ * Opens the output and joins the loop. path: for CONSOLE_FILE, created or truncated. Only with
  * CONSOLE_STDIO is stdin the guest's input. Returns 0, or -1 with err set.
  */
-int console_open(struct console *console, struct loop *loop, enum console_sink sink,
+int console_open(struct console *console, struct loop *loop, enum console_target target,
 		 const char *path, struct error *err);
 
 /*

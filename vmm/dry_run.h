@@ -20,20 +20,12 @@
 #include "vmm/error.h"
 #include "vmm/x86/cpuid.h"
 
-/* A range of a device's registers. */
-struct dry_run_device {
-	const char *name;
-	u64 base, bytes;
-	bool is_port; /* I/O ports, or else guest physical addresses */
-	int gsi;      /* the interrupt that it raises, or -1 */
-};
-
 struct dry_run_input {
 	const struct boot_plan *plan; /* after boot_load() */
 	const char *kernel, *initrd;  /* paths; initrd may be NULL */
 	unsigned cpus;
-	const struct dry_run_device *device;
-	unsigned devices;
+	const struct bus *pio, *mmio;
+	int (*gsi_of)(const char *device); /* the interrupt that it raises, or -1 */
 	/* The first vCPU's registers at its first instruction. */
 	const struct kvm_regs *regs;
 	const struct kvm_sregs *sregs;
@@ -41,13 +33,6 @@ struct dry_run_input {
 	const struct cpuid *cpuid;
 	const char *cpuid_missing;
 };
-
-/*
- * Lists what is on a bus, without interrupts, in device[0 … room). Returns how many it listed, for
- * the caller to fill in their gsi.
- */
-unsigned dry_run_list_bus(const struct bus *bus, bool is_port, struct dry_run_device *device,
-			  unsigned room);
 
 /* Writes it all to out. Returns 0, or -1 with err set when out takes it not. */
 int dry_run(const struct dry_run_input *input, FILE *out, bool as_json, struct error *err);

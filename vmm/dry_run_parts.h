@@ -12,16 +12,18 @@ void dry_run_acpi(struct sheet *sheet, const struct boot_plan *plan);
 
 /* ---- the architecture's own (vmm/x86/) */
 
-/* What isn't RAM at fixed guest physical addresses. */
-struct dry_run_fixed {
+/* A row of the memory map. */
+struct dry_run_range {
 	u64 gpa, bytes;
-	const char *name, *why;
+	const char *kind, *name, *why; /* name: NULL for what nobody has taken */
 };
 
-const struct dry_run_fixed *dry_run_fixed_ranges(unsigned *count);
+/* What isn't RAM at fixed guest physical addresses. */
+enum { DRY_RUN_FIXED = 3 };
+extern const struct dry_run_range dry_run_fixed[DRY_RUN_FIXED];
 
 /* The structure that the kernel is handed, and the memory map in it. */
-void dry_run_handover(struct sheet *sheet, const struct dry_run_input *input);
+void dry_run_handover(struct sheet *sheet, const struct boot_plan *plan);
 
 /* Registers, GDT and page tables at the first instruction. */
 void dry_run_processor(struct sheet *sheet, const struct dry_run_input *input);

@@ -1,16 +1,15 @@
 /*
  * The form of a dry run: one set of calls that writes either text for people or JSON for programs,
  * so that both say the same.
+ * A dry run is a flat list of sections, each with a key and a title:
  *
- *	section	a heading; a JSON object
- *	fact	a name and what it is: "entry  0x100040"; a JSON number or string
- *	value	a register or a field of a structure: what it holds, what that means, the names
- *		of its bits; a JSON object {offset, bytes, value, bits, meaning}
- *	table	rows under column heads; a JSON array of objects
+ *	facts	names and values; a JSON object
+ *	table	rows under column heads; a JSON array of objects, or, when the first column is
+ *		called "name", an object with a key for each name
  *
- * Keys are snake_case in JSON; people see facts' keys with spaces. Numbers that are addresses or
- * bit patterns are "0x…" strings in JSON, counts and sizes are numbers. Text is wrapped at 100
- * columns, and control characters in it (a command line may have some) are shown as '?'.
+ * Names are the same in both. Addresses and bit patterns are "0x…" strings in JSON, counts and
+ * sizes are numbers; people see sizes as "4 KiB". Text is wrapped at 100 columns between words, and
+ * control characters in it (a command line may have some) are shown as '?'.
  */
 #ifndef BANTAM_VMM_DRY_RUN_SHEET_H
 #define BANTAM_VMM_DRY_RUN_SHEET_H
@@ -19,99 +18,77 @@
 #include "vmm/json.h"
 #include "vmm/memory.h"
 
-struct sheet_column;
+enum cell_kind { CELL_NONE, CELL_TEXT, CELL_HEX, CELL_COUNT, CELL_SIZE };
+
+struct cell {
+	enum cell_kind kind; /* CELL_NONE: nothing is there, null in JSON */
+	union {
+		u64 number;
+		const char *text;
+	};
+};
+
+#define NONE         ((struct cell){CELL_NONE, {0}})
+#define TEXT(words)  ((struct cell){CELL_TEXT, {.text = (words)}})
+#define HEX(value)   ((struct cell){CELL_HEX, {value}})
+#define COUNT(value) ((struct cell){CELL_COUNT, {value}})
+#define SIZE(bytes)  ((struct cell){CELL_SIZE, {bytes}})
+
+/* Only the last column of a table has the width 0: it takes what is left of the line. */
+struct column {
+	char name[12];
+	int width;
+};
 
 struct sheet {
 	FILE *out;
 	bool as_json;
 	struct json json;
-	int column;  /* where the next letter of the text's line stands … */
-	int padding; /* … and how many spaces are due before it */
-	const struct sheet_column *columns; /* of the open table */
-	unsigned column_count;
+	int at;                       /* the column in which the text's next letter stands */
+	const struct column *columns; /* of the open table; NULL: facts */
 };
 
 /* The outermost object. sheet_finish() returns 0, or -1 with err set when not all was written. */
 void sheet_start(struct sheet *sheet, FILE *out, bool as_json);
 int sheet_finish(struct sheet *sheet, struct error *err);
 
-void sheet_open(struct sheet *sheet, const char *key, const char *title);
-void sheet_close(struct sheet *sheet);
+/*
+ * Opens a section, which ends where the next is opened: facts when columns is NULL, or a table.
+ * columns live as long as that.
+ */
+void sheet_open(struct sheet *sheet, const char *key, const char *title,
+		const struct column *columns);
 
-/* A section that there isn't: null in JSON, nothing for people. */
-void sheet_none(struct sheet *sheet, const char *key);
+void sheet_fact(struct sheet *sheet, const char *key, struct cell value);
 
-/* Words for people only. */
-void sheet_note(struct sheet *sheet, const char *words);
-
-/* Facts; words (or NULL) are for people only. */
-void sheet_text(struct sheet *sheet, const char *key, const char *text);
-void sheet_hex(struct sheet *sheet, const char *key, u64 value, const char *words);
-void sheet_number(struct sheet *sheet, const char *key, u64 value, const char *words);
-void sheet_bytes(struct sheet *sheet, const char *key, u64 bytes);
-void sheet_bool(struct sheet *sheet, const char *key, bool value);
-
-/* A fact that is a list of words. */
-void sheet_open_list(struct sheet *sheet, const char *key);
-void sheet_item(struct sheet *sheet, const char *word);
-void sheet_close_list(struct sheet *sheet);
-
-/* A table of bit names ends with one whose name is NULL; a bit without a name gets a number. */
-struct sheet_value {
-	const char *name;
-	u64 value;
-	bool decimal;   /* a count, not a pattern */
-	unsigned bytes; /* above 8: value says only whether any byte isn't zero */
-	unsigned offset;
-	bool has_offset; /* it is part of a structure */
-	const char *meaning;
-	const struct bit_name *bits; /* or NULL */
-};
-
-void sheet_value(struct sheet *sheet, const struct sheet_value *value);
-
-enum { SHEET_WORDS = 512 };
+/* A row of the open table: a cell a column. */
+#define sheet_row(sheet, ...) sheet_cells(sheet, (const struct cell[]){__VA_ARGS__})
+void sheet_cells(struct sheet *sheet, const struct cell *cell);
 
 /* A field of a structure. */
-struct sheet_field {
-	const char *name;
-	u16 offset, bytes;
-	const char *meaning; /* or NULL, as the next */
-	const struct bit_name *bits;
-	bool decimal;
-	/* Puts the value in words, for in front of the meaning; at: where the field's bytes are. */
-	void (*explain)(const struct memory *memory, const u8 *at, u64 value, char *words,
-			size_t size);
+struct field {
+	char name[24];
+	u16 offset, bytes; /* of more than 8 bytes it is only said whether they are zero */
+	u8 kind;           /* enum cell_kind; CELL_TEXT: the address of a text, which is shown */
+	u8 bits;           /* how many bits have names, or 0 */
+	const void *what;  /* those struct bit_name, or else the meaning: a text or NULL */
 };
 
-/* Shows the fields of the structure at `bytes` as the object "fields". */
-void sheet_fields(struct sheet *sheet, const struct memory *memory, const u8 *bytes,
-		  const struct sheet_field *field, size_t count);
+#define FIELD(name, type, path, kind, meaning)                                                     \
+	{                                                                                          \
+		name, offsetof(type, path), sizeof(((type *)NULL)->path), kind, 0, meaning         \
+	}
+#define FIELD_BITS(name, type, path, names)                                                        \
+	{                                                                                          \
+		name, offsetof(type, path), sizeof(((type *)NULL)->path), CELL_HEX,                \
+			ARRAY_LEN(names), names                                                    \
+	}
 
-enum sheet_kind { SHEET_HEX, SHEET_NUMBER, SHEET_BYTES, SHEET_TEXT };
-
-/* The last column may be as wide as it likes: it is wrapped. */
-struct sheet_column {
-	const char *key;
-	enum sheet_kind kind;
-	int width;
-};
-
-/* `none`: nothing is there, null in JSON. */
-struct sheet_cell {
-	u64 number;
-	const char *text;
-	bool none;
-};
-
-/* title: a heading, or NULL within a section. columns live until the table is closed. */
-void sheet_open_table(struct sheet *sheet, const char *key, const char *title,
-		      const struct sheet_column *columns, size_t count);
-void sheet_row(struct sheet *sheet, const struct sheet_cell *cells);
-void sheet_close_table(struct sheet *sheet);
-
-/* "4 KiB", "5000 MiB", "13.5 MiB", "77 bytes". Returns words. */
-const char *sheet_size(u64 bytes, char *words, size_t size);
+/* Adds a row for each field of the structure at `bytes` to a table that has these columns.
+ * memory: where texts are. */
+extern const struct column sheet_field_columns[4];
+void sheet_fields(struct sheet *sheet, const struct memory *memory, const void *bytes,
+		  const struct field *field, size_t count);
 
 /* The little-endian number in 1 to 8 bytes. */
 u64 sheet_load(const u8 *at, unsigned bytes);

@@ -36,11 +36,20 @@ int error_prefix(struct error *err, const char *format, ...)
 
 void text_clean(char *text)
 {
+	unsigned following = 0; /* bytes that the UTF-8 character before still has */
+
 	for (unsigned char *at = (unsigned char *)text; *at; at++) {
-		if (*at < 0x20 || *at == 0x7f)
-			*at = '?';
-		else if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f)
+		const bool follows = following > 0 && (*at & 0xc0) == 0x80;
+
+		if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
 			at[0] = at[1] = '?';
+		else if (*at < 0x20 || *at == 0x7f || (*at >= 0x80 && *at < 0xa0 && !follows))
+			*at = '?';
+		following = follows       ? following - 1
+			    : *at >= 0xf0 ? 3
+			    : *at >= 0xe0 ? 2
+			    : *at >= 0xc0 ? 1
+					  : 0;
 	}
 }
 

@@ -33,8 +33,8 @@ int error_prefix(struct error *err, const char *format, ...) PRINTF(2, 3);
 void say(const char *format, ...) PRINTF(1, 2);
 
 /*
- * Replaces every control character in text by '?', line ends too, and those that UTF-8 writes with
- * two bytes (U+0080 to U+009F). Other bytes above 0x7f stay: they are part of UTF-8 letters.
+ * Replaces every control character in text by '?', line ends too, and U+0080 to U+009F, whether
+ * they stand as UTF-8 or as single bytes. Other bytes above 0x7f stay: they are parts of letters.
  */
 void text_clean(char *text);
 

@@ -12,7 +12,7 @@
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(loop, CALL(poll, SANDBOX_MAIN, "waits for events"),
-	      CALL(restart_syscall, SANDBOX_ALL, "a wait goes on after SIGSTOP and SIGCONT"),
+	      CALL(restart_syscall, SANDBOX_MAIN, "a wait goes on after SIGSTOP and SIGCONT"),
 	      CALL(clock_gettime, SANDBOX_ALL,
 		   "processor time; the time, where the vDSO can't tell"));
 
@@ -134,6 +134,13 @@ void loop_wake_signal(struct loop_wake *wake)
 
 	/* It fails only when the counter is full, and then the bell is ringing already. */
 	(void)!write(wake->source.fd, &one, sizeof(one));
+}
+
+void loop_wake_clear(struct loop_wake *wake)
+{
+	u64 rings;
+
+	(void)!read(wake->source.fd, &rings, sizeof(rings));
 }
 
 void loop_wake_close(struct loop_wake *wake)

@@ -36,6 +36,7 @@ int machine_init(struct machine *machine, const struct config *config, struct bo
 	atomic_store(&machine->timeline.at_ns[STAGE_START], config->start_ns);
 	machine->end_wake.source.fd = -1;
 	machine->signals.fd = -1;
+	pthread_mutex_init(&machine->gate, NULL);
 	pthread_mutex_init(&machine->lock, NULL);
 	descriptors_note(&machine->inherited);
 	if (loop_wake_init(&machine->end_wake, &machine->loop, end_woken, machine, err))
@@ -175,14 +176,21 @@ int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, str
 
 int machine_start(struct machine *machine, struct error *err)
 {
+	pthread_mutex_lock(&machine->gate);
 	for (unsigned i = 0; i < machine->vcpus; i++) {
 		if (vcpu_start(&machine->vcpu[i], err) == 0)
 			continue;
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err->text);
+		machine_let_run(machine);
 		machine_stop(machine);
 		return -1;
 	}
 	return 0;
+}
+
+void machine_let_run(struct machine *machine)
+{
+	pthread_mutex_unlock(&machine->gate);
 }
 
 /*
@@ -281,7 +289,13 @@ static void destroy_vm(struct machine *machine)
 
 void machine_restart(struct machine *machine)
 {
+	for (unsigned i = 0; i < machine->vcpus; i++) {
+		for (unsigned reason = 0; reason < EXIT_REASONS; reason++)
+			machine->earlier_exits[reason] += machine->vcpu[i].exits[reason];
+	}
 	destroy_vm(machine);
+	/* Several vCPUs may have reset at once; the later bells are no ends of the next machine. */
+	loop_wake_clear(&machine->end_wake);
 	memory_clear(&machine->memory);
 	timeline_restart(&machine->timeline);
 	machine->watch = (struct watch){.used = 0};
@@ -298,5 +312,6 @@ void machine_destroy(struct machine *machine)
 		close(machine->kvm_fd);
 	memory_destroy(&machine->memory);
 	loop_wake_close(&machine->end_wake);
+	pthread_mutex_destroy(&machine->gate);
 	pthread_mutex_destroy(&machine->lock);
 }

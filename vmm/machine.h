@@ -49,10 +49,12 @@ struct machine {
 	struct trace trace;
 	struct timeline timeline;
 	unsigned restarts;
+	u64 earlier_exits[EXIT_REASONS]; /* of the vCPUs of machines that were restarted */
 
 	struct vcpu *vcpu; /* config->cpus of them */
 	unsigned vcpus;    /* created so far */
 
+	pthread_mutex_t gate; /* held from machine_start() to machine_let_run(): vCPUs wait at it */
 	pthread_mutex_t lock; /* guards verdict */
 	struct verdict verdict;
 	struct death death; /* written by the vCPU that died, read after all have stopped */
@@ -74,8 +76,12 @@ int machine_create_vm(struct machine *machine, struct error *err);
 /* Makes the vCPUs, the first of them in the state that the plan's boot protocol wants. */
 int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err);
 
-/* Starts the vCPU threads. Returns 0, or -1 with err set and no thread running. */
+/*
+ * Starts the vCPU threads, which wait before the first instruction until machine_let_run(). Returns
+ * 0, or -1 with err set and no thread running.
+ */
 int machine_start(struct machine *machine, struct error *err);
+void machine_let_run(struct machine *machine);
 
 /*
  * Ends the machine; for every thread, and while it isn't started yet. The first verdict counts,

@@ -262,7 +262,7 @@ static void set_console(struct config *config, const char *value)
 	config->console_path = value;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(value, names[i]) == 0)
-			config->console = (enum console_sink)i;
+			config->console = (enum console_target)i;
 	}
 }
 
@@ -355,6 +355,8 @@ static int set_trace(struct config *config, const char *value, struct error *err
 	const char *equals = strchr(value, '=');
 	char list[128];
 
+	if ((equals ? (size_t)(equals - value) : strlen(value)) >= sizeof(list))
+		return error_set(err, "--trace: the list is too long");
 	snprintf(list, sizeof(list), "%.*s", equals ? (int)(equals - value) : (int)strlen(value),
 		 value);
 	config->trace_path = equals ? equals + 1 : NULL;

@@ -27,7 +27,7 @@ int result_open(struct result *result, const char *path, struct error *err)
 	result->file = NULL;
 	if (!path)
 		return 0;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
 	result->file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!result->file)
 		return error_set(err, "cannot write the result to '%s': %s", path, strerror(errno));

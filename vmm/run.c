@@ -242,6 +242,7 @@ static int run_once(struct machine *machine, bool locked, struct error *err)
 		return -1;
 	if (!locked && lock_in(machine, err))
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err->text);
+	machine_let_run(machine);
 	loop_run(&machine->loop);
 	machine_stop(machine);
 	return 0;
@@ -302,11 +303,13 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	return board_attach(board, machine, err);
 }
 
-/* --dry-run, in the place of steps 3 to 6. */
+/*
+ * --dry-run, in the place of steps 3 to 6. A reader that has seen enough (head) ends it by SIGPIPE,
+ * quietly, as any other program that only prints.
+ */
 static int show(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
 	const struct config *config = machine->config;
-	struct dry_run_device devices[2 * BUS_RANGES_MAX];
 	struct kvm_sregs sregs = {.cr0 = 0};
 	struct kvm_regs regs;
 	struct cpuid cpuid;
@@ -316,24 +319,22 @@ static int show(struct machine *machine, const struct boot_plan *plan, struct er
 		.kernel = config->kernel,
 		.initrd = config->initrd,
 		.cpus = config->cpus,
-		.device = devices,
+		.pio = &machine->pio,
+		.mmio = &machine->mmio,
+		.gsi_of = board_gsi,
 		.regs = &regs,
 		.sregs = &sregs,
 		.cpuid_missing = missing.text,
 	};
 
 	entry_registers(plan, &regs, &sregs);
-	input.devices = dry_run_list_bus(&machine->pio, true, devices, BUS_RANGES_MAX);
-	input.devices +=
-		dry_run_list_bus(&machine->mmio, false, devices + input.devices, BUS_RANGES_MAX);
-	for (unsigned i = 0; i < input.devices; i++)
-		devices[i].gsi = board_gsi(devices[i].name);
 	machine->kvm_fd = kvm_open(&missing);
 	if (machine->kvm_fd >= 0 &&
 	    cpuid_guest(machine->kvm_fd, config->cpus, &cpuid, &missing) == 0) {
 		cpuid_set_vcpu(&cpuid, 0);
 		input.cpuid = &cpuid;
 	}
+	signal(SIGPIPE, SIG_DFL);
 	return dry_run(&input, stdout, config->dry_run == DRY_RUN_JSON, err);
 }
 
@@ -352,24 +353,40 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 	return run_to_the_end(machine, files, plan, err);
 }
 
+/*
+ * Lets the console's reader have the rest in its own time. A signal that ends the wait is the
+ * verdict: what the guest said did not all arrive.
+ */
+static void wait_for_reader(struct machine *machine)
+{
+	struct signalfd_siginfo info;
+
+	while (console_drain(&machine->board->console, machine->signals.fd,
+			     machine->timeout.deadline_ns) &&
+	       read(machine->signals.fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGTSTP) {
+			stop_process(machine);
+		} else if (info.ssi_signo != SIGCONT) {
+			machine->verdict = (struct verdict){.reason = VERDICT_SIGNAL,
+							    .signal = (int)info.ssi_signo};
+			return;
+		}
+	}
+}
+
 /* Puts the terminal right, lets the console's reader have the rest, and says how it ended. */
 static int finish(struct machine *machine, struct result *result)
 {
 	const bool in_a_hurry = machine->verdict.reason == VERDICT_SIGNAL ||
 				machine->verdict.reason == VERDICT_TIMEOUT;
-	struct signalfd_siginfo info;
 	int status;
 
 	timeline_reach(&machine->timeline, STAGE_END);
-	/*
-	 * Somebody who ends the machine by a signal doesn't wait for a slow reader. A signal that
-	 * ends the wait for one is the verdict: what the guest said did not all arrive.
-	 */
-	if (console_drain(&machine->board->console, in_a_hurry ? -1 : machine->signals.fd,
-			  machine->timeout.deadline_ns) &&
-	    read(machine->signals.fd, &info, sizeof(info)) == sizeof(info))
-		machine->verdict =
-			(struct verdict){.reason = VERDICT_SIGNAL, .signal = (int)info.ssi_signo};
+	/* Somebody who ends the machine by a signal or a time-out doesn't wait for a slow reader. */
+	if (in_a_hurry)
+		console_drain(&machine->board->console, -1, 0);
+	else
+		wait_for_reader(machine);
 	terminal_restore(&machine->terminal);
 	status = verdict_status(&machine->verdict);
 	if (result_write(result, machine))

@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -23,9 +25,9 @@
 
 /* What the C library does by itself: locks, ending a thread or the process, time, memory. */
 SANDBOX_CALLS(libc, CALL(futex, SANDBOX_ALL, "locks; waiting for a thread's end"),
-	      CALL(exit_group, SANDBOX_ALL, "the process's end"),
+	      CALL(exit_group, SANDBOX_MAIN, "the process's end"),
 	      CALL(exit, SANDBOX_VCPU | SANDBOX_RESTART, "a thread's end"),
-	      CALL(munmap, SANDBOX_ALL, "a thread's stack, the guest's memory"),
+	      CALL(munmap, SANDBOX_MAIN, "a thread's stack, the guest's memory"),
 	      CALL(rt_sigprocmask, SANDBOX_ALL, "around a thread's end, and in raise()"),
 	      CALL(rt_sigreturn, SANDBOX_ALL, "the end of a signal's handler"));
 
@@ -46,6 +48,8 @@ size_t sandbox_calls(const struct sandbox_call **calls)
 void descriptors_note(struct descriptor_set *set)
 {
 	*set = (struct descriptor_set){{0}};
+	/* Beyond the set there is nothing that an option could name: closed at once. */
+	(void)syscall(SYS_close_range, sizeof(set->bits) * 8, ~0U, 0);
 	for (int fd = STDERR_FILENO + 1; fd < (int)sizeof(set->bits) * 8; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			set->bits[fd / 64] |= (u64)1 << (fd % 64);
@@ -82,6 +86,7 @@ static void refused(int signal_number, siginfo_t *info, void *context)
 int sandbox_prepare(enum sandbox_mode *mode, struct error *err)
 {
 	struct sigaction action = {.sa_sigaction = refused, .sa_flags = SA_SIGINFO};
+	sigset_t set;
 
 	/* A filter at address 0 is EFAULT where there are filters, and EINVAL where there are none. */
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 && errno == EINVAL)
@@ -91,6 +96,10 @@ int sandbox_prepare(enum sandbox_mode *mode, struct error *err)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return error_set(err, "cannot give up new privileges: %s", strerror(errno));
 	sigaction(SIGSYS, &action, NULL);
+	/* Where it is blocked, as a parent may have left it, it ends the process without the handler. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	return 0;
 }
 
@@ -110,6 +119,32 @@ static void add_return(struct filter *filter, u32 action)
 	add_step(filter, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
 }
 
+/*
+ * Of ioctl(2) only KVM's requests, and what a terminal needs to be raw and back: TIOCSTI, say, would
+ * type into the user's shell.
+ */
+static void add_ioctls(struct filter *filter, u32 refusal)
+{
+	static const u32 terminal[] = {TCGETS, TCSETS, TIOCGPGRP, TIOCGWINSZ};
+	/* All that follows is jumped over when it is another call. */
+	const u8 steps = 1 + 2 * ARRAY_LEN(terminal) + 4;
+
+	add_step(filter,
+		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, steps));
+	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						      offsetof(struct seccomp_data, args[1])));
+	for (size_t i = 0; i < ARRAY_LEN(terminal); i++) {
+		add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							      terminal[i], 0, 1));
+		add_return(filter, SECCOMP_RET_ALLOW);
+	}
+	/* A request's bits 15:8 name whose it is. */
+	add_step(filter, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00));
+	add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, KVMIO << 8, 0, 1));
+	add_return(filter, SECCOMP_RET_ALLOW);
+	add_return(filter, refusal);
+}
+
 static void make_filter(struct filter *filter, u32 threads, u32 refusal)
 {
 	const struct sandbox_call *calls;
@@ -127,6 +162,10 @@ static void make_filter(struct filter *filter, u32 threads, u32 refusal)
 	for (size_t i = 0; i < count; i++) {
 		if (!(calls[i].threads & threads))
 			continue;
+		if (calls[i].number == SYS_ioctl) {
+			add_ioctls(filter, refusal);
+			continue;
+		}
 		add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 							      (u32)calls[i].number, 0, 1));
 		add_return(filter, SECCOMP_RET_ALLOW);

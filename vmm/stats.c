@@ -73,7 +73,7 @@ void touches_count(struct touches *touches, bool mmio, u64 address, bool write)
 
 static u64 exits_of(const struct machine *machine, unsigned reason)
 {
-	u64 count = 0;
+	u64 count = machine->earlier_exits[reason];
 
 	for (unsigned i = 0; i < machine->vcpus; i++)
 		count += machine->vcpu[i].exits[reason];
@@ -86,7 +86,7 @@ static void for_each_exit(const struct machine *machine,
 {
 	u64 others = 0;
 
-	for (unsigned reason = 0; reason < VCPU_EXITS_MAX; reason++) {
+	for (unsigned reason = 0; reason < EXIT_REASONS; reason++) {
 		const char *name = vcpu_exit_name(reason);
 		const u64 count = exits_of(machine, reason);
 

@@ -12,6 +12,9 @@
 struct json;
 struct machine;
 
+/* Room for KVM's exit reasons; a newer kernel's unknown ones are counted in the last. */
+enum { EXIT_REASONS = 48 };
+
 /* The stages of a run, each with the time at which it was first reached. */
 enum stage {
 	STAGE_START, /* main() */

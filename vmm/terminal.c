@@ -27,25 +27,31 @@ void terminal_restore_in_handler(void)
 		terminal_restore(restore_on_crash);
 }
 
-static void crash_handler(int signal_number)
+const int terminal_fatal_signals[TERMINAL_FATAL_SIGNALS] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE,
+							    SIGABRT};
+
+/* SA_RESETHAND: the second time, the signal does what it does without us. */
+static void crash_handler(int signal_number, siginfo_t *info, void *context)
 {
+	(void)context;
 	terminal_restore_in_handler();
-	/* SA_RESETHAND: the second time, the signal does what it does without us. */
-	raise(signal_number);
+	/* A fault happens again when the handler returns; what was sent has to be sent again. */
+	if (info->si_code <= 0)
+		raise(signal_number);
 }
 
 void terminal_init(struct terminal *terminal, bool guest_input)
 {
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-	struct sigaction action = {.sa_handler = crash_handler, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction action = {.sa_sigaction = crash_handler,
+				   .sa_flags = (int)(SA_RESETHAND | SA_SIGINFO)};
 
 	*terminal = (struct terminal){0};
 	terminal->wanted = guest_input && tcgetattr(STDIN_FILENO, &terminal->old) == 0;
 	if (!terminal->wanted)
 		return;
 	restore_on_crash = terminal;
-	for (size_t i = 0; i < ARRAY_LEN(fatal); i++)
-		sigaction(fatal[i], &action, NULL);
+	for (size_t i = 0; i < TERMINAL_FATAL_SIGNALS; i++)
+		sigaction(terminal_fatal_signals[i], &action, NULL);
 }
 
 bool terminal_enter_raw(struct terminal *terminal)

@@ -13,6 +13,10 @@
 
 #include "vmm/types.h"
 
+/* Signals by which a program crashes: no thread may block them. */
+enum { TERMINAL_FATAL_SIGNALS = 5 };
+extern const int terminal_fatal_signals[TERMINAL_FATAL_SIGNALS];
+
 struct terminal {
 	bool wanted; /* stdin is a terminal and the guest's input */
 	bool raw;

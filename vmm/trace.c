@@ -4,7 +4,7 @@
 #include "vmm/trace.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,12 +13,15 @@
 
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(trace, CALL(write, SANDBOX_ALL, "lines of the trace"));
+SANDBOX_CALLS(trace, CALL(poll, SANDBOX_VCPU, "a trace whose reader is slow"));
 
 /* A line of an event is never longer; trace_line() cuts it. */
 enum { LINE_BYTES = 256 };
 
 #define FLUSH_PERIOD_NS ((u64)200000000)
+
+/* How long a thread with a full buffer waits for the trace's reader before the trace is given up. */
+enum { PATIENCE_MS = 1000 };
 
 static const struct {
 	const char *name;
@@ -63,34 +66,66 @@ static const char *kind_name(u32 event)
 	return "?";
 }
 
-/* Writes a buffer out; its lock is held. */
-static void write_out(struct trace *trace, struct trace_buffer *buffer)
+static void give_up(struct trace *trace, const char *why)
+{
+	if (!atomic_exchange(&trace->broken, true))
+		say("the trace ends here: %s; the guest runs on", why);
+}
+
+static bool sink_ready(const struct trace *trace, int wait_ms)
+{
+	struct pollfd fd = {.fd = trace->sink.fd, .events = POLLOUT};
+
+	return poll(&fd, 1, wait_ms) > 0;
+}
+
+/*
+ * Writes a buffer out; its lock is held. With wait_ms 0 what the sink doesn't take stays for later;
+ * else a sink that takes nothing for so long is given up.
+ */
+static void write_out(struct trace *trace, struct trace_buffer *buffer, int wait_ms)
 {
 	size_t done = 0;
 
 	while (done < buffer->used && !atomic_load(&trace->broken)) {
-		const ssize_t count = write(trace->fd, buffer->text + done, buffer->used - done);
+		ssize_t count = -1;
 
-		if (count > 0) {
+		errno = EAGAIN;
+		if (!trace->sink.polls || sink_ready(trace, 0))
+			count = sink_write(&trace->sink, buffer->text + done, buffer->used - done);
+		if (count > 0)
 			done += (size_t)count;
-		} else if (errno != EINTR && !atomic_exchange(&trace->broken, true)) {
-			say("the trace ends here: %s; the guest runs on", strerror(errno));
-		}
+		else if (errno == EINTR)
+			continue;
+		else if (errno != EAGAIN)
+			give_up(trace, strerror(errno));
+		else if (!wait_ms)
+			break;
+		else if (!sink_ready(trace, wait_ms))
+			give_up(trace, "nobody reads it");
 	}
-	buffer->used = 0;
+	if (atomic_load(&trace->broken))
+		done = buffer->used;
+	memmove(buffer->text, buffer->text + done, buffer->used - done);
+	buffer->used -= done;
+}
+
+static void flush_all(struct trace *trace, int wait_ms)
+{
+	for (unsigned i = 0; i < trace->buffers; i++) {
+		struct trace_buffer *buffer = trace->buffer[i];
+
+		pthread_mutex_lock(&buffer->lock);
+		write_out(trace, buffer, wait_ms);
+		pthread_mutex_unlock(&buffer->lock);
+	}
 }
 
 static void flush_fired(void *owner)
 {
 	struct trace *trace = owner;
 
-	for (unsigned i = 0; i < trace->buffers; i++) {
-		struct trace_buffer *buffer = trace->buffer[i];
-
-		pthread_mutex_lock(&buffer->lock);
-		write_out(trace, buffer);
-		pthread_mutex_unlock(&buffer->lock);
-	}
+	flush_all(trace, 0);
 	loop_timer_set(&trace->flush, FLUSH_PERIOD_NS);
 }
 
@@ -121,16 +156,13 @@ int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, 
 {
 	struct trace_buffer *buffer;
 
-	*trace = (struct trace){.events = events, .fd = STDERR_FILENO, .start_ns = start_ns};
+	*trace = (struct trace){.events = events, .sink.fd = -1, .start_ns = start_ns};
 	if (!events)
 		return 0;
-	if (path) {
-		trace->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
-		if (trace->fd < 0)
-			return error_set(err, "cannot write the trace to '%s': %s", path,
-					 strerror(errno));
-		trace->fd_owned = true;
-	}
+	if (!path)
+		sink_borrow(&trace->sink, STDERR_FILENO);
+	else if (sink_open(&trace->sink, path))
+		return error_set(err, "cannot write the trace to '%s': %s", path, strerror(errno));
 	if (trace_add_thread(trace, "main", &buffer, err))
 		return -1;
 	trace_adopt(buffer);
@@ -141,16 +173,15 @@ int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, 
 
 void trace_close(struct trace *trace)
 {
-	if (trace->buffers)
-		flush_fired(trace);
+	flush_all(trace, PATIENCE_MS);
 	for (unsigned i = 0; i < trace->buffers; i++) {
 		pthread_mutex_destroy(&trace->buffer[i]->lock);
 		free(trace->buffer[i]);
 	}
-	if (trace->fd_owned)
-		close(trace->fd);
+	if (trace->events)
+		sink_close(&trace->sink);
 	mine = NULL;
-	*trace = (struct trace){.fd = -1};
+	*trace = (struct trace){.sink.fd = -1};
 }
 
 void trace_line(struct trace *trace, u32 event, const char *format, ...)
@@ -174,7 +205,8 @@ void trace_line(struct trace *trace, u32 event, const char *format, ...)
 	line[used++] = '\n';
 	pthread_mutex_lock(&buffer->lock);
 	if (buffer->used + used > sizeof(buffer->text))
-		write_out(trace, buffer);
+		write_out(trace, buffer, PATIENCE_MS);
+	/* There is room: a full buffer is written out whole, or the trace is given up. */
 	memcpy(buffer->text + buffer->used, line, used);
 	buffer->used += used;
 	pthread_mutex_unlock(&buffer->lock);

@@ -8,8 +8,8 @@
  * are in order, and those of several are to be sorted by their time. When the trace is off, an
  * event costs one test of a bit.
  *
- * A trace that can't be written any more (a full disk) ends with one line on stderr; the guest
- * runs on.
+ * A trace that can't be written any more (a full disk, a reader that takes nothing for a second)
+ * ends with one line on stderr; the guest runs on.
  */
 #ifndef BANTAM_VMM_TRACE_H
 #define BANTAM_VMM_TRACE_H
@@ -19,6 +19,7 @@
 
 #include "vmm/error.h"
 #include "vmm/loop.h"
+#include "vmm/sink.h"
 #include "vmm/types.h"
 
 /* The kinds of events; TRACE_NAMES lists them for people, trace.c has them in a table. */
@@ -45,8 +46,7 @@ struct trace_buffer {
 
 struct trace {
 	u32 events; /* TRACE_… bits; 0 when off */
-	int fd;
-	bool fd_owned;
+	struct sink sink;
 	u64 start_ns;       /* what times count from: the process's start */
 	atomic_bool broken; /* writing failed: nothing is written any more */
 	struct loop_timer flush;

@@ -24,7 +24,6 @@
 #include "vmm/x86/msr.h"
 
 SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers of the dead"),
-	      CALL(tkill, SANDBOX_MAIN, "the kick; raise()"),
 	      CALL(mmap, SANDBOX_RESTART, "a new vCPU's state, its thread's stack"),
 	      CALL(mprotect, SANDBOX_RESTART, "the guard of that stack"),
 	      CALL(clone, SANDBOX_RESTART, "its thread"),
@@ -32,12 +31,17 @@ SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers o
 	      CALL(prctl, SANDBOX_RESTART, "its thread's name and filter"));
 
 #ifdef __GLIBC__
-SANDBOX_CALLS(vcpu_glibc, CALL(tgkill, SANDBOX_MAIN, "the kick; raise()"),
+/* glibc keeps the stacks of ended threads: the guard may not be set anew. */
+SANDBOX_CALLS(vcpu_glibc, CALL(brk, SANDBOX_RESTART, "memory for a new vCPU's books"),
+	      CALL(tgkill, SANDBOX_MAIN, "the kick; raise()"),
 	      CALL(gettid, SANDBOX_MAIN, "raise()"),
 	      CALL(clone3, SANDBOX_RESTART, "a new vCPU's thread"),
 	      CALL(rseq, SANDBOX_RESTART, "that thread's start"),
 	      CALL(set_robust_list, SANDBOX_RESTART, "that thread's start"),
 	      CALL(madvise, SANDBOX_VCPU | SANDBOX_RESTART, "a thread's stack at its end"));
+#else
+SANDBOX_CALLS(vcpu_musl, CALL(tkill, SANDBOX_MAIN, "the kick; raise()"),
+	      CALL(madvise, SANDBOX_MAIN, "free() of many vCPUs' books"));
 #endif
 
 #define KICK_SIGNAL SIGRTMIN
@@ -150,7 +154,7 @@ static void handle_exit(struct vcpu *vcpu)
 	const struct kvm_run *run = vcpu->run;
 	char detail[64];
 
-	vcpu->exits[run->exit_reason < VCPU_EXITS_MAX ? run->exit_reason : VCPU_EXITS_MAX - 1]++;
+	vcpu->exits[run->exit_reason < EXIT_REASONS ? run->exit_reason : EXIT_REASONS - 1]++;
 	if (trace_on(&vcpu->machine->trace, TRACE_EXITS))
 		trace_line(&vcpu->machine->trace, TRACE_EXITS, "%s",
 			   vcpu_exit_name(run->exit_reason));
@@ -182,7 +186,7 @@ static void handle_exit(struct vcpu *vcpu)
 		die(vcpu, VERDICT_FAILED_ENTRY, "");
 		break;
 	default:
-		snprintf(detail, sizeof(detail), "exit %s", vcpu_exit_name(run->exit_reason));
+		snprintf(detail, sizeof(detail), "exit reason %u", run->exit_reason);
 		die(vcpu, VERDICT_INTERNAL_ERROR, detail);
 	}
 }
@@ -190,13 +194,19 @@ static void handle_exit(struct vcpu *vcpu)
 /* A thread's own first steps, before guest code runs. */
 static int enter_thread(struct vcpu *vcpu, struct error *err)
 {
+	struct machine *machine = vcpu->machine;
 	char name[16];
 
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->index);
 	(void)prctl(PR_SET_NAME, name);
 	if (vcpu->trace_buffer)
 		trace_adopt(vcpu->trace_buffer);
-	return sandbox_enter(vcpu->machine->sandbox, SANDBOX_VCPU, err);
+	if (sandbox_enter(machine->sandbox, SANDBOX_VCPU, err))
+		return -1;
+	/* The gate opens when the main thread has locked itself in, too. */
+	pthread_mutex_lock(&machine->gate);
+	pthread_mutex_unlock(&machine->gate);
+	return 0;
 }
 
 static void *vcpu_thread(void *argument)
@@ -227,7 +237,7 @@ static void *vcpu_thread(void *argument)
 
 const char *vcpu_exit_name(unsigned reason)
 {
-	static const char *const names[VCPU_EXITS_MAX] = {
+	static const char *const names[EXIT_REASONS] = {
 		[KVM_EXIT_UNKNOWN] = "UNKNOWN",
 		[KVM_EXIT_EXCEPTION] = "EXCEPTION",
 		[KVM_EXIT_IO] = "IO",
@@ -251,7 +261,7 @@ const char *vcpu_exit_name(unsigned reason)
 		[KVM_EXIT_NOTIFY] = "NOTIFY",
 	};
 
-	return reason < VCPU_EXITS_MAX && names[reason] ? names[reason] : "OTHER";
+	return reason < EXIT_REASONS && names[reason] ? names[reason] : "OTHER";
 }
 
 int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, struct error *err)
@@ -287,6 +297,8 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	sigaction(KICK_SIGNAL, &action, NULL);
 	sigfillset(&blocked);
 	sigdelset(&blocked, KICK_SIGNAL);
+	for (size_t i = 0; i < TERMINAL_FATAL_SIGNALS; i++)
+		sigdelset(&blocked, terminal_fatal_signals[i]);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	/* The thread inherits the mask, so that there is no moment with another one. */

@@ -8,13 +8,11 @@
 #include <pthread.h>
 
 #include "vmm/error.h"
+#include "vmm/stats.h"
 
 struct machine;
 struct touches;
 struct trace_buffer;
-
-/* Room for KVM's exit reasons; a newer kernel's unknown ones are counted in the last. */
-enum { VCPU_EXITS_MAX = 48 };
 
 /* Belongs to its own thread between vcpu_start() and vcpu_join(), but for run->immediate_exit. */
 struct vcpu {
@@ -25,7 +23,7 @@ struct vcpu {
 	size_t run_bytes;
 	pthread_t thread;
 	bool started;
-	u64 exits[VCPU_EXITS_MAX];         /* how often KVM_RUN ended, by reason */
+	u64 exits[EXIT_REASONS];           /* how often KVM_RUN ended, by reason */
 	struct touches *touches;           /* accesses by address; NULL without --stats */
 	struct trace_buffer *trace_buffer; /* NULL without --trace */
 };

@@ -163,7 +163,7 @@ static void no_input(void)
 	replace(STDIN_FILENO, open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
-static void open_console(struct world *world, enum console_sink sink, const char *path)
+static void open_console(struct world *world, enum console_target sink, const char *path)
 {
 	if (console_open(&world->console, &world->loop, sink, path, &world->err))
 		fail_msg("console_open: %s", world->err.text);
@@ -222,7 +222,7 @@ static void test_output_to_a_pipe(void **state)
 
 	no_input();
 	open_console(world, CONSOLE_STDIO, NULL);
-	assert_int_equal(world->console.write_kind, CONSOLE_WRITE);
+	assert_false(world->console.sink.is_socket);
 	put_pattern(world, 0, 100);
 	run_for(world, 20);
 	assert_int_equal(read_pattern(end, 0), 100);
@@ -274,7 +274,7 @@ static void test_a_line_is_one_write(void **state)
 	replace(STDOUT_FILENO, ends[1]);
 	no_input();
 	open_console(world, CONSOLE_STDIO, NULL);
-	assert_int_equal(world->console.write_kind, CONSOLE_SEND);
+	assert_true(world->console.sink.is_socket);
 	put_pattern(world, 0, 80);
 	run_for(world, 20);
 	assert_int_equal(recv(ends[0], bytes, sizeof(bytes), MSG_DONTWAIT), 80);
@@ -416,7 +416,7 @@ static void test_terminals(void **state)
 	replace(STDOUT_FILENO, slave);
 	no_input();
 	open_console(world, CONSOLE_STDIO, NULL);
-	assert_int_equal(world->console.write_kind, CONSOLE_WRITE);
+	assert_false(world->console.sink.is_socket);
 	put_pattern(world, 0, 50000);
 	got = pump(world, master, 0, 50000);
 	assert_int_equal(got, 50000);
@@ -433,10 +433,10 @@ static void test_small_writes(void **state)
 	no_input();
 	open_console(world, CONSOLE_STDIO, NULL);
 	close(world->console.out.fd);
-	world->console.out.fd = STDOUT_FILENO;
-	world->console.out_owned = false;
-	world->console.write_kind = CONSOLE_WRITE_SMALL;
-	world->console.write_max_bytes = PIPE_BUF;
+	world->console.out.fd = world->console.sink.fd = STDOUT_FILENO;
+	world->console.sink.owned = false;
+	world->console.sink.polls = true;
+	world->console.sink.max_bytes = PIPE_BUF;
 	put_pattern(world, 0, CONSOLE_RING_BYTES);
 	run_for(world, 20); /* the alarm ends it if a write blocks */
 	assert_int_equal(pump(world, end, 0, CONSOLE_RING_BYTES), CONSOLE_RING_BYTES);
@@ -480,7 +480,7 @@ static void test_a_file_for_stdout(void **state)
 	run_for(world, 20);
 	assert_int_equal(pread(fd, content, sizeof(content), 0), 1);
 	assert_true(blocks(STDOUT_FILENO));
-	assert_false(world->console.out_owned);
+	assert_false(world->console.sink.owned);
 	close(fd);
 }
 
@@ -625,8 +625,8 @@ static void test_drain_of_small_writes(void **state)
 
 	no_input();
 	open_console(world, CONSOLE_STDIO, NULL);
-	world->console.write_kind = CONSOLE_WRITE_SMALL;
-	world->console.write_max_bytes = PIPE_BUF;
+	world->console.sink.polls = true;
+	world->console.sink.max_bytes = PIPE_BUF;
 	put_pattern(world, 0, CONSOLE_RING_BYTES);
 	thread = start_reader(&reader, end, CONSOLE_RING_BYTES, 500);
 	console_drain(&world->console, bell, 0);

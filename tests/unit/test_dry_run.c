@@ -37,11 +37,21 @@ static void no_devices(void *owner, struct aml *aml)
 	(void)aml;
 }
 
-static const struct dry_run_device devices[] = {
-	{"serial0", 0x3f8, 8, true, 4},
-	{"power", 0x600, 3, true, -1},
-	{"virtio0", 0xd0000000, 0x1000, false, 5},
+static const struct bus pio = {
+	.range = {{.base = 0x3f8, .bytes = 8, .name = "serial0"},
+		  {.base = 0x600, .bytes = 3, .name = "power"}},
+	.ranges = 2,
 };
+
+static const struct bus mmio = {
+	.range = {{.base = 0xd0000000, .bytes = 0x1000, .name = "virtio0"}},
+	.ranges = 1,
+};
+
+static int gsi_of(const char *device)
+{
+	return strcmp(device, "serial0") == 0 ? 4 : strcmp(device, "virtio0") == 0 ? 5 : -1;
+}
 
 static void load(struct shown *shown, const void *image, size_t bytes, enum boot_protocol protocol,
 		 unsigned cpus)
@@ -72,8 +82,9 @@ static void load(struct shown *shown, const void *image, size_t bytes, enum boot
 					      .kernel = "the kernel's path",
 					      .initrd = "the initrd's path",
 					      .cpus = cpus,
-					      .device = devices,
-					      .devices = ARRAY_LEN(devices),
+					      .pio = &pio,
+					      .mmio = &mmio,
+					      .gsi_of = gsi_of,
 					      .regs = &shown->regs,
 					      .sregs = &shown->sregs,
 					      .cpuid_missing = "/dev/kvm is not there"};
@@ -158,22 +169,22 @@ static void test_a_bzimage(void **state)
 	(void)state;
 	load_bzimage(&shown);
 	text = show(&shown, false);
-	assert_says(text, "  memory bytes           18 MiB\n");
+	assert_says(text, "  memory_bytes           18 MiB\n");
 	assert_says(text, "  file                   the kernel's path\n");
 	assert_says(text, "5.4.3-test (someone) #1 SMP\n");
-	assert_says(text, "  command line           console=ttyS0 quiet\n");
-	assert_says(text, "  0x1f1  setup_sects              0x1          real-mode code: (1 + 1)");
-	assert_says(text, "  version                  0x20f        boot protocol 2.15\n");
-	assert_says(text, "  type_of_loader           0xff ");
-	assert_says(text, "= LOADED_HIGH\n");
-	assert_says(text, "= KERNEL_64\n");
-	assert_says(text, "  cmd_line_ptr             0x20000      \"console=ttyS0 quiet\"\n");
-	assert_says(text, "  ramdisk_image            0xfff000 ");
-	assert_says(text, "  ramdisk_size             0x9          9 bytes: the initrd's length\n");
-	assert_says(text, "  pref_address             0x100000 ");
-	assert_says(text, "  init_size                0x10000      64 KiB: ");
-	assert_says(text, "  acpi_rsdp_addr           0xe0000 ");
-	assert_silent(text, "hvm_start_info");
+	assert_says(text, "  setup_sects              0x1f1   1             real-mode code: ");
+	assert_says(text, "  version                  0x206   0x20f         of the boot protocol");
+	assert_says(text, "  type_of_loader           0x210   0xff ");
+	assert_says(text, "  loadflags                0x211   0x1           LOADED_HIGH\n");
+	assert_says(text, "  xloadflags               0x236   0x1           KERNEL_64\n");
+	assert_says(text, "  cmd_line_ptr             0x228   0x20000       console=ttyS0 quiet\n");
+	assert_says(text, "  ramdisk_image            0x218   0xfff000 ");
+	assert_says(text, "  ramdisk_size             0x21c   9 bytes       the initrd's length\n");
+	assert_says(text, "  pref_address             0x258   0x100000 ");
+	assert_says(text, "  init_size                0x260   64 KiB ");
+	assert_says(text, "  screen_info              0x0     zero ");
+	assert_says(text, "  acpi_rsdp_addr           0x70    0xe0000 ");
+	assert_silent(text, "\nhvm_start_info: ");
 	unload(&shown);
 }
 
@@ -185,19 +196,18 @@ static void test_the_state_at_a_64_bit_entry(void **state)
 	(void)state;
 	load_bzimage(&shown);
 	text = show(&shown, false);
-	assert_says(text, "  rip                      0x100200 ");
-	assert_says(text, "  rsi                      0x7000       boot_params\n");
-	assert_says(text, "  cr0                      0x80000011   = PE ET PG\n");
-	assert_says(text, "  efer                     0x500        = LME LMA\n");
-	assert_says(text,
-		    "  0xaf9b000000ffff    code   0x10      0x0   0xffffffff  0    LG     code, "
-		    "execute/read, accessed\n");
-	assert_says(text,
-		    "  0xcf93000000ffff    data   0x18      0x0   0xffffffff  0    DG     data, "
-		    "read/write, accessed\n");
-	assert_says(text, "  PD      0xb000       4       2048\n");
-	assert_says(text, "  0x0          0xffffffff   0x0          2048    2 MiB       rwx, "
-			  "supervisor, identity\n");
+	assert_says(text, "  rip                      0x80    0x100200 ");
+	assert_says(text, "  rsi                      0x20    0x7000        boot_params");
+	assert_says(text, "  cs.selector              0xc     0x10\n");
+	assert_says(text, "  cs.l                     0x13    0x1           1: 64-bit code\n");
+	assert_says(text, "  cr0                      0xe0    0x80000011    PE,ET,PG\n");
+	assert_says(text, "  efer                     0x108   0x500         LME,LMA\n");
+	assert_says(text, "  0x10      0xaf9b000000ffff    0x0         0xffffffff  "
+			  "present,code,read/write,64-bit\n");
+	assert_says(text, "  0x18      0xcf93000000ffff    0x0         0xffffffff  "
+			  "present,data,read/write,32-bit\n");
+	assert_says(text, "  0x0          0xffffffff   0x0          2048    2 MiB       write\n");
+	assert_silent(text, "not complete");
 	unload(&shown);
 }
 
@@ -209,16 +219,17 @@ static void test_a_pvh_kernel(void **state)
 	(void)state;
 	load_pvh(&shown);
 	text = show(&shown, false);
-	assert_says(text, "  magic                    0x336ec578 ");
-	assert_says(text, "  nr_modules               1 ");
-	assert_says(text, "  cmdline_paddr            0x20000      \"console=ttyS0 quiet\"\n");
-	assert_says(text, "  0xfff000     9 bytes     0x0\n");
-	assert_says(text, "  rbx                      0x6000       hvm_start_info\n");
-	assert_says(text, "  cr0                      0x11         = PE ET\n");
-	assert_says(text, "0x100080     in 32-bit protected mode, without paging\n");
-	assert_says(text, "There is no GDT and no page table");
-	assert_silent(text, "Page tables:");
-	assert_silent(text, "GDT:");
+	assert_says(text, "  magic                    0x0     0x336ec578 ");
+	assert_says(text, "  nr_modules               0xc     1 ");
+	assert_says(text, "  cmdline_paddr            0x18    0x20000       console=ttyS0 quiet\n");
+	assert_says(text, "  paddr                    0x0     0xfff000\n");
+	assert_says(text, "  size                     0x8     9 bytes\n");
+	assert_says(text, "  rbx                      0x8     0x6000        hvm_start_info");
+	assert_says(text, "  cr0                      0xe0    0x11          PE,ET\n");
+	assert_says(text, "  cs.db                    0x11    0x1           1: 32-bit code\n");
+	assert_says(text, "  entry                  0x100080\n");
+	assert_silent(text, "\npage_tables: ");
+	assert_silent(text, "\ngdt: ");
 	assert_silent(text, "setup_sects");
 	unload(&shown);
 }
@@ -232,9 +243,9 @@ static void test_the_memory_map_has_every_address_once(void **state)
 
 	(void)state;
 	load_bzimage(&shown);
-	line = strstr(show(&shown, false), "Guest memory:");
+	line = strstr(show(&shown, false), "\nmemory_map: ");
 	assert_non_null(line);
-	line = strchr(strchr(line, '\n') + 1, '\n') + 1;
+	line = strchr(strchr(line + 1, '\n') + 1, '\n') + 1;
 	for (; *line && *line != '\n'; line = strchr(line, '\n') + 1) {
 		if (sscanf(line, "  0x%llx  0x%llx ", &first, &last) != 2)
 			continue; /* a wrapped line */
@@ -244,11 +255,26 @@ static void test_the_memory_map_has_every_address_once(void **state)
 	}
 	assert_true(next == 4 * GIB + HIGH_BYTES);
 	assert_true(rows > 15);
-	assert_says(shown.text, "  0xfff000     0xfff008     9 bytes     placed  initrd ");
-	assert_says(shown.text, "  0x1000000    0xcfffffff   3312 MiB    hole ");
-	assert_says(shown.text, "  0xd0000000   0xd0000fff   4 KiB       device  virtio0 ");
+	assert_says(shown.text, "  0xfff000     0xfff008     9 bytes         placed  initrd ");
+	assert_says(shown.text, "  0x1000000    0xcfffffff   3312 MiB        hole    - ");
+	assert_says(shown.text, "  0xd0000000   0xd0000fff   4 KiB           device  virtio0 ");
 	assert_says(shown.text,
-		    "  0x100000000  0x1001fffff  2 MiB       ram     -               free\n");
+		    "  0x100000000  0x1001fffff  2 MiB           ram     -               free\n");
+	unload(&shown);
+}
+
+/* Whatever boot/ places has a reason. */
+static void test_the_memory_map_has_a_reason_for_every_place(void **state)
+{
+	struct shown shown;
+	const char *line;
+
+	(void)state;
+	load_bzimage(&shown);
+	show(&shown, true);
+	for (line = shown.text; (line = strstr(line, "\"placed\"")); line++)
+		assert_true(strstr(line, "\"why\": \"\"") == NULL ||
+			    strstr(line, "\"why\": \"\"") > strchr(line, '}'));
 	unload(&shown);
 }
 
@@ -260,19 +286,21 @@ static void test_e820_acpi_and_devices(void **state)
 	(void)state;
 	load_bzimage(&shown);
 	text = show(&shown, false);
-	assert_says(text, "  0x0          0x9fbff      639 KiB     1     RAM\n");
-	assert_says(text, "  0x100000000  0x1001fffff  2 MiB       1     RAM\n");
-	assert_says(text, "  0xe0000      RSDP       36      2         ok ");
-	assert_says(text, "  FACP       276     6         ok ");
-	assert_says(text, "= WBINVD PWR_BUTTON SLP_BUTTON RESET_REG_SUP");
-	assert_says(text, "  0x78   reset_reg                0x602        I/O port, 8 bits wide");
-	assert_says(text, "processors 0 to 3, APIC ids 0 to 3, enabled\n");
-	assert_says(text, "id 0 at 0xfec00000, its first input is GSI 0\n");
-	assert_says(text, "ISA interrupt 0 is GSI 2");
+	assert_says(text, "  0x0          0x9fbff      639 KiB         1     RAM\n");
+	assert_says(text, "  0x100000000  0x1001fffff  2 MiB           1     RAM\n");
+	assert_says(text, "  0xe0000      RSDP       36      2         ok\n");
+	assert_says(text, "  FACP       276     6         ok\n");
+	assert_says(text, " WBINVD,PWR_BUTTON,SLP_BUTTON,RESET_REG_SUP");
+	assert_says(text, "  reset_reg_space          0x74    0x1           1: I/O ports\n");
+	assert_says(text, "  reset_reg                0x78    0x602 ");
+	assert_says(text, "  0     local APIC      0     -           -     0x1\n");
+	assert_says(text, "  0     local APIC      3     -           -     0x1\n");
+	assert_says(text, "  1     I/O APIC        0     0xfec00000  0     -\n");
+	assert_says(text, "  2     override        0     -           2     0x0\n");
 	assert_silent(text, "broken");
-	assert_says(text, "  serial0               port    0x3f8        0x3ff        4\n");
-	assert_says(text, "  power                 port    0x600        0x602        -\n");
-	assert_says(text, "  virtio0               memory  0xd0000000   0xd0000fff   5\n");
+	assert_says(text, "  serial0         port    0x3f8        0x3ff        4\n");
+	assert_says(text, "  power           port    0x600        0x602        -\n");
+	assert_says(text, "  virtio0         memory  0xd0000000   0xd0000fff   5\n");
 	assert_says(text, "  unknown                /dev/kvm is not there\n");
 	unload(&shown);
 }
@@ -295,18 +323,46 @@ static void test_cpuid(void **state)
 	add_leaf(&shown, 0x1, 0x00a20f12, 0x00040800, 0x80000000, 0x00000001);
 	add_leaf(&shown, 0x40000000, 0x40000001, 0x4b4d564b, 0x564b4d56, 0x4d);
 	add_leaf(&shown, 0x80000002, 0x20202020, 0x204d4f53, 0x20555043, 0x20202020);
+	add_leaf(&shown, 0x40000001, 0x9, 0, 0, 0);
 	text = show(&shown, false);
 	assert_says(text, "  vendor                 AuthenticAMD\n");
 	assert_says(text, "  brand                  SOM CPU\n");
 	assert_says(text, "  family                 25\n"); /* 0xf + 0xa */
 	assert_says(text, "  model                  33\n"); /* 0x2, 0x1 */
 	assert_says(text, "  stepping               2\n");
-	assert_says(text, "  logical processors     4 ");
 	assert_says(text, "  hypervisor             KVMKVMKVM\n");
 	assert_says(text, "  features               fpu hypervisor\n");
-	assert_says(text, "  0x1         0      0xa20f12    0x40800     0x80000000  0x1         "
-			  "signature, features\n");
+	assert_says(text, "  kvm_features           kvmclock kvmclock2\n");
+	assert_says(text, "  0x1         0      0xa20f12    0x40800     0x80000000  0x1\n");
 	assert_silent(text, "unknown");
+	unload(&shown);
+}
+
+/* All bits set: every name in its place, and room for all. */
+static void test_all_features(void **state)
+{
+	static const char *const last[] = {" pbe sse3 ",     " hypervisor fsgsbase ",
+					   " la57 rdpid ",   " spec_ctrl_ssbd xsaveopt ",
+					   " lm lahf_lm ",   "nx pdpe1gb ",
+					   " constant_tsc\n"};
+	static const u32 leaves[] = {0x1, 0x7, 0x80000001, 0x80000007, 0x40000001};
+	struct shown shown;
+	char *text;
+
+	(void)state;
+	load_pvh(&shown);
+	for (size_t i = 0; i < ARRAY_LEN(leaves); i++)
+		add_leaf(&shown, leaves[i], ~0U, ~0U, ~0U, ~0U);
+	add_leaf(&shown, 0xd, ~0U, 0, 0, 0);
+	shown.cpuid.entry[shown.cpuid.entries - 1].index = 1;
+	text = strstr(show(&shown, false), "  features  ");
+	assert_non_null(text);
+	/* Unwrap it. */
+	for (char *line; (line = strstr(text, "\n                         "));)
+		memmove(line, line + 25, strlen(line + 25) + 1);
+	for (size_t i = 0; i < ARRAY_LEN(last); i++)
+		assert_says(text, last[i]);
+	assert_says(text, " msi_ext_dest_id kvmclock_stable\n");
 	unload(&shown);
 }
 
@@ -322,36 +378,23 @@ static void test_json(void **state)
 	assert_memory_equal(text + shown.bytes - 2, "}\n", 2);
 	assert_says(text,
 		    "\n  \"machine\": {\n    \"memory_bytes\": 18874368,\n    \"cpus\": 4\n  }");
-	assert_says(text, "\n  \"hvm_start_info\": null,\n");
-	assert_says(text, "\n      \"pref_address\": {\n        \"offset\": \"0x258\",\n"
-			  "        \"bytes\": 8,\n        \"value\": \"0x100000\",\n"
-			  "        \"meaning\": \"where the kernel wants to run\"\n      }");
-	assert_says(text, "\"bits\": [\n        \"PE\",\n        \"ET\",\n        \"PG\"\n      ]");
+	assert_says(text, "\n    \"pref_address\": {\n      \"offset\": \"0x258\",\n"
+			  "      \"value\": \"0x100000\",\n"
+			  "      \"meaning\": \"where the kernel wants to run\"\n    }");
+	assert_says(text, "\"meaning\": \"PE,ET,PG\"");
 	assert_says(text, "\"gsi\": null");
+	assert_says(text, "\n  \"page_tables\": [\n");
 	assert_says(text, "\"unknown\": \"/dev/kvm is not there\"");
+	assert_silent(text, "\n  \"hvm_start_info\"");
 	unload(&shown);
 	load_pvh(&shown);
 	text = show(&shown, true);
-	assert_says(text, "\n  \"boot_params\": null,\n  \"setup_header\": null,\n");
-	assert_says(text, "\n  \"gdt\": null,\n  \"page_tables\": null,\n");
+	assert_says(text, "\n  \"hvm_start_info\": {\n");
+	assert_silent(text, "\n  \"boot_params\"");
+	assert_silent(text, "\n  \"setup_header\"");
+	assert_silent(text, "\"gdt\"");
+	assert_silent(text, "\"page_tables\"");
 	unload(&shown);
-}
-
-static void test_the_buses(void **state)
-{
-	struct dry_run_device listed[4];
-	struct bus bus = {.ranges = 2};
-
-	(void)state;
-	bus.range[0] = (struct bus_range){.base = 0x60, .bytes = 1, .name = "one"};
-	bus.range[1] = (struct bus_range){.base = 0x70, .bytes = 2, .name = "two"};
-	assert_int_equal(dry_run_list_bus(&bus, true, listed, 4), 2);
-	assert_string_equal(listed[1].name, "two");
-	assert_int_equal(listed[1].base, 0x70);
-	assert_int_equal(listed[1].bytes, 2);
-	assert_true(listed[1].is_port);
-	assert_int_equal(listed[1].gsi, -1);
-	assert_int_equal(dry_run_list_bus(&bus, false, listed, 1), 1);
 }
 
 /* ---- memory that is not as it should be */
@@ -365,26 +408,26 @@ static void test_broken_acpi_tables(void **state)
 	load_bzimage(&shown);
 	madt = get64(&shown, xsdt(&shown) + XSDT_MADT);
 	at(&shown, madt + 9)[0] ^= 1;
-	assert_says(show(&shown, false), "  APIC       98      5         broken ");
+	assert_says(show(&shown, false), "  APIC       98      5         broken\n");
 	/* An entry without a length, and one that goes on behind the table. */
 	at(&shown, madt + MADT_FIRST)[1] = 0;
-	assert_silent(show(&shown, false), "processors 0 to 3");
+	assert_silent(show(&shown, false), "  0     local APIC ");
 	at(&shown, madt + MADT_FIRST)[1] = 0xff;
-	assert_silent(show(&shown, false), "processors 0 to 3");
+	assert_silent(show(&shown, false), "  0     local APIC ");
 	/* A length that is less than a header, and one that leaves RAM. */
 	memcpy(at(&shown, madt + 4), "\x08\x00\x00\x00", 4);
-	assert_silent(show(&shown, false), "\nMADT: ");
+	assert_silent(show(&shown, false), "\nmadt: ");
 	memcpy(at(&shown, madt + 4), "\xff\xff\xff\xff", 4);
-	assert_silent(show(&shown, false), "\nMADT: ");
-	assert_says(shown.text, "\nFADT: ");
+	assert_silent(show(&shown, false), "\nmadt: ");
+	assert_says(shown.text, "\nfadt: ");
 	/* Pointers that lead nowhere. */
 	put64(&shown, xsdt(&shown) + XSDT_FADT, ~(u64)0);
 	assert_says(show(&shown, false), "????");
 	put64(&shown, shown.plan.rsdp_gpa + 24, 2 * GIB);
 	assert_silent(show(&shown, false), "DSDT  ");
-	assert_says(shown.text, "  0xe0000      RSDP       36      2         broken ");
+	assert_says(shown.text, "  0xe0000      RSDP       36      2         broken\n");
 	shown.plan.rsdp_gpa = 2 * GIB;
-	assert_says(show(&shown, true), "\"fadt\": null,");
+	assert_silent(show(&shown, true), "\"fadt\"");
 	unload(&shown);
 }
 
@@ -413,21 +456,20 @@ static void test_broken_page_tables(void **state)
 	put64(&shown, LAYOUT_PAGE_TABLES + 0x2000 + 8, (u64)0x600000 | 0x83);
 	put64(&shown, LAYOUT_PAGE_TABLES + 0x2000 + 16, (u64)0x400000 | 0x81);
 	show(&shown, false);
-	assert_says(shown.text, "  0x200000     0x3fffff     0x600000     1       2 MiB       rwx, "
-				"supervisor\n");
-	assert_says(shown.text, "  0x400000     0x5fffff     0x400000     1       2 MiB       r-x, "
-				"supervisor, identity\n");
+	assert_says(shown.text, "  0x200000     0x3fffff     0x600000     1       2 MiB       "
+				"write\n");
+	assert_says(shown.text, "  0x400000     0x5fffff     0x400000     1       2 MiB\n");
 	/* A table that isn't in RAM. */
 	put64(&shown, LAYOUT_PAGE_TABLES + 0x1000, 2 * GIB | 3);
-	assert_says(show(&shown, false), "  complete               no\n");
+	assert_says(show(&shown, false), "not complete: tables outside of RAM");
 	/* One that is its own child. */
 	for (u64 i = 0; i < 512; i++)
 		put64(&shown, LAYOUT_PAGE_TABLES + 8 * i, LAYOUT_PAGE_TABLES | 3);
-	assert_says(show(&shown, false), "  complete               no\n");
+	assert_says(show(&shown, false), "not complete: tables outside of RAM");
 	shown.sregs.cr3 = 2 * GIB;
-	assert_says(show(&shown, false), "  complete               no\n");
+	assert_says(show(&shown, false), "not complete: tables outside of RAM");
 	shown.sregs.gdt.base = LOW_BYTES - 8;
-	assert_says(show(&shown, false), "GDT: ");
+	assert_says(show(&shown, false), "\ngdt: ");
 	unload(&shown);
 }
 
@@ -439,17 +481,17 @@ static void test_broken_handovers(void **state)
 	load_bzimage(&shown);
 	put64(&shown, LAYOUT_BOOT_PARAMS + offsetof(struct boot_params, hdr.cmd_line_ptr),
 	      0x80000000);
-	assert_says(show(&shown, false), "0x80000000   not in RAM\n");
+	assert_says(show(&shown, false), "0x80000000    not in RAM\n");
 	shown.plan.info_gpa = ~(u64)0;
-	assert_says(show(&shown, true), "\"boot_params\": null,");
+	assert_silent(show(&shown, true), "\n  \"boot_params\"");
 	unload(&shown);
 	load_pvh(&shown);
 	put64(&shown, LAYOUT_START_INFO + 40, ~(u64)0);
 	memset(at(&shown, LAYOUT_START_INFO + 12), 0xff, 4);
 	show(&shown, false);
-	assert_says(shown.text, "  type  name\n\nThe first vCPU's registers"); /* no row of e820 */
+	assert_says(shown.text, "  type  what\n\nregisters: "); /* no row of e820 */
 	shown.plan.info_gpa = LOW_BYTES - 8;
-	assert_says(show(&shown, true), "\"hvm_start_info\": null");
+	assert_silent(show(&shown, true), "\n  \"hvm_start_info\"");
 	unload(&shown);
 }
 
@@ -464,9 +506,32 @@ static void test_a_command_line_without_end(void **state)
 	memcpy(at(&shown, LAYOUT_CMDLINE), "\x1b[31m", 5);
 	text = show(&shown, false);
 	assert_says(text, "?[31maaaa");
-	assert_says(text, "aaa...\"\n");
+	assert_says(text, "aaa\n");
 	assert_null(strchr(text, '\x1b'));
 	unload(&shown);
+}
+
+/* Nonsense in all that is read, or here and there in it: it comes to an end, and in RAM. */
+static void test_nonsense(void **state)
+{
+	struct shown shown;
+	u32 random = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < 64; i++) {
+		const unsigned step = i < 8 ? 1 : 97 * i;
+
+		if (i & 1)
+			load_pvh(&shown);
+		else
+			load_bzimage(&shown);
+		for (u64 gpa = i; gpa < LAYOUT_HIGH_RAM - 8; gpa += step) {
+			random = random * 1103515245 + 12345;
+			*at(&shown, gpa) = (u8)(random >> 16);
+		}
+		show(&shown, i & 2);
+		unload(&shown);
+	}
 }
 
 /* ---- the dump */
@@ -549,15 +614,17 @@ int main(void)
 		cmocka_unit_test(test_the_state_at_a_64_bit_entry),
 		cmocka_unit_test(test_a_pvh_kernel),
 		cmocka_unit_test(test_the_memory_map_has_every_address_once),
+		cmocka_unit_test(test_the_memory_map_has_a_reason_for_every_place),
 		cmocka_unit_test(test_e820_acpi_and_devices),
 		cmocka_unit_test(test_cpuid),
 		cmocka_unit_test(test_json),
-		cmocka_unit_test(test_the_buses),
+		cmocka_unit_test(test_all_features),
 		cmocka_unit_test(test_broken_acpi_tables),
 		cmocka_unit_test(test_more_tables_than_there_is_room_for),
 		cmocka_unit_test(test_broken_page_tables),
 		cmocka_unit_test(test_broken_handovers),
 		cmocka_unit_test(test_a_command_line_without_end),
+		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_the_dump),
 		cmocka_unit_test(test_a_dump_that_is_refused),
 		cmocka_unit_test(test_a_full_disk),

@@ -6,33 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tests/unit/support.h"
 #include "vmm/dry_run_sheet.h"
-
-static void test_sizes(void **state)
-{
-	static const struct {
-		u64 bytes;
-		const char *words;
-	} sizes[] = {
-		{0, "0 bytes"},
-		{1023, "1023 bytes"},
-		{1024, "1 KiB"},
-		{1280, "1280 bytes"},
-		{20000, "19.5 KiB"},
-		{5000 * MIB, "5000 MiB"},
-		{MIB + KIB, "1025 KiB"},
-		{20 * MIB + KIB, "20.0 MiB"},
-		{1024 * GIB, "1 TiB"},
-		{5000 * 1024 * GIB, "5000 TiB"},
-		{~(u64)0, "16777216.0 TiB"},
-	};
-	char words[32];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
-		assert_string_equal(sheet_size(sizes[i].bytes, words, sizeof(words)),
-				    sizes[i].words);
-}
 
 /* A sheet that is written to memory. */
 struct paper {
@@ -63,19 +38,14 @@ static void paper_check(struct paper *paper, const char *text)
 
 static void write_facts(struct sheet *sheet)
 {
-	sheet_open(sheet, "key", "A title");
-	sheet_text(sheet, "two_words", "");
-	sheet_hex(sheet, "address", 0x1000, "for people");
-	sheet_number(sheet, "count", 12, NULL);
-	sheet_bytes(sheet, "bytes", 2048);
-	sheet_bool(sheet, "flag", true);
-	sheet_open_list(sheet, "list");
-	sheet_item(sheet, "a");
-	sheet_item(sheet, "b");
-	sheet_close_list(sheet);
-	sheet_note(sheet, "a note");
-	sheet_close(sheet);
-	sheet_none(sheet, "none");
+	sheet_open(sheet, "key", "A title", NULL);
+	sheet_fact(sheet, "a_text", TEXT("two words"));
+	sheet_fact(sheet, "empty", TEXT(""));
+	sheet_fact(sheet, "address", HEX(0x1000));
+	sheet_fact(sheet, "count", COUNT(12));
+	sheet_fact(sheet, "bytes", SIZE(2048));
+	sheet_fact(sheet, "nothing", NONE);
+	sheet_open(sheet, "other", "Another", NULL);
 }
 
 static void test_facts(void **state)
@@ -84,70 +54,139 @@ static void test_facts(void **state)
 
 	(void)state;
 	write_facts(paper_take(&paper, false));
-	paper_check(&paper, "\nA title\n"
-			    "  two words              (empty)\n"
-			    "  address                0x1000       for people\n"
+	paper_check(&paper, "\nkey: A title\n"
+			    "  a_text                 two words\n"
+			    "  empty\n"
+			    "  address                0x1000\n"
 			    "  count                  12\n"
 			    "  bytes                  2 KiB\n"
-			    "  flag                   yes\n"
-			    "  list                   a b\n"
-			    "  a note\n");
+			    "  nothing                -\n"
+			    "\nother: Another\n");
 	write_facts(paper_take(&paper, true));
 	paper_check(&paper, "{\n  \"key\": {\n"
-			    "    \"two_words\": \"\",\n"
+			    "    \"a_text\": \"two words\",\n"
+			    "    \"empty\": \"\",\n"
 			    "    \"address\": \"0x1000\",\n"
 			    "    \"count\": 12,\n"
 			    "    \"bytes\": 2048,\n"
-			    "    \"flag\": true,\n"
-			    "    \"list\": [\n      \"a\",\n      \"b\"\n    ]\n"
-			    "  },\n  \"none\": null\n}\n");
+			    "    \"nothing\": null\n"
+			    "  },\n  \"other\": {}\n}\n");
 }
 
-static void write_fields(struct sheet *sheet)
-{
-	static const struct bit_name bits[] = {{1, "ONE"}, {2, "TWO"}, {0, NULL}};
-	static const struct sheet_field fields[] = {
-		{.name = "number", .offset = 0, .bytes = 2, .decimal = true, .meaning = "a count"},
-		{.name = "flags", .offset = 2, .bytes = 1, .bits = bits},
-		{.name = "block", .offset = 3, .bytes = 9, .meaning = "a lot"},
-	};
-	static const u8 bytes[12] = {0x01, 0x02, 0x21, 0, 0, 1};
-
-	sheet_fields(sheet, NULL, bytes, fields, ARRAY_LEN(fields));
-}
-
-static void test_fields(void **state)
+static void test_nothing_at_all(void **state)
 {
 	struct paper paper;
 
 	(void)state;
-	write_fields(paper_take(&paper, false));
-	paper_check(&paper, "  0x0    number                   513          a count\n"
-			    "  0x2    flags                    0x21         = ONE bit_5\n"
-			    "  0x3    block                    not zero     a lot\n");
-	write_fields(paper_take(&paper, true));
-	paper_check(&paper, "{\n  \"fields\": {\n"
-			    "    \"number\": {\n      \"offset\": \"0x0\",\n      \"bytes\": 2,\n"
-			    "      \"value\": 513,\n      \"meaning\": \"a count\"\n    },\n"
-			    "    \"flags\": {\n      \"offset\": \"0x2\",\n      \"bytes\": 1,\n"
-			    "      \"value\": \"0x21\",\n"
-			    "      \"bits\": [\n        \"ONE\",\n        \"bit_5\"\n      ],\n"
-			    "      \"meaning\": \"\"\n    },\n"
-			    "    \"block\": {\n      \"offset\": \"0x3\",\n      \"bytes\": 9,\n"
-			    "      \"zero\": false,\n      \"meaning\": \"a lot\"\n    }\n"
-			    "  }\n}\n");
+	paper_take(&paper, false);
+	paper_check(&paper, "");
+	paper_take(&paper, true);
+	paper_check(&paper, "{}\n");
+}
+
+/* The largest unit that tells a size exactly. */
+static void test_sizes(void **state)
+{
+	static const struct {
+		u64 bytes;
+		const char *line;
+	} sizes[] = {
+		{0, "  size                   0 bytes\n"},
+		{1023, "  size                   1023 bytes\n"},
+		{1024, "  size                   1 KiB\n"},
+		{5000 * MIB, "  size                   5000 MiB\n"},
+		{MIB + KIB, "  size                   1025 KiB\n"},
+		{1024 * GIB, "  size                   1024 GiB\n"},
+		{~(u64)0, "  size                   18446744073709551615 bytes\n"},
+	};
+	struct paper paper;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		sheet_fact(paper_take(&paper, false), "size", SIZE(sizes[i].bytes));
+		paper_check(&paper, sizes[i].line);
+	}
+}
+
+static void write_fields(struct sheet *sheet, const struct memory *memory)
+{
+	static const struct bit_name bits[] = {{1, "ONE"}, {2, "TWO"}};
+	static const struct field fields[] = {
+		{"number", 0, 2, CELL_COUNT, 0, "a count"},
+		{"flags", 2, 1, CELL_HEX, ARRAY_LEN(bits), bits},
+		{"block", 3, 9, CELL_HEX, 0, "a lot"},
+		{"zeros", 6, 9, CELL_HEX, 0, NULL},
+		{"text", 15, 1, CELL_TEXT, 0, NULL},
+		{"nowhere", 16, 8, CELL_TEXT, 0, NULL},
+	};
+	static const u8 bytes[24] = {1,    2,    0x21, 0,    0,    1,    0,    0,
+				     0,    0,    0,    0,    0,    0,    0,    0x80,
+				     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	sheet_open(sheet, "struct", "A structure", sheet_field_columns);
+	sheet_fields(sheet, memory, bytes, fields, ARRAY_LEN(fields));
+}
+
+static void test_fields(void **state)
+{
+	struct arena arena;
+	struct paper paper;
+
+	(void)state;
+	arena_make(&arena, PAGE_BYTES, 0);
+	memcpy(memory_at(&arena.memory, 0x80, 8), "a text\n", 8);
+	write_fields(paper_take(&paper, false), &arena.memory);
+	paper_check(&paper, "\nstruct: A structure\n"
+			    "  name                     offset  value         meaning\n"
+			    "  number                   0x0     513           a count\n"
+			    "  flags                    0x2     0x21          ONE,0x20\n"
+			    "  block                    0x3     not zero      a lot\n"
+			    "  zeros                    0x6     zero\n"
+			    "  text                     0xf     0x80          a text?\n"
+			    "  nowhere                  0x10    0xffffffffffffffff  not in RAM\n");
+	write_fields(paper_take(&paper, true), &arena.memory);
+	fflush(paper.out);
+	assert_says(paper.text, "{\n  \"struct\": {\n"
+				"    \"number\": {\n      \"offset\": \"0x0\",\n"
+				"      \"value\": 513,\n      \"meaning\": \"a count\"\n    },\n"
+				"    \"flags\": {\n      \"offset\": \"0x2\",\n"
+				"      \"value\": \"0x21\",\n"
+				"      \"meaning\": \"ONE,0x20\"\n    },\n");
+	assert_says(paper.text, "\"value\": \"not zero\",\n");
+	assert_says(paper.text, "\"meaning\": \"a text\\u000a\"\n");
+	fclose(paper.out);
+	free(paper.text);
+	arena_free(&arena);
+}
+
+/* A text without an end, up to the end of RAM. */
+static void test_a_text_without_end(void **state)
+{
+	static const struct field field = {"text", 0, 2, CELL_TEXT, 0, NULL};
+	static const u8 bytes[2] = {0xfd, 0x0f};
+	struct arena arena;
+	struct paper paper;
+
+	(void)state;
+	arena_make(&arena, PAGE_BYTES, 0);
+	memset(memory_at(&arena.memory, 0, PAGE_BYTES), 'x', PAGE_BYTES);
+	sheet_open(paper_take(&paper, false), "a", "b", sheet_field_columns);
+	sheet_fields(&paper.sheet, &arena.memory, bytes, &field, 1);
+	fflush(paper.out);
+	assert_says(paper.text, "  0xffd         xxx\n");
+	fclose(paper.out);
+	free(paper.text);
+	arena_free(&arena);
 }
 
 static void write_table(struct sheet *sheet)
 {
-	static const struct sheet_column columns[] = {
-		{"at", SHEET_HEX, 6}, {"the_size", SHEET_BYTES, 8}, {"words", SHEET_TEXT, 0}};
+	static const struct column columns[] = {{"at", 6}, {"the_size", 8}, {"words", 0}};
 
-	sheet_open_table(sheet, "rows", NULL, columns, ARRAY_LEN(columns));
-	sheet_row(sheet, (const struct sheet_cell[]){
-				 {.number = 0x10}, {.number = 4096}, {.text = "some words"}});
-	sheet_row(sheet, (const struct sheet_cell[]){{.none = true}, {.number = 1}, {.text = ""}});
-	sheet_close_table(sheet);
+	sheet_open(sheet, "rows", "Rows", columns);
+	sheet_row(sheet, HEX(0x10), SIZE(4096), TEXT("some words"));
+	sheet_row(sheet, NONE, SIZE(1), TEXT(""));
+	sheet_row(sheet, HEX(0x123456789a), NONE, TEXT("pushed"));
 }
 
 static void test_tables(void **state)
@@ -156,19 +195,23 @@ static void test_tables(void **state)
 
 	(void)state;
 	write_table(paper_take(&paper, false));
-	paper_check(&paper, "  at      the size  words\n"
+	paper_check(&paper, "\nrows: Rows\n"
+			    "  at      the_size  words\n"
 			    "  0x10    4 KiB     some words\n"
-			    "  -       1 byte\n");
+			    "  -       1 bytes\n"
+			    "  0x123456789a  -   pushed\n");
 	write_table(paper_take(&paper, true));
 	paper_check(&paper, "{\n  \"rows\": [\n"
 			    "    {\n      \"at\": \"0x10\",\n      \"the_size\": 4096,\n"
 			    "      \"words\": \"some words\"\n    },\n"
 			    "    {\n      \"at\": null,\n      \"the_size\": 1,\n"
-			    "      \"words\": \"\"\n    }\n"
+			    "      \"words\": \"\"\n    },\n"
+			    "    {\n      \"at\": \"0x123456789a\",\n      \"the_size\": null,\n"
+			    "      \"words\": \"pushed\"\n    }\n"
 			    "  ]\n}\n");
 }
 
-/* At 100 columns, behind a word; letters count, not bytes; control characters don't pass. */
+/* At 100 columns, behind a word; control characters don't pass, UTF-8's own neither. */
 static void test_wrapping(void **state)
 {
 	char words[240] = "";
@@ -176,22 +219,20 @@ static void test_wrapping(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 20; i++)
-		strcat(words, i ? " \u00e4bcdefg" : "\u00e4bcdefg");
-	sheet_text(paper_take(&paper, false), "key", words);
+		strcat(words, i ? " abcdefg" : "abcdefg");
+	sheet_fact(paper_take(&paper, false), "key", TEXT(words));
 	paper_check(&paper,
 		    "  key                    "
-		    "\u00e4bcdefg \u00e4bcdefg \u00e4bcdefg \u00e4bcdefg \u00e4bcdefg \u00e4bcdefg "
-		    "\u00e4bcdefg \u00e4bcdefg \u00e4bcdefg\n"
+		    "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg\n"
 		    "                         "
-		    "\u00e4bcdefg \u00e4bcdefg \u00e4bcdefg \u00e4bcdefg \u00e4bcdefg \u00e4bcdefg "
-		    "\u00e4bcdefg \u00e4bcdefg \u00e4bcdefg\n"
-		    "                         \u00e4bcdefg \u00e4bcdefg\n");
+		    "abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg abcdefg\n"
+		    "                         abcdefg abcdefg\n");
 	memset(words, 'x', 120);
 	words[120] = '\0';
-	memcpy(words, "a \x1b[1m\n\x7f", 8);
-	sheet_note(paper_take(&paper, false), words);
+	memcpy(words, "a \x1b[1m\n\x7f\xc2\x9b\u00e4\xc2", 13);
+	sheet_fact(paper_take(&paper, false), "k", TEXT(words));
 	fflush(paper.out);
-	assert_memory_equal(paper.text, "  a\n  ?[1m??xxx", 15);
+	assert_says(paper.text, " a\n                         ?[1m???\u00e4\xc2xxx");
 	fclose(paper.out);
 	free(paper.text);
 }
@@ -199,8 +240,12 @@ static void test_wrapping(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),    cmocka_unit_test(test_facts),
-		cmocka_unit_test(test_fields),   cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_nothing_at_all),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_a_text_without_end),
+		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_wrapping),
 	};
 

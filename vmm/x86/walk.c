@@ -57,6 +57,7 @@ static void walk_tables(struct walk *walk, const struct memory *memory, const st
 		struct walk_step *step = &walk->step[walk->steps++];
 
 		*step = (struct walk_step){.table = level->table};
+		walk->page_bytes = page_mask + 1;
 		step->index = (unsigned)(linear >> level->shift) & ((1U << format->index_bits) - 1);
 		step->entry_gpa = table + (u64)step->index * format->entry_bytes;
 		if (!memory_read(memory, step->entry_gpa, &step->entry, format->entry_bytes)) {
@@ -71,7 +72,6 @@ static void walk_tables(struct walk *walk, const struct memory *memory, const st
 		if (i + 1 == format->levels ||
 		    (level->large_allowed && (step->entry & ENTRY_LARGE))) {
 			walk->mapped = true;
-			walk->page_bytes = page_mask + 1;
 			walk->gpa = (table & ~page_mask) | (linear & page_mask);
 			/* PSE-36: a 4 MiB page has bits 39:32 of its address in bits 20:13. */
 			if (level->shift == 22)

@@ -25,9 +25,9 @@ struct walk_step {
 struct walk {
 	struct walk_step step[WALK_STEPS_MAX];
 	unsigned steps;
-	bool mapped;    /* gpa and bytes are valid */
+	bool mapped;    /* gpa is valid */
 	u64 gpa;        /* of the address itself */
-	u64 page_bytes; /* of the page it lies in */
+	u64 page_bytes; /* of the page it lies in, or of the hole that the last entry leaves */
 	const char *why_not;
 };
 

@@ -1,0 +1,65 @@
+/*
+ * A descriptor that is written to without ever blocking: see sink.h.
+ */
+#include "vmm/sink.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(sink, CALL(write, SANDBOX_ALL, "the console, the trace, bells"),
+	      CALL(sendto, SANDBOX_MAIN, "the console, where it is a socket"));
+
+enum { WRITE_MAX_BYTES = 16384 };
+
+void sink_borrow(struct sink *sink, int fd)
+{
+	struct stat status;
+	char path[32];
+	int own;
+
+	*sink = (struct sink){.fd = fd, .max_bytes = WRITE_MAX_BYTES};
+	if (fstat(fd, &status) || S_ISREG(status.st_mode))
+		return;
+	sink->is_socket = S_ISSOCK(status.st_mode);
+	if (sink->is_socket)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (own >= 0) {
+		sink->fd = own;
+		sink->owned = true;
+		return;
+	}
+	sink->polls = true;
+	sink->max_bytes = S_ISFIFO(status.st_mode) ? PIPE_BUF : 1;
+}
+
+int sink_open(struct sink *sink, const char *path)
+{
+	*sink = (struct sink){.owned = true, .max_bytes = WRITE_MAX_BYTES};
+	sink->fd =
+		open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+	return sink->fd < 0 ? -1 : 0;
+}
+
+ssize_t sink_write(const struct sink *sink, const void *bytes, size_t count)
+{
+	if (count > sink->max_bytes)
+		count = sink->max_bytes;
+	if (sink->is_socket)
+		return send(sink->fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return write(sink->fd, bytes, count);
+}
+
+void sink_close(struct sink *sink)
+{
+	if (sink->owned && sink->fd >= 0)
+		close(sink->fd);
+	sink->fd = -1;
+}
