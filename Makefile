@@ -71,18 +71,17 @@ include tests/bench/bench.mk
 
 # The tests that need no more than a compiler, cmocka and, for the guests, some /dev/kvm. tools/check
 # runs these and the system tests, and installs what they need.
-.PHONY: check check-cli check-guests check-terminal lint
-check: check-unit check-cli check-guests check-terminal
+.PHONY: check check-cli check-guests lint
+check: check-unit check-cli check-guests
 
 # What bantam prints: the programs tests/*_cli.py, each of which takes these arguments.
 check-cli: bantam guests
 	$(QUIET)tests/run_all $(wildcard tests/*_cli.py) -- --build $(BUILD) ./bantam
 
+# Bare-metal guests: what they see, how they end, the terminal around them, the lock.
 check-guests: bantam guests
-	$(QUIET)tests/guests/run.py --build $(BUILD) ./bantam
-
-check-terminal: bantam guests
-	$(QUIET)tests/guests/terminal.py --build $(BUILD) ./bantam
+	$(QUIET)tests/run_all tests/guests/run.py tests/guests/verdict.py tests/guests/terminal.py \
+		tests/guests/sandbox.py -- --build $(BUILD) ./bantam
 
 lint:
 	$(QUIET)tools/lint

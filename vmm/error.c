@@ -3,11 +3,14 @@
  */
 #include "vmm/error.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
+
+enum { STDERR_PATIENCE_MS = 1000 };
 
 int error_set(struct error *err, const char *format, ...)
 {
@@ -53,6 +56,13 @@ void text_clean(char *text)
 	}
 }
 
+bool stderr_is_ready(void)
+{
+	struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	return poll(&fd, 1, STDERR_PATIENCE_MS) > 0;
+}
+
 void say(const char *format, ...)
 {
 	static const char prefix[] = "bantam: ";
@@ -74,5 +84,6 @@ void say(const char *format, ...)
 		line[length++] = '\r';
 	line[length++] = '\n';
 	/* Nothing can be done when stderr itself fails. */
-	(void)!write(STDERR_FILENO, line, length);
+	if (stderr_is_ready())
+		(void)!write(STDERR_FILENO, line, length);
 }

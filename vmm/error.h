@@ -32,6 +32,9 @@ int error_prefix(struct error *err, const char *format, ...) PRINTF(2, 3);
  */
 void say(const char *format, ...) PRINTF(1, 2);
 
+/* Whether stderr takes something now or within a second: nobody waits longer for a stalled one. */
+bool stderr_is_ready(void);
+
 /*
  * Replaces every control character in text by '?', line ends too, and U+0080 to U+009F, whether
  * they stand as UTF-8 or as single bytes. Other bytes above 0x7f stay: they are parts of letters.

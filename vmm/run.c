@@ -283,6 +283,8 @@ static void report(struct machine *machine)
 		    (unsigned long long)lost, (unsigned long long)console->total);
 	verdict_describe(&machine->verdict, words, sizeof(words));
 	say("%s", words);
+	if (!stderr_is_ready())
+		return;
 	if (machine->death.used)
 		(void)!write(STDERR_FILENO, machine->death.text, machine->death.used);
 	if (machine->config->stats)

@@ -316,9 +316,11 @@ def a_fifo_without_a_reader():
 
 @case
 def a_dry_run_has_no_result():
-    run = Process('hello', '--dry-run')
-    run.end()        # what is there must be JSON
-    want(run.status == OK, 'status %s' % run.status)
+    path = World.path('none.json')
+    done = subprocess.run([World.bantam, 'run', World.guests + '/hello.elf', '--dry-run',
+                           '--result', path], stdout=subprocess.DEVNULL, timeout=PATIENCE)
+    want(done.returncode == OK, 'status %s' % done.returncode)
+    want(not os.path.exists(path), 'there is a result of what was never run')
 
 
 # ---- restarts ----
