@@ -298,7 +298,7 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	const struct config *config = machine->config;
 
 	if (take_signals(machine, err) || set_timers(machine, err) ||
-	    result_open(result, config->result_path, err) ||
+	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
 		       &machine->loop, err))
 		return -1;

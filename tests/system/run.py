@@ -222,7 +222,7 @@ CASES = [
          err=[r'^bantam: asked the guest to power off', r'did not power off in time']),
     Case('restart after a reset', 'cloud/vmlinuz', 'quiet do=reboot',
          args=['--on-reset', 'restart', '--timeout', '25s'], status=124,
-         expect=[USER_SPACE, USER_SPACE]),
+         expect=[USER_SPACE, USER_SPACE], err=[r'^bantam: the time was up']),
     Case('quiet', 'cloud/vmlinuz', 'quiet', expect=[USER_SPACE], absent=r'Linux version'),
     # Without tables it looks for old hardware, and finds that there is none.
     Case('acpi=off', 'cloud/vmlinuz', 'acpi=off do=reboot', expect=[USER_SPACE], err=[RESET],
