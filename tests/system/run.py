@@ -209,7 +209,7 @@ CASES = [
     ends('init ends', 'do=exit', GUEST_DIED, PANICKED + 'Attempted to kill init'),
     ends('what looks like a panic', 'do=fakepanic', OK, POWERED_OFF),
     # It writes to its port before it would say its last line.
-    ends('panic, told by the pvpanic driver', 'quiet load=pvpanic-mmio do=panic panic=50', GUEST_DIED,
+    ends('panic, told by the pvpanic driver', 'quiet load=pvpanic_mmio do=panic panic=50', GUEST_DIED,
          PANICKED + 'sysrq triggered crash', absent='Rebooting in', clean=False),
     Case('time-out', 'cloud/vmlinuz', 'do=idle', args=['--timeout', '12s'], status=124,
          err=[r'^bantam: the time was up']),
