@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "boot/x86/layout.h"
+
 enum { SECTOR_BYTES = 512, ENTRY_64_OFFSET = 0x200 };
 enum { SETUP_SECTS_DEFAULT = 4, PROTOCOL_MIN = 0x20c };
 enum { PARAGRAPH_BYTES = 16, LENGTH_BYTE_AT = 0x201, LENGTH_FROM = 0x202 };
@@ -106,6 +108,9 @@ int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
 				 "to load",
 				 hdr->init_size, (unsigned long long)image_bytes);
 
+	if (hdr->pref_address < LAYOUT_HIGH_RAM || hdr->pref_address > UINT32_MAX)
+		return error_set(err, "its header is broken: it wants to be loaded at 0x%llx",
+				 (unsigned long long)hdr->pref_address);
 	host = place_at(map, "kernel", hdr->pref_address, hdr->init_size, err);
 	if (!host || file_read(file, setup_bytes, host, image_bytes, err))
 		return -1;

@@ -16,7 +16,8 @@
  *
  * Limits: bytes take no time, so the baud rate, parity and stop bits are stored and mean nothing;
  * a FIFO reset doesn't discard the host's input (it was held, not received); OUT2 doesn't gate the
- * interrupt; modem lines never change outside loopback mode.
+ * interrupt; modem lines never change outside loopback mode, and no change of one is ever reported (the
+ * delta bits of MSR and the modem status interrupt).
  *
  * Source: National Semiconductor PC16550D data sheet, register numbers as in linux/serial_reg.h.
  */

@@ -338,25 +338,25 @@ void console_take_terminal(struct console *console, bool raw)
 	console->in.events = raw && console->in.fd >= 0 ? POLLIN : 0;
 }
 
-/* Waits until the sink takes something; returns poll's answer for it and for interrupt_fd. */
-static int wait_for_sink(const struct console *console, int interrupt_fd, u64 deadline_ns,
-			 bool *interrupted)
+/* Waits until the sink takes something: true then. *interrupted: interrupt_fd became readable. */
+static bool wait_for_sink(const struct console *console, int interrupt_fd, u64 deadline_ns,
+			  bool *interrupted)
 {
 	struct pollfd fds[2] = {{.fd = console->out.fd, .events = POLLOUT},
 				{.fd = interrupt_fd, .events = POLLIN}};
-	const u64 now_ns = clock_now_ns();
-	int wait_ms = -1;
-	int ready;
 
-	if (interrupt_fd < 0 || (deadline_ns && deadline_ns <= now_ns))
-		wait_ms = 0;
-	else if (deadline_ns)
-		wait_ms = (int)((deadline_ns - now_ns) / 1000000 % 3600000) + 1;
-	do
-		ready = poll(fds, 2, wait_ms);
-	while (ready < 0 && errno == EINTR);
-	*interrupted = ready > 0 && fds[1].revents;
-	return ready > 0 ? fds[0].revents : 0;
+	for (;;) {
+		const int wait_ms = interrupt_fd < 0 ? 0 : loop_wait_ms(deadline_ns);
+		const int ready = poll(fds, 2, wait_ms);
+
+		if (ready > 0) {
+			*interrupted = fds[1].revents;
+			return fds[0].revents;
+		}
+		/* A wait of more than an hour ends early; only the deadline itself counts. */
+		if (ready == 0 && wait_ms == 0)
+			return false;
+	}
 }
 
 bool console_drain(struct console *console, int interrupt_fd, u64 deadline_ns)

@@ -8,7 +8,6 @@
  * half full, console_has_room() says no, which an interrupt-driven driver obeys; it is told when
  * room is back.
  *
- *
  * Input is read from stdin when the device asks for it; what was read and isn't taken yet is held.
  * On a terminal in raw mode, Ctrl-A is the escape key: Ctrl-A x ends the machine, Ctrl-A a sends a
  * Ctrl-A. A terminal is therefore read even when no more can be held, once the guest hasn't taken

@@ -45,10 +45,23 @@ void loop_timer_set(struct loop_timer *timer, u64 delay_ns)
 	timer->deadline_ns = clock_now_ns() + delay_ns;
 }
 
-/* Milliseconds until the nearest deadline, rounded up, as poll wants them; -1 without one. */
+int loop_wait_ms(u64 deadline_ns)
+{
+	const u64 now_ns = clock_now_ns();
+	u64 left_ms;
+
+	if (!deadline_ns)
+		return -1;
+	if (deadline_ns <= now_ns)
+		return 0;
+	left_ms = (deadline_ns - now_ns + 999999) / 1000000;
+	return left_ms < 3600000 ? (int)left_ms : 3600000;
+}
+
+/* Until the nearest of the loop's deadlines. */
 static int next_timeout_ms(const struct loop *loop)
 {
-	u64 nearest = 0, now, left_ms;
+	u64 nearest = 0;
 
 	for (unsigned i = 0; i < loop->timers; i++) {
 		const u64 deadline = loop->timer[i]->deadline_ns;
@@ -56,13 +69,7 @@ static int next_timeout_ms(const struct loop *loop)
 		if (deadline && (!nearest || deadline < nearest))
 			nearest = deadline;
 	}
-	if (!nearest)
-		return -1;
-	now = clock_now_ns();
-	if (nearest <= now)
-		return 0;
-	left_ms = (nearest - now + 999999) / 1000000;
-	return left_ms < 3600000 ? (int)left_ms : 3600000;
+	return loop_wait_ms(nearest);
 }
 
 static void fire_timers(struct loop *loop)

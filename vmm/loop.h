@@ -48,6 +48,10 @@ void loop_timer_set(struct loop_timer *timer, u64 delay_ns);
 /* Waits and calls until somebody sets loop->stop. */
 void loop_run(struct loop *loop);
 
+/* Milliseconds until a deadline as poll(2) wants them: rounded up, an hour at most; 0 when it has
+ * passed, -1 (for ever) when it is 0. */
+int loop_wait_ms(u64 deadline_ns);
+
 /* Now on CLOCK_MONOTONIC, in nanoseconds. */
 u64 clock_now_ns(void);
 

@@ -206,6 +206,7 @@ static bool end_with(struct machine *machine, const struct verdict *verdict)
 		(machine->verdict.reason == VERDICT_RESET && machine->config->restart);
 	if (first)
 		machine->verdict = *verdict;
+	atomic_store(&machine->ended, true);
 	pthread_mutex_unlock(&machine->lock);
 	loop_wake_signal(&machine->end_wake);
 	return first;
@@ -243,12 +244,7 @@ enum verdict_reason machine_end_by_guest(struct machine *machine, enum verdict_r
 
 bool machine_ended(struct machine *machine)
 {
-	bool ended;
-
-	pthread_mutex_lock(&machine->lock);
-	ended = machine->verdict.reason != VERDICT_NONE;
-	pthread_mutex_unlock(&machine->lock);
-	return ended;
+	return atomic_load(&machine->ended);
 }
 
 void machine_stop(struct machine *machine)
@@ -287,26 +283,42 @@ static void destroy_vm(struct machine *machine)
 	machine->vm_fd = -1;
 }
 
-void machine_restart(struct machine *machine)
+/* Keeps for the statistics what the vCPUs of the machine before have counted. */
+static void keep_counts(struct machine *machine)
 {
 	for (unsigned i = 0; i < machine->vcpus; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+
 		for (unsigned reason = 0; reason < EXIT_REASONS; reason++)
-			machine->earlier_exits[reason] += machine->vcpu[i].exits[reason];
+			machine->earlier_exits[reason] += vcpu->exits[reason];
+		if (!machine->earlier_touches) {
+			machine->earlier_touches = vcpu->touches;
+			vcpu->touches = NULL;
+		} else if (vcpu->touches) {
+			touches_merge(machine->earlier_touches, vcpu->touches);
+		}
 	}
+}
+
+int machine_restart(struct machine *machine, struct error *err)
+{
+	keep_counts(machine);
 	destroy_vm(machine);
 	/* Several vCPUs may have reset at once; the later bells are no ends of the next machine. */
 	loop_wake_clear(&machine->end_wake);
-	memory_clear(&machine->memory);
 	timeline_restart(&machine->timeline);
 	machine->watch = (struct watch){.used = 0};
 	machine->verdict = (struct verdict){.reason = VERDICT_NONE};
+	atomic_store(&machine->ended, false);
 	machine->loop.stop = false;
 	machine->restarts++;
+	return memory_clear(&machine->memory, err);
 }
 
 void machine_destroy(struct machine *machine)
 {
 	destroy_vm(machine);
+	free(machine->earlier_touches);
 	trace_close(&machine->trace);
 	if (machine->kvm_fd >= 0)
 		close(machine->kvm_fd);

@@ -49,7 +49,9 @@ struct machine {
 	struct trace trace;
 	struct timeline timeline;
 	unsigned restarts;
-	u64 earlier_exits[EXIT_REASONS]; /* of the vCPUs of machines that were restarted */
+	/* What the vCPUs did before a restart. */
+	u64 earlier_exits[EXIT_REASONS];
+	struct touches *earlier_touches; /* or NULL */
 
 	struct vcpu *vcpu; /* config->cpus of them */
 	unsigned vcpus;    /* created so far */
@@ -57,6 +59,7 @@ struct machine {
 	pthread_mutex_t gate; /* held from machine_start() to machine_let_run(): vCPUs wait at it */
 	pthread_mutex_t lock; /* guards verdict */
 	struct verdict verdict;
+	atomic_bool ended;  /* whether there is a verdict; readable without the lock */
 	struct death death; /* written by the vCPU that died, read after all have stopped */
 };
 
@@ -107,8 +110,11 @@ void machine_stop(struct machine *machine);
 /* An interrupt line that leads to the guest's I/O APIC. */
 struct irq_line machine_irq_line(struct machine *machine, u32 gsi);
 
-/* Unmakes the stopped VM and its vCPUs and wipes the memory, so that all can be made anew. */
-void machine_restart(struct machine *machine);
+/*
+ * Unmakes the stopped VM and its vCPUs and wipes the memory, so that all can be made anew. Returns 0,
+ * or -1 with err set when the memory can't be wiped.
+ */
+int machine_restart(struct machine *machine, struct error *err);
 
 void machine_destroy(struct machine *machine);
 

@@ -70,10 +70,12 @@ void memory_destroy(struct memory *memory)
 	*memory = (struct memory){0};
 }
 
-void memory_clear(struct memory *memory)
+int memory_clear(struct memory *memory, struct error *err)
 {
 	/* Private anonymous pages read as zero after this. */
-	madvise(memory->region[0].host, memory->bytes, MADV_DONTNEED);
+	if (madvise(memory->region[0].host, memory->bytes, MADV_DONTNEED))
+		return error_set(err, "cannot wipe the guest's memory: %s", strerror(errno));
+	return 0;
 }
 
 void *memory_at(const struct memory *memory, u64 gpa, u64 bytes)

@@ -40,8 +40,8 @@ int memory_create(struct memory *memory, u64 bytes, u64 hole_start, u64 hole_end
 /* Gives the mapping back; does nothing on an all-zero struct. */
 void memory_destroy(struct memory *memory);
 
-/* Makes all of it zero again, by giving the pages back to the host. */
-void memory_clear(struct memory *memory);
+/* Makes all of it zero again, by giving the pages back to the host. Returns 0, or -1 with err set. */
+int memory_clear(struct memory *memory, struct error *err);
 
 /*
  * The host address of guest RAM [gpa, gpa + bytes), or NULL when bytes is 0 or any byte is not

@@ -29,8 +29,12 @@ int result_open(struct result *result, const char *path, struct error *err)
 		return 0;
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
 	result->file = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!result->file)
-		return error_set(err, "cannot write the result to '%s': %s", path, strerror(errno));
+	if (!result->file) {
+		error_set(err, "cannot write the result to '%s': %s", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
 	setvbuf(result->file, result->buffer, _IOFBF, sizeof(result->buffer));
 	return 0;
 }

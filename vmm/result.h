@@ -1,7 +1,7 @@
 /*
  * --result FILE: how a run ended, as JSON, for scripts.
  *
- * The file is opened (created or emptied) before anything else, so that one that can't be written
+ * The file is opened (created or emptied) before anything is made, so that one that can't be written
  * is an error at the start; it is written once, at the end.
  */
 #ifndef BANTAM_VMM_RESULT_H

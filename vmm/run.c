@@ -35,7 +35,8 @@ SANDBOX_CALLS(run, CALL(kill, SANDBOX_MAIN, "stops itself, as Ctrl-Z has it"),
 	      CALL(getpid, SANDBOX_MAIN, "for that"));
 
 /* Signals that end the machine, with the machine's verdict and the terminal put right. */
-static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+static const int ending_signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+				     SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU};
 
 /* Gives the terminal back and stops as the signal would have; SIGCONT comes as an event. */
 static void stop_process(struct machine *machine)
@@ -137,6 +138,7 @@ static int take_signals(struct machine *machine, struct error *err)
 	sigaddset(&set, SIGCONT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
 	signal(SIGTTOU, SIG_IGN);
 	machine->signals = (struct loop_source){
 		.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
@@ -261,7 +263,8 @@ static int run_to_the_end(struct machine *machine, const struct boot_files *file
 	if (run_once(machine, false, err))
 		return -1;
 	while (restarts(machine)) {
-		machine_restart(machine);
+		if (machine_restart(machine, err))
+			return -1;
 		board_reset(machine->board);
 		if (load(machine, files, plan, err) || make_vm(machine, plan, err) ||
 		    run_once(machine, true, err))
@@ -329,6 +332,7 @@ static int show(struct machine *machine, const struct boot_plan *plan, struct er
 		.cpuid_missing = missing.text,
 	};
 
+	let_signals_end_us(machine); /* no loop will hear of them */
 	entry_registers(plan, &regs, &sregs);
 	machine->kvm_fd = kvm_open(&missing);
 	if (machine->kvm_fd >= 0 &&
@@ -389,7 +393,7 @@ static int finish(struct machine *machine, struct result *result)
 		console_drain(&machine->board->console, -1, 0);
 	else
 		wait_for_reader(machine);
-	terminal_restore(&machine->terminal);
+	terminal_close(&machine->terminal);
 	status = verdict_status(&machine->verdict);
 	if (result_write(result, machine))
 		status = STATUS_VMM_ERROR;

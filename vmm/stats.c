@@ -16,6 +16,8 @@
 /* How many of the busiest addresses are worth a line. */
 enum { TOP_ADDRESSES = 20 };
 
+_Static_assert(TOUCH_ROWS == 256, "a row is chosen by eight bits of the hash");
+
 static u64 process_cpu_ns(void)
 {
 	struct timespec used;
@@ -131,21 +133,27 @@ static bool take_busiest(struct touches *touches, struct touch *busiest)
 	return busiest->count > 0;
 }
 
-/* All vCPUs' counts in the first one's table, which nobody uses any more. */
+void touches_merge(struct touches *into, const struct touches *from)
+{
+	for (unsigned i = 0; i < TOUCH_ROWS; i++) {
+		const struct touch *row = &from->row[i];
+
+		if (row->used)
+			touches_add(into, row->mmio, row->address, row->write, row->count);
+	}
+	into->others += from->others;
+}
+
+/* All counts in one table, which nobody else uses any more; NULL without --stats. */
 static struct touches *merge_touches(struct machine *machine)
 {
-	struct touches *all = machine->vcpus ? machine->vcpu[0].touches : NULL;
+	struct touches *all = machine->earlier_touches;
 
-	for (unsigned i = 1; all && i < machine->vcpus; i++) {
-		const struct touches *more = machine->vcpu[i].touches;
-
-		for (unsigned r = 0; r < TOUCH_ROWS; r++) {
-			const struct touch *row = &more->row[r];
-
-			if (row->used)
-				touches_add(all, row->mmio, row->address, row->write, row->count);
-		}
-		all->others += more->others;
+	for (unsigned i = 0; i < machine->vcpus; i++) {
+		if (!all)
+			all = machine->vcpu[i].touches;
+		else if (machine->vcpu[i].touches)
+			touches_merge(all, machine->vcpu[i].touches);
 	}
 	return all;
 }

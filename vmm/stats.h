@@ -55,6 +55,9 @@ struct touches {
 	u64 others; /* accesses to addresses for which there was no row */
 };
 
+/* Adds all of one table to another. */
+void touches_merge(struct touches *into, const struct touches *from);
+
 void touches_count(struct touches *touches, bool mmio, u64 address, bool write);
 
 /* Prints all of it to stderr, for people. The vCPUs have stopped. */

@@ -16,8 +16,8 @@ SANDBOX_CALLS(terminal, CALL(getpgid, SANDBOX_MAIN, "is the terminal ours now"))
 #endif
 
 /*
- * A handler of fatal signals gets no argument of its own, so this is the one variable of the
- * program that lives outside struct machine. It is set once, before there are threads.
+ * A handler of fatal signals gets no argument of its own, so this is the one variable that all
+ * threads share and that lives outside struct machine. It is set once, before there are threads.
  */
 static struct terminal *restore_on_crash;
 
@@ -73,6 +73,12 @@ void terminal_restore(struct terminal *terminal)
 {
 	if (!terminal->raw)
 		return;
-	terminal->raw = false;
 	tcsetattr(STDIN_FILENO, TCSANOW, &terminal->old);
+	terminal->raw = false;
+}
+
+void terminal_close(struct terminal *terminal)
+{
+	terminal_restore(terminal);
+	restore_on_crash = NULL;
 }

@@ -34,6 +34,9 @@ bool terminal_enter_raw(struct terminal *terminal);
 
 void terminal_restore(struct terminal *terminal);
 
+/* Restores, and forgets the terminal: a crash after this leaves it alone. */
+void terminal_close(struct terminal *terminal);
+
 /* The same for the terminal of the process, from a signal's handler. */
 void terminal_restore_in_handler(void);
 

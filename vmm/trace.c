@@ -4,6 +4,7 @@
 #include "vmm/trace.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@ enum { LINE_BYTES = 256 };
 #define FLUSH_PERIOD_NS ((u64)200000000)
 
 /* How long a thread with a full buffer waits for the trace's reader before the trace is given up. */
-enum { PATIENCE_MS = 1000 };
+#define PATIENCE_NS ((u64)1000000000)
 
 static const struct {
 	const char *name;
@@ -72,18 +73,38 @@ static void give_up(struct trace *trace, const char *why)
 		say("the trace ends here: %s; the guest runs on", why);
 }
 
-static bool sink_ready(const struct trace *trace, int wait_ms)
+/* Waits until the sink takes something, for PATIENCE_MS at most; a signal doesn't end the wait. */
+static bool wait_for_sink(const struct trace *trace, bool patient)
 {
+	const u64 deadline_ns = clock_now_ns() + (patient ? PATIENCE_NS : 0);
 	struct pollfd fd = {.fd = trace->sink.fd, .events = POLLOUT};
+	int ready;
 
-	return poll(&fd, 1, wait_ms) > 0;
+	do
+		ready = poll(&fd, 1, loop_wait_ms(deadline_ns));
+	while (ready < 0 && errno == EINTR);
+	return ready > 0;
 }
 
 /*
- * Writes a buffer out; its lock is held. With wait_ms 0 what the sink doesn't take stays for later;
- * else a sink that takes nothing for so long is given up.
+ * As many whole lines as a pipe takes in one piece: so lines of several threads are never torn.
+ * A line is always shorter than that.
  */
-static void write_out(struct trace *trace, struct trace_buffer *buffer, int wait_ms)
+static size_t whole_lines(const char *text, size_t bytes)
+{
+	if (bytes > PIPE_BUF) {
+		bytes = PIPE_BUF;
+		while (text[bytes - 1] != '\n')
+			bytes--;
+	}
+	return bytes;
+}
+
+/*
+ * Writes a buffer out; its lock is held. What the sink doesn't take stays for later, or, when
+ * patient, is waited for: a sink that takes nothing for a second is given up.
+ */
+static void write_out(struct trace *trace, struct trace_buffer *buffer, bool patient)
 {
 	size_t done = 0;
 
@@ -91,17 +112,18 @@ static void write_out(struct trace *trace, struct trace_buffer *buffer, int wait
 		ssize_t count = -1;
 
 		errno = EAGAIN;
-		if (!trace->sink.polls || sink_ready(trace, 0))
-			count = sink_write(&trace->sink, buffer->text + done, buffer->used - done);
+		if (!trace->sink.polls || wait_for_sink(trace, false))
+			count = sink_write(&trace->sink, buffer->text + done,
+					   whole_lines(buffer->text + done, buffer->used - done));
 		if (count > 0)
 			done += (size_t)count;
 		else if (errno == EINTR)
 			continue;
 		else if (errno != EAGAIN)
 			give_up(trace, strerror(errno));
-		else if (!wait_ms)
+		else if (!patient)
 			break;
-		else if (!sink_ready(trace, wait_ms))
+		else if (!wait_for_sink(trace, true))
 			give_up(trace, "nobody reads it");
 	}
 	if (atomic_load(&trace->broken))
@@ -110,13 +132,17 @@ static void write_out(struct trace *trace, struct trace_buffer *buffer, int wait
 	buffer->used -= done;
 }
 
-static void flush_all(struct trace *trace, int wait_ms)
+/* A buffer whose thread is writing it out right now is not waited for. */
+static void flush_all(struct trace *trace, bool patient)
 {
 	for (unsigned i = 0; i < trace->buffers; i++) {
 		struct trace_buffer *buffer = trace->buffer[i];
 
-		pthread_mutex_lock(&buffer->lock);
-		write_out(trace, buffer, wait_ms);
+		if (patient)
+			pthread_mutex_lock(&buffer->lock);
+		else if (pthread_mutex_trylock(&buffer->lock))
+			continue;
+		write_out(trace, buffer, patient);
 		pthread_mutex_unlock(&buffer->lock);
 	}
 }
@@ -125,7 +151,7 @@ static void flush_fired(void *owner)
 {
 	struct trace *trace = owner;
 
-	flush_all(trace, 0);
+	flush_all(trace, false);
 	loop_timer_set(&trace->flush, FLUSH_PERIOD_NS);
 }
 
@@ -173,7 +199,7 @@ int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, 
 
 void trace_close(struct trace *trace)
 {
-	flush_all(trace, PATIENCE_MS);
+	flush_all(trace, true);
 	for (unsigned i = 0; i < trace->buffers; i++) {
 		pthread_mutex_destroy(&trace->buffer[i]->lock);
 		free(trace->buffer[i]);
@@ -205,7 +231,7 @@ void trace_line(struct trace *trace, u32 event, const char *format, ...)
 	line[used++] = '\n';
 	pthread_mutex_lock(&buffer->lock);
 	if (buffer->used + used > sizeof(buffer->text))
-		write_out(trace, buffer, PATIENCE_MS);
+		write_out(trace, buffer, true);
 	/* There is room: a full buffer is written out whole, or the trace is given up. */
 	memcpy(buffer->text + buffer->used, line, used);
 	buffer->used += used;

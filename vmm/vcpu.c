@@ -33,14 +33,14 @@ SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers o
 #ifdef __GLIBC__
 /* glibc keeps the stacks of ended threads: the guard may not be set anew. */
 SANDBOX_CALLS(vcpu_glibc, CALL(brk, SANDBOX_RESTART, "memory for a new vCPU's books"),
-	      CALL(tgkill, SANDBOX_MAIN, "the kick; raise()"),
-	      CALL(gettid, SANDBOX_MAIN, "raise()"),
+	      CALL(tgkill, SANDBOX_ALL, "the kick; raise()"), CALL(gettid, SANDBOX_ALL, "raise()"),
+	      CALL(getpid, SANDBOX_VCPU, "raise()"),
 	      CALL(clone3, SANDBOX_RESTART, "a new vCPU's thread"),
 	      CALL(rseq, SANDBOX_RESTART, "that thread's start"),
 	      CALL(set_robust_list, SANDBOX_RESTART, "that thread's start"),
 	      CALL(madvise, SANDBOX_VCPU | SANDBOX_RESTART, "a thread's stack at its end"));
 #else
-SANDBOX_CALLS(vcpu_musl, CALL(tkill, SANDBOX_MAIN, "the kick; raise()"),
+SANDBOX_CALLS(vcpu_musl, CALL(tkill, SANDBOX_ALL, "the kick; raise()"),
 	      CALL(madvise, SANDBOX_MAIN, "free() of many vCPUs' books"));
 #endif
 
@@ -97,7 +97,7 @@ static void handle_mmio(struct vcpu *vcpu)
 	const unsigned width = run->mmio.len;
 	u64 value = 0;
 
-	if (width > sizeof(value))
+	if (width == 0 || width > sizeof(value))
 		return;
 	memcpy(&value, run->mmio.data, run->mmio.is_write ? width : 0);
 	value = access_register(vcpu, true, run->mmio.phys_addr, width, run->mmio.is_write, value);
@@ -148,7 +148,7 @@ static void handle_system_event(struct vcpu *vcpu)
 	}
 }
 
-/* What ended KVM_RUN. Nothing else than this and the devices happens on a vCPU's thread. */
+/* What ended KVM_RUN. Nothing else than this, the devices and the trace is a vCPU thread's work. */
 static void handle_exit(struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->run;

@@ -62,6 +62,13 @@ KINDS = {MAIN: 'main', VCPU: 'vcpu', RESTART: 'restart'}
 
 # Rows that no scenario is sure to need, and the row that is needed in their place (None: none).
 NOT_SEEN = {
+    # A crash handler on the main thread returns only from a fault of the main thread itself.
+    ('main', 'rt_sigreturn'): None,
+    # A fatal signal sent from outside goes to any thread, and that one raises it again.
+    ('vcpu', 'tkill'): None,
+    ('vcpu', 'tgkill'): None,
+    ('vcpu', 'gettid'): None,
+    ('vcpu', 'getpid'): None,
     # The vDSO tells the time without a call almost everywhere.
     ('main', 'clock_gettime'): None,
     # glibc makes threads with clone3, and with clone where there is none: on older kernels, and

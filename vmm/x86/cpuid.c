@@ -38,7 +38,7 @@ enum {
 #define AMD_ECX_SVM               BIT(2)
 #define AMD_ECX_COUNTERS          BIT(23)
 #define AMD_ECX_COUNTERS_NB       BIT(24)
-#define AMD_ECX_COUNTERS_L2       BIT(28)
+#define AMD_ECX_COUNTERS_LLC      BIT(28)
 
 /* The first four letters of the vendor's name, EBX of leaf 0. */
 #define VENDOR_AMD   ((u32)0x68747541) /* "Auth" of AuthenticAMD */
@@ -116,7 +116,8 @@ static void set_features(struct kvm_cpuid_entry2 *entry, const struct cpuid_opti
 
 static void set_amd_features(struct kvm_cpuid_entry2 *entry, bool amd, unsigned cpus)
 {
-	entry->ecx &= ~(AMD_ECX_SVM | AMD_ECX_COUNTERS | AMD_ECX_COUNTERS_NB | AMD_ECX_COUNTERS_L2);
+	entry->ecx &=
+		~(AMD_ECX_SVM | AMD_ECX_COUNTERS | AMD_ECX_COUNTERS_NB | AMD_ECX_COUNTERS_LLC);
 	entry->ecx &= ~AMD_ECX_LEGACY_CORES;
 	if (amd && cpus > 1)
 		entry->ecx |= AMD_ECX_LEGACY_CORES;
@@ -153,6 +154,8 @@ static void restrict_entry(struct kvm_cpuid_entry2 *entry, bool amd,
 		set_amd_features(entry, amd, cpus);
 		break;
 	case LEAF_AMD_SIZES:
+		if (!amd)
+			break;
 		/* ECX: cores minus one, and how many bits of the APIC id number them. */
 		entry->ecx = (entry->ecx & ~(u32)0xf0ff) | (cpus - 1) | bits_for(cpus) << 12;
 		break;
