@@ -41,7 +41,7 @@ struct machine {
 	struct loop_wake end_wake; /* rung by machine_end() */
 	struct loop_source signals;
 	struct terminal terminal;
-	struct loop_timer timeout, stop_timer;
+	struct loop_timer timeout, stop_timer, terminal_timer;
 	struct descriptor_set inherited; /* closed when the process locks itself in */
 	enum sandbox_mode sandbox;       /* config's, or SANDBOX_OFF where the kernel has none */
 	struct board *board;

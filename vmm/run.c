@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/board.h"
@@ -35,8 +36,14 @@ SANDBOX_CALLS(run, CALL(kill, SANDBOX_MAIN, "stops itself, as Ctrl-Z has it"),
 	      CALL(getpid, SANDBOX_MAIN, "for that"));
 
 /* Signals that end the machine, with the machine's verdict and the terminal put right. */
-static const int ending_signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
-				     SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU};
+static const int ending_signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,   SIGALRM,
+				     SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF};
+
+/* So long may a guest be silent before that is worth a word. */
+enum { SILENCE_MS = 2000 };
+
+/* How often a process in the background looks whether the terminal has become its own. */
+#define TERMINAL_PERIOD_NS ((u64)500000000)
 
 /* Gives the terminal back and stops as the signal would have; SIGCONT comes as an event. */
 static void stop_process(struct machine *machine)
@@ -49,8 +56,17 @@ static void take_terminal(struct machine *machine)
 {
 	struct console *console = &machine->board->console;
 
-	if (machine->terminal.wanted)
-		console_take_terminal(console, terminal_enter_raw(&machine->terminal));
+	if (!machine->terminal.wanted)
+		return;
+	console_take_terminal(console, terminal_enter_raw(&machine->terminal));
+	/* A shell's `fg` tells a job that runs in the background nothing: one has to look. */
+	if (!machine->terminal.raw)
+		loop_timer_set(&machine->terminal_timer, TERMINAL_PERIOD_NS);
+}
+
+static void terminal_timer_fired(void *owner)
+{
+	take_terminal(owner);
 }
 
 static void timeout_fired(void *owner)
@@ -157,7 +173,10 @@ static int set_timers(struct machine *machine, struct error *err)
 	machine->stop_timer = (struct loop_timer){.fired = stop_timer_fired, .owner = machine};
 	if (machine->config->timeout_ns)
 		loop_timer_set(&machine->timeout, machine->config->timeout_ns);
-	if (loop_add_timer(&machine->loop, &machine->timeout, err))
+	machine->terminal_timer =
+		(struct loop_timer){.fired = terminal_timer_fired, .owner = machine};
+	if (loop_add_timer(&machine->loop, &machine->timeout, err) ||
+	    loop_add_timer(&machine->loop, &machine->terminal_timer, err))
 		return -1;
 	return loop_add_timer(&machine->loop, &machine->stop_timer, err);
 }
@@ -273,6 +292,16 @@ static int run_to_the_end(struct machine *machine, const struct boot_files *file
 	return 0;
 }
 
+/* A guest that ran for a while, was ended from outside, and never said a word. */
+static bool was_silent(const struct machine *machine)
+{
+	const enum verdict_reason reason = machine->verdict.reason;
+
+	return (reason == VERDICT_TIMEOUT || reason == VERDICT_SIGNAL) &&
+	       machine->board->console.total == 0 && machine->config->console != CONSOLE_OFF &&
+	       timeline_ms(&machine->timeline, STAGE_END) > SILENCE_MS;
+}
+
 /* Tells people how it ended. */
 static void report(struct machine *machine)
 {
@@ -286,6 +315,9 @@ static void report(struct machine *machine)
 		    (unsigned long long)lost, (unsigned long long)console->total);
 	verdict_describe(&machine->verdict, words, sizeof(words));
 	say("%s", words);
+	if (was_silent(machine))
+		say("the guest never wrote to its console; 'bantam check' tells whether this host can run "
+		    "stock kernels");
 	if (!stderr_is_ready())
 		return;
 	if (machine->death.used)
@@ -294,13 +326,36 @@ static void report(struct machine *machine)
 		stats_print(machine);
 }
 
+/* An output that is also an input would be emptied before it is read. */
+static int check_outputs(const struct config *config, struct error *err)
+{
+	const char *const outputs[] = {config->result_path, config->trace_path,
+				       config->console == CONSOLE_FILE ? config->console_path
+								       : NULL};
+	const char *const others[] = {config->kernel, config->initrd, outputs[0], outputs[1]};
+	struct stat output, other;
+
+	for (size_t o = 0; o < ARRAY_LEN(outputs); o++) {
+		if (!outputs[o] || stat(outputs[o], &output) || !S_ISREG(output.st_mode))
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+			if (!others[i] || others[i] == outputs[o] || stat(others[i], &other) ||
+			    other.st_dev != output.st_dev || other.st_ino != output.st_ino)
+				continue;
+			return error_set(err, "'%s' is given as an output and as another file",
+					 outputs[o]);
+		}
+	}
+	return 0;
+}
+
 /* Steps 1 and 2. */
 static int prepare(struct machine *machine, struct board *board, struct result *result,
 		   struct error *err)
 {
 	const struct config *config = machine->config;
 
-	if (take_signals(machine, err) || set_timers(machine, err) ||
+	if (check_outputs(config, err) || take_signals(machine, err) || set_timers(machine, err) ||
 	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
 		       &machine->loop, err))

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#include "vmm/error.h"
-
 static const char PANIC[] = "Kernel panic - not syncing";
 static const char PANIC_END[] = "---[ end Kernel panic";
 static const char RESTARTING[] = "reboot: Restarting system";
@@ -31,15 +29,27 @@ static const char *skip_stamp(const char *line)
 	return line;
 }
 
+/* The line is quoted on the user's terminal: nothing of it may do more there than be read. */
+static void ascii_only(char *text)
+{
+	for (; *text; text++) {
+		if (*text < 0x20 || *text > 0x7e)
+			*text = '?';
+	}
+}
+
 static enum watch_news judge_line(struct watch *watch)
 {
 	const char *said = skip_stamp(watch->line);
 
-	if (begins(said, RESTARTING)) {
+	/* What was said last counts: a kernel that panics on its way down doesn't restart in order. */
+	if (begins(said, RESTARTING))
 		atomic_store(&watch->restarting, true);
-	} else if (begins(said, PANIC) && !atomic_load(&watch->panicked)) {
+	else if (begins(said, PANIC))
+		atomic_store(&watch->restarting, false);
+	if (begins(said, PANIC) && !atomic_load(&watch->panicked)) {
 		memcpy(watch->panic_line, said, strlen(said) + 1);
-		text_clean(watch->panic_line);
+		ascii_only(watch->panic_line);
 		atomic_store(&watch->panicked, true);
 	} else if (begins(said, PANIC_END) && atomic_load(&watch->panicked)) {
 		return WATCH_PANIC_END;

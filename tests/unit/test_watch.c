@@ -142,13 +142,28 @@ static void test_a_line_of_the_longest_length(void **state)
 	assert_int_equal(strlen(watch.panic_line), WATCH_LINE_BYTES - 1);
 }
 
+/* What is said last counts: the words of a restart don't cover up a panic behind them. */
+static void test_a_panic_behind_a_restart(void **state)
+{
+	struct watch watch = {0};
+
+	(void)state;
+	(void)feed(&watch, "reboot: Restarting system\n");
+	assert_true(watch.restarting);
+	(void)feed(&watch, "[    1.0] Kernel panic - not syncing: real\n");
+	assert_false(watch.restarting);
+	assert_true(watch.panicked);
+	(void)feed(&watch, "reboot: Restarting system\n");
+	assert_true(watch.restarting);
+}
+
 static void test_control_characters_are_cleaned(void **state)
 {
 	struct watch watch = {0};
 
 	(void)state;
 	(void)feed(&watch, "Kernel panic - not syncing: \x1b[2J\a\b\t\x7f \xc3\xa4\n");
-	assert_string_equal(watch.panic_line, "Kernel panic - not syncing: ?[2J???? \xc3\xa4");
+	assert_string_equal(watch.panic_line, "Kernel panic - not syncing: ?[2J???? ??");
 }
 
 static void test_bytes_of_no_text(void **state)
@@ -182,6 +197,7 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_long_lines_are_cut),
 		cmocka_unit_test(test_a_line_of_the_longest_length),
+		cmocka_unit_test(test_a_panic_behind_a_restart),
 		cmocka_unit_test(test_control_characters_are_cleaned),
 		cmocka_unit_test(test_bytes_of_no_text),
 	};
