@@ -11,7 +11,8 @@ the longest case takes by its own time-out), the host is given up and a new one 
 cases that have no result yet. The case that was running is tried again; in the second host that it
 takes down, it has failed.
 
-The same emulation now and then kills a guest at an arbitrary point, about once in a hundred boots.
+Now and then, about once in a hundred boots, a guest dies there at an arbitrary point; whether that
+is the emulation's doing too isn't known, and it was not seen elsewhere.
 So a case that fails is tried once more, in another host, when all others are done; what it printed
 stands above, and if it fails again it has failed. How many hosts froze and how many cases were tried
 twice is said in the closing lines, which end with `N passed, N failed, N skipped`.
