@@ -37,7 +37,7 @@ STATIC_PIE = -static -nostartfiles -Wl,-pie -Wl,--no-dynamic-linker -Wl,-z,text 
 ALL_LDFLAGS = $(LDFLAGS) -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now \
 	$(if $(findstring musl,$(CC)),$(if $(MUSL_LIB),$(STATIC_PIE),-static),-pie)
 
-SOURCES := $(sort $(wildcard vmm/*.c vmm/x86/*.c devices/*.c boot/*.c boot/x86/*.c))
+SOURCES := $(sort $(wildcard vmm/*.c vmm/x86/*.c devices/*.c devices/virtio/*.c boot/*.c boot/x86/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 # All of the program but main(), for the tests.
 LIBRARY := $(filter-out vmm/main.c,$(SOURCES))

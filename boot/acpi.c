@@ -19,8 +19,14 @@ enum { BOOT_NO_VGA = 1 << 2, BOOT_NO_CMOS_CLOCK = 1 << 5 };
 
 enum { SPACE_IO = 1, ACCESS_BYTE = 1 };
 
-enum { FADT_REVISION = 6, MADT_REVISION = 5, DSDT_REVISION = 2, XSDT_REVISION = 1 };
-enum { TABLE_ALIGN = 16, XSDT_ENTRIES = 2 };
+enum {
+	FADT_REVISION = 6,
+	MADT_REVISION = 5,
+	DSDT_REVISION = 2,
+	XSDT_REVISION = 1,
+	MCFG_REVISION = 1,
+};
+enum { TABLE_ALIGN = 16, XSDT_ENTRIES = 3 };
 
 struct generic_address {
 	u8 space;
@@ -66,6 +72,16 @@ struct fadt {
 	struct generic_address sleep_control;
 	struct generic_address sleep_status;
 	u64 hypervisor_vendor;
+} PACKED;
+
+/* PCI Firmware Specification 3.3, table 4-2 and 4-3: one range of buses, and it has one bus. */
+struct mcfg {
+	struct acpi_header header;
+	u64 reserved;
+	u64 base;
+	u16 segment;
+	u8 first_bus, last_bus;
+	u32 reserved_2;
 } PACKED;
 
 _Static_assert(sizeof(struct acpi_header) == ACPI_HEADER_BYTES, "ACPI 6.5, table 5.4");
@@ -191,6 +207,13 @@ static u64 add_madt(struct tables *tables, unsigned cpus)
 	return table_close(tables, &writer, "APIC", MADT_REVISION);
 }
 
+static u64 add_mcfg(struct tables *tables, u64 ecam_base)
+{
+	const struct mcfg mcfg = {.base = ecam_base};
+
+	return table_add(tables, &mcfg, sizeof(mcfg), "MCFG", MCFG_REVISION);
+}
+
 static void write_rsdp(u8 *host, u64 xsdt)
 {
 	struct rsdp rsdp = {
@@ -211,6 +234,8 @@ int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machi
 {
 	struct tables tables = {.gpa = at, .bytes = bytes, .used = sizeof(struct rsdp)};
 	struct xsdt xsdt = {0};
+	const size_t entries = machine->ecam_base ? XSDT_ENTRIES : XSDT_ENTRIES - 1;
+	bool fits = true;
 	u64 dsdt, xsdt_gpa;
 
 	tables.host = place_at(map, "ACPI tables", at, bytes, err);
@@ -219,8 +244,13 @@ int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machi
 	dsdt = add_dsdt(&tables, machine);
 	xsdt.entry[0] = add_fadt(&tables, machine, dsdt);
 	xsdt.entry[1] = add_madt(&tables, machine->cpus);
-	xsdt_gpa = table_add(&tables, &xsdt, sizeof(xsdt), "XSDT", XSDT_REVISION);
-	if (!dsdt || !xsdt.entry[0] || !xsdt.entry[1] || !xsdt_gpa)
+	if (machine->ecam_base)
+		xsdt.entry[2] = add_mcfg(&tables, machine->ecam_base);
+	for (size_t i = 0; i < entries; i++)
+		fits = fits && xsdt.entry[i];
+	xsdt_gpa = table_add(&tables, &xsdt, sizeof(xsdt.header) + entries * sizeof(xsdt.entry[0]),
+			     "XSDT", XSDT_REVISION);
+	if (!dsdt || !fits || !xsdt_gpa)
 		return error_set(err, "the ACPI tables don't fit into %llu KiB",
 				 (unsigned long long)(bytes / KIB));
 	write_rsdp(tables.host, xsdt_gpa);

@@ -5,7 +5,8 @@
  * controller, no clock chip; sleep and reset are two registers that the FADT names. Kernels then
  * don't probe for what isn't there.
  *
- *	RSDP → XSDT → FADT → DSDT (devices), MADT (processors and interrupt controllers)
+ *	RSDP → XSDT → FADT → DSDT (devices), MADT (processors and interrupt controllers),
+ *	              MCFG (where PCI's configuration space is)
  *
  * Source: ACPI 6.5, chapter 5 "ACPI Software Programming Model", 3.11 "Hardware-reduced ACPI".
  */
@@ -21,6 +22,7 @@ struct acpi_machine {
 	/* Register addresses: I/O ports. */
 	u16 sleep_control_port, sleep_status_port, reset_port;
 	u8 reset_value, s5_type;
+	u64 ecam_base; /* PCI's configuration space, one bus; 0: there is no PCI */
 	/* Appends a Device() for each device to the DSDT's \_SB scope. */
 	void (*describe_devices)(void *owner, struct aml *aml);
 	void *owner;

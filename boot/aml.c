@@ -30,7 +30,14 @@ enum {
 enum { LENGTH_BYTES = 3, LENGTH_TWO_MORE = 2 << 6 };
 
 /* Small resource items have their length in the tag, large ones in two bytes behind it. */
-enum { RESOURCE_IO = 0x47, RESOURCE_END = 0x79, RESOURCE_INTERRUPT = 0x89 };
+enum {
+	RESOURCE_IO = 0x47,
+	RESOURCE_END = 0x79,
+	RESOURCE_MEMORY = 0x86,
+	RESOURCE_DWORD_WINDOW = 0x87,
+	RESOURCE_WORD_WINDOW = 0x88,
+	RESOURCE_INTERRUPT = 0x89,
+};
 enum { METHOD_SERIALIZED = 0x08 }; /* behind the number of arguments, bits 2:0 */
 enum { IO_DECODE_16 = 0x01 };
 enum { INTERRUPT_CONSUMER = 0x01, INTERRUPT_EDGE = 0x02 };
@@ -178,9 +185,25 @@ void aml_notify(struct aml *aml, const char *device, u8 value)
 
 void aml_name_package(struct aml *aml, const char *name, const u64 *values, size_t count)
 {
+	put_name(aml, name);
+	aml_package(aml, values, count);
+}
+
+size_t aml_open_package(struct aml *aml, const char *name, u8 count)
+{
 	size_t opened;
 
 	put_name(aml, name);
+	put_byte(aml, OP_PACKAGE);
+	opened = open_length(aml);
+	put_byte(aml, count);
+	return opened;
+}
+
+void aml_package(struct aml *aml, const u64 *values, size_t count)
+{
+	size_t opened;
+
 	put_byte(aml, OP_PACKAGE);
 	opened = open_length(aml);
 	put_byte(aml, (u8)count);
@@ -231,4 +254,33 @@ void aml_interrupt_edge(struct aml *aml, u32 gsi)
 
 	aml_put(aml, item, sizeof(item));
 	aml_put(aml, &gsi, sizeof(gsi));
+}
+
+void aml_memory(struct aml *aml, u32 base, u32 bytes)
+{
+	const u8 item[] = {RESOURCE_MEMORY, 9, 0, 1 /* can be written */};
+
+	aml_put(aml, item, sizeof(item));
+	aml_put(aml, &base, sizeof(base));
+	aml_put(aml, &bytes, sizeof(bytes));
+}
+
+/* Granularity, first, last, translation, length: of two or four bytes each. ACPI 6.5, 6.4.3.5. */
+void aml_window(struct aml *aml, enum aml_window kind, u64 base, u64 count)
+{
+	static const u8 specific[] = {[AML_WINDOW_MEMORY] = 0x01 /* can be written, not cached */,
+				      [AML_WINDOW_IO] = 0x03 /* all of it */,
+				      [AML_WINDOW_BUS] = 0};
+	const u64 fields[] = {0, base, base + count - 1, 0, count};
+	const size_t bytes = kind == AML_WINDOW_MEMORY ? 4 : 2;
+	const u8 head[] = {kind == AML_WINDOW_MEMORY ? RESOURCE_DWORD_WINDOW : RESOURCE_WORD_WINDOW,
+			   (u8)(3 + bytes * ARRAY_LEN(fields)),
+			   0,
+			   (u8)kind,
+			   0x0c /* first and last are fixed */,
+			   specific[kind]};
+
+	aml_put(aml, head, sizeof(head));
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		aml_put(aml, &fields[i], bytes);
 }

@@ -38,6 +38,10 @@ void aml_name_text(struct aml *aml, const char *name, const char *text);
 /* Name(name, Package() {values…}); at most 255 values. */
 void aml_name_package(struct aml *aml, const char *name, const u64 *values, size_t count);
 
+/* Name(name, Package() {…}) of count packages, each added by aml_package(); aml_close() ends it. */
+size_t aml_open_package(struct aml *aml, const char *name, u8 count);
+void aml_package(struct aml *aml, const u64 *values, size_t count);
+
 /* Method(name, arguments, Serialized) { … }, and a Notify(device, value) in it; value > 1. */
 size_t aml_open_method(struct aml *aml, const char *name, u8 arguments);
 void aml_notify(struct aml *aml, const char *device, u8 value);
@@ -50,5 +54,15 @@ void aml_close_resources(struct aml *aml, size_t opened);
  * Exclusive) {gsi}. */
 void aml_io(struct aml *aml, u16 base, u8 count);
 void aml_interrupt_edge(struct aml *aml, u32 gsi);
+
+/* Memory32Fixed(ReadWrite, base, bytes). */
+void aml_memory(struct aml *aml, u32 base, u32 bytes);
+
+/*
+ * What a bridge passes on to the bus behind it: WordBusNumber, WordIO or DWordMemory(…, MinFixed,
+ * MaxFixed, …). base and count: of bus numbers, ports or bytes; below 64 Ki but for memory.
+ */
+enum aml_window { AML_WINDOW_MEMORY, AML_WINDOW_IO, AML_WINDOW_BUS };
+void aml_window(struct aml *aml, enum aml_window kind, u64 base, u64 count);
 
 #endif

@@ -33,7 +33,12 @@ static void acpi_write(void *device, u64 offset, unsigned width, u64 value)
 	}
 }
 
-/* The range is PCI's configuration address, which isn't there; only one byte of it is ours. */
+/* The range is PCI's configuration address, which takes whole dwords; one byte of it is ours. */
+static bool is_address(const struct power *power, u64 offset, unsigned width)
+{
+	return power->read_address && offset == 0 && width == 4;
+}
+
 static bool is_reset_control(u64 offset, unsigned width)
 {
 	return offset == 1 && width == 1;
@@ -41,7 +46,10 @@ static bool is_reset_control(u64 offset, unsigned width)
 
 static u64 chipset_read(void *device, u64 offset, unsigned width)
 {
-	(void)device;
+	const struct power *power = device;
+
+	if (is_address(power, offset, width))
+		return power->read_address(power->pci);
 	return is_reset_control(offset, width) ? 0 : UINT64_MAX;
 }
 
@@ -49,7 +57,9 @@ static void chipset_write(void *device, u64 offset, unsigned width, u64 value)
 {
 	struct power *power = device;
 
-	if (is_reset_control(offset, width) && (value & CHIPSET_RESET_CPU))
+	if (is_address(power, offset, width))
+		power->write_address(power->pci, (u32)value);
+	else if (is_reset_control(offset, width) && (value & CHIPSET_RESET_CPU))
 		power->reset(power->owner);
 }
 

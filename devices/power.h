@@ -38,6 +38,10 @@ struct power {
 	void (*off)(void *owner);
 	void (*reset)(void *owner);
 	void *owner;
+	/* The PCI configuration address, whose port the reset control shares; NULL: there is none. */
+	u32 (*read_address)(void *pci);
+	void (*write_address)(void *pci, u32 value);
+	void *pci;
 };
 
 /* Adds the power registers to the bus of I/O ports. Returns 0, or -1 with err set. */

@@ -5,6 +5,7 @@
  *	port 0x505          pvpanic
  *	ports 0x600–0x602   sleep control, sleep status, reset
  *	ports 0x64, 0xcf9   reset, for kernels without ACPI
+ *	ports 0xcf8–0xcff   PCI configuration (0xcf9 is shared, by the width of the access)
  *	interrupt 9         the power button, an ACPI event
  */
 #include "vmm/board.h"
@@ -12,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "boot/x86/layout.h"
 #include "vmm/machine.h"
 
 static const char COM1_NAME[] = "serial0";
@@ -55,6 +57,7 @@ void board_init(struct board *board)
 	const struct irq_line none = {.deliver = NULL};
 	const struct serial_host nobody = {.host = NULL};
 
+	*board = (struct board){.virtio.machine = NULL};
 	console_init(&board->console);
 	serial_init(&board->com1, &none, &nobody);
 }
@@ -78,11 +81,18 @@ int board_attach(struct board *board, struct machine *machine, struct error *err
 	board->com1.irq = com1_irq;
 	board->com1.host = com1_host;
 	board->power = (struct power){.off = power_off, .reset = power_reset, .owner = machine};
+	if (machine->config->transport == TRANSPORT_PCI) {
+		board->power.read_address = pci_read_address;
+		board->power.write_address = pci_write_address;
+		board->power.pci = &board->virtio.pci;
+	}
 	board->pvpanic = (struct pvpanic){.panicked = pvpanic_panicked, .owner = machine};
 	board->button.irq = machine_irq_line(machine, BUTTON_GSI);
 	if (bus_add(&machine->pio, &com1, err) || power_attach(&board->power, &machine->pio, err))
 		return -1;
-	return pvpanic_attach(&board->pvpanic, &machine->pio, err);
+	if (pvpanic_attach(&board->pvpanic, &machine->pio, err))
+		return -1;
+	return virtio_board_attach(&board->virtio, machine, err);
 }
 
 int board_open(struct board *board, struct machine *machine, struct error *err)
@@ -97,15 +107,17 @@ int board_open(struct board *board, struct machine *machine, struct error *err)
 	board->console.quit = console_quit;
 	board->console.watch = console_watch;
 	board->console.owner = machine;
-	return console_open(&board->console, &machine->loop, config->console, config->console_path,
-			    err);
+	if (console_open(&board->console, &machine->loop, config->console, config->console_path,
+			 err))
+		return -1;
+	return virtio_board_open(&board->virtio, err);
 }
 
 static void describe_devices(void *owner, struct aml *aml)
 {
+	const struct board *board = owner;
 	size_t device, resources;
 
-	(void)owner;
 	device = aml_open_device(aml, "COM1");
 	aml_name_eisa_id(aml, "_HID", "PNP0501");
 	aml_name_integer(aml, "_UID", 0);
@@ -123,6 +135,7 @@ static void describe_devices(void *owner, struct aml *aml)
 	aml_close(aml, device);
 
 	button_describe(aml);
+	virtio_board_describe(&board->virtio, aml);
 }
 
 struct acpi_machine board_acpi(struct board *board, const struct machine *machine)
@@ -134,23 +147,39 @@ struct acpi_machine board_acpi(struct board *board, const struct machine *machin
 		.reset_port = (u16)POWER_RESET,
 		.reset_value = POWER_RESET_VALUE,
 		.s5_type = POWER_S5_TYPE,
+		.ecam_base = machine->config->transport == TRANSPORT_PCI ? LAYOUT_ECAM : 0,
 		.describe_devices = describe_devices,
 		.owner = board,
 	};
 }
 
-int board_gsi(const char *device)
+int board_gsi(const void *owner, const char *device)
 {
-	return strcmp(device, COM1_NAME) == 0 ? (int)SERIAL_COM1_GSI : -1;
+	const struct board *board = owner;
+
+	if (strcmp(device, COM1_NAME) == 0)
+		return (int)SERIAL_COM1_GSI;
+	return virtio_board_gsi(&board->virtio, device);
+}
+
+int board_quiesce(struct board *board, struct error *err)
+{
+	if (virtio_board_quiesce(&board->virtio))
+		return 0;
+	return error_set(err, "the host doesn't finish the guest's I/O");
 }
 
 void board_reset(struct board *board)
 {
 	serial_reset(&board->com1);
+	virtio_board_reset(&board->virtio);
 }
 
-void board_close(struct board *board)
+bool board_close(struct board *board)
 {
+	const bool done = virtio_board_close(&board->virtio);
+
 	console_close(&board->console);
 	serial_destroy(&board->com1);
+	return done;
 }

@@ -13,6 +13,7 @@
 #include "devices/pvpanic.h"
 #include "devices/serial.h"
 #include "vmm/console.h"
+#include "vmm/virtio_board.h"
 
 struct machine;
 
@@ -22,6 +23,7 @@ struct board {
 	struct pvpanic pvpanic;
 	struct button button;
 	struct console console;
+	struct virtio_board virtio;
 };
 
 /* Makes a board that board_close() can close. */
@@ -40,8 +42,15 @@ struct acpi_machine board_acpi(struct board *board, const struct machine *machin
 void board_reset(struct board *board);
 
 /* The interrupt that the device of this name raises, or -1. */
-int board_gsi(const char *device);
+int board_gsi(const void *board, const char *device);
 
-void board_close(struct board *board);
+/*
+ * Stops what devices have under way, so that nothing touches guest memory any more. The vCPUs don't
+ * run. Returns 0, or -1 with err set when the host doesn't finish.
+ */
+int board_quiesce(struct board *board, struct error *err);
+
+/* Returns false when I/O hangs that may still touch guest memory, which has to stay then. */
+bool board_close(struct board *board);
 
 #endif

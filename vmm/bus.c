@@ -85,25 +85,35 @@ void bus_write(const struct bus *bus, u64 addr, unsigned width, u64 value)
 		bus_write(bus, addr + i, 1, (value >> (8 * i)) & 0xff);
 }
 
+const char *bus_who(const struct bus *bus, u64 addr)
+{
+	const struct bus_range *range = bus_find(bus, addr);
+
+	if (range && range->ops->who)
+		return range->ops->who(range->device, addr - range->base);
+	return range ? range->name : NULL;
+}
+
 void bus_trace(const struct bus *bus, struct trace *trace, u32 event,
 	       const struct bus_access *access)
 {
 	const struct bus_range *range = bus_find(bus, access->address);
+	const char *who = bus_who(bus, access->address);
 	const char *direction = access->write ? "out" : "in";
 	const u64 offset = range ? access->address - range->base : 0;
 	char where[48] = "", words[96] = "";
 	const char *name = "";
 
-	if (range && range->ops->name && takes_whole(range, access->address, access->width))
+	if (who && range->ops->name && takes_whole(range, access->address, access->width))
 		name = range->ops->name(range->device, offset, access->write);
 	if (range && name[0] && range->ops->explain)
 		range->ops->explain(range->device, offset, access->write, access->value, words,
 				    sizeof(words));
 	if (name[0])
-		snprintf(where, sizeof(where), "%s.%s", range->name, name);
+		snprintf(where, sizeof(where), "%s.%s", who, name);
 	else
 		snprintf(where, sizeof(where), "0x%llx (%s)", (unsigned long long)access->address,
-			 range ? range->name : "nothing");
+			 who ? who : "nothing");
 	trace_line(trace, event, "%s %s = 0x%0*llx%s%s%s", direction, where,
 		   (int)(2 * access->width), (unsigned long long)access->value,
 		   words[0] ? " (" : "", words, words[0] ? ")" : "");

@@ -25,7 +25,11 @@ struct bus_ops {
 	u64 (*read)(void *device, u64 offset, unsigned width);
 	void (*write)(void *device, u64 offset, unsigned width, u64 value);
 
-	/* For traces, both optional: the register's name, and what a value in it means in words. */
+	/*
+	 * For traces, all optional: who answers at the offset where that isn't the range's name
+	 * (NULL: nobody does), the register's name, and what a value in it means in words.
+	 */
+	const char *(*who)(void *device, u64 offset);
 	const char *(*name)(void *device, u64 offset, bool write);
 	void (*explain)(void *device, u64 offset, bool write, u64 value, char *text, size_t bytes);
 };
@@ -49,6 +53,9 @@ int bus_add(struct bus *bus, const struct bus_range *range, struct error *err);
 
 /* The range that contains addr, or NULL. */
 const struct bus_range *bus_find(const struct bus *bus, u64 addr);
+
+/* The name of who answers at addr, or NULL. */
+const char *bus_who(const struct bus *bus, u64 addr);
 
 /* Adds a line on an access that was made to the trace, with names instead of numbers. */
 struct trace;

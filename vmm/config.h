@@ -1,10 +1,12 @@
 /*
  * What the user asked for: the options as one struct, checked whole before anything is opened.
+ * The strings are argv's own, but for the disks' paths, which options_free() gives back.
  */
 #ifndef BANTAM_VMM_CONFIG_H
 #define BANTAM_VMM_CONFIG_H
 
 #include "boot/boot.h"
+#include "devices/virtio/disk.h"
 #include "vmm/console.h"
 #include "vmm/sandbox.h"
 #include "vmm/types.h"
@@ -16,6 +18,12 @@ enum { CPUS_MAX = 254 };
 
 /* What a stock kernel needs to be told: where its console is. */
 #define CMDLINE_DEFAULT "console=ttyS0"
+
+/* The most disks: PCI has 31 slots for devices, and one is taken. */
+enum { DISKS_MAX = 30 };
+
+/* How virtio devices are reached. */
+enum transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 
 enum dry_run_mode { DRY_RUN_NO, DRY_RUN_TEXT, DRY_RUN_JSON };
 
@@ -30,6 +38,10 @@ struct config {
 	enum boot_protocol protocol;
 	enum console_target console;
 	const char *console_path; /* with CONSOLE_FILE */
+
+	struct disk_config disk[DISKS_MAX];
+	unsigned disks;
+	enum transport transport;
 
 	u64 timeout_ns;      /* 0: none */
 	u64 stop_timeout_ns; /* how long SIGTERM waits for the guest's own end; 0: not at all */

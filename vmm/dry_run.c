@@ -110,7 +110,7 @@ static void show_bus(struct sheet *sheet, const struct dry_run_input *input, con
 {
 	for (unsigned i = 0; i < bus->ranges; i++) {
 		const struct bus_range *range = &bus->range[i];
-		const int gsi = input->gsi_of(range->name);
+		const int gsi = input->gsi_of(input->board, range->name);
 
 		sheet_row(sheet, TEXT(range->name), TEXT(bus == input->pio ? "port" : "memory"),
 			  HEX(range->base), HEX(range->base + range->bytes - 1),

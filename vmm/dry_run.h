@@ -25,7 +25,9 @@ struct dry_run_input {
 	const char *kernel, *initrd;  /* paths; initrd may be NULL */
 	unsigned cpus;
 	const struct bus *pio, *mmio;
-	int (*gsi_of)(const char *device); /* the interrupt that it raises, or -1 */
+	int (*gsi_of)(const void *board,
+		      const char *device); /* the interrupt that it raises, or -1 */
+	const void *board;
 	/* The first vCPU's registers at its first instruction. */
 	const struct kvm_regs *regs;
 	const struct kvm_sregs *sregs;

@@ -140,11 +140,11 @@ static int add_to_trace(struct machine *machine, struct vcpu *vcpu, struct error
 	char who[8];
 
 	if (vcpu->index + 1 < machine->trace.buffers) {
-		vcpu->trace_buffer = machine->trace.buffer[vcpu->index + 1];
+		vcpu->thread.trace_buffer = machine->trace.buffer[vcpu->index + 1];
 		return 0;
 	}
 	snprintf(who, sizeof(who), "cpu%u", vcpu->index);
-	return trace_add_thread(&machine->trace, who, &vcpu->trace_buffer, err);
+	return trace_add_thread(&machine->trace, who, &vcpu->thread.trace_buffer, err);
 }
 
 int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err)

@@ -79,21 +79,24 @@ static int command_run(const struct call *call)
 {
 	struct config config;
 	struct error err;
+	int status = STATUS_VMM_ERROR;
 
 	switch (options_parse(&config, call->argc - 2, call->argv + 2, &err)) {
 	case OPTIONS_HELP:
 		options_help();
-		return printed();
+		status = printed();
+		break;
 	case OPTIONS_WRONG:
 		say("%s", err.text);
-		return STATUS_VMM_ERROR;
-	case OPTIONS_RUN:
 		break;
+	case OPTIONS_RUN:
+		config.start_ns = call->start_ns;
+		config.argc = call->argc;
+		config.argv = call->argv;
+		status = run(&config);
 	}
-	config.start_ns = call->start_ns;
-	config.argc = call->argc;
-	config.argv = call->argv;
-	return run(&config);
+	options_free(&config);
+	return status;
 }
 
 static int command_check(const struct call *call)

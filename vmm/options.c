@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/disk_option.h"
 #include "vmm/trace.h"
 
 enum option_id {
@@ -22,6 +23,8 @@ enum option_id {
 	OPT_PROTOCOL,
 	OPT_MEMORY,
 	OPT_CPUS,
+	OPT_DISK,
+	OPT_TRANSPORT,
 	OPT_CONSOLE,
 	OPT_TIMEOUT,
 	OPT_STOP_TIMEOUT,
@@ -66,6 +69,13 @@ static const struct option machine_options[] = {
 	{OPT_CPUS, "cpus", 'c', "smp", "N", "number of virtual CPUs (default: 1)"},
 };
 
+static const struct option device_options[] = {
+	{OPT_DISK, "disk", 0, NULL, "FILE[,…]",
+	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N"},
+	{OPT_TRANSPORT, "transport", 0, NULL, "KIND",
+	 "how the guest reaches its devices: pci or mmio (default: pci)"},
+};
+
 static const struct option console_options[] = {
 	{OPT_CONSOLE, "console", 0, NULL, "WHERE",
 	 "the guest's serial console: stdio, stderr, off or a file (default: stdio)"},
@@ -104,6 +114,7 @@ static const struct {
 } groups[] = {
 	{"Kernel", kernel_options, ARRAY_LEN(kernel_options)},
 	{"Machine", machine_options, ARRAY_LEN(machine_options)},
+	{"Devices", device_options, ARRAY_LEN(device_options)},
 	{"Console", console_options, ARRAY_LEN(console_options)},
 	{"End", end_options, ARRAY_LEN(end_options)},
 	{"Look inside", look_options, ARRAY_LEN(look_options)},
@@ -342,6 +353,27 @@ static int set_sandbox(struct config *config, const char *value, struct error *e
 	return 0;
 }
 
+static int set_transport(struct config *config, const char *value, struct error *err)
+{
+	static const char *const names[] = {[TRANSPORT_PCI] = "pci", [TRANSPORT_MMIO] = "mmio"};
+	unsigned choice = 0;
+
+	if (choose("--transport", value, names, ARRAY_LEN(names), &choice, err))
+		return -1;
+	config->transport = (enum transport)choice;
+	return 0;
+}
+
+static int add_disk(struct config *config, const char *value, struct error *err)
+{
+	if (config->disks == DISKS_MAX)
+		return error_set(err, "--disk is given more than %d times", DISKS_MAX);
+	if (disk_option_parse(&config->disk[config->disks], value, err))
+		return -1;
+	config->disks++;
+	return 0;
+}
+
 static int set_duration(const char *option, const char *value, u64 *ns, struct error *err)
 {
 	if (options_duration(value, ns))
@@ -386,6 +418,10 @@ static int apply(struct config *config, const struct option *option, const char 
 		return set_memory(config, value, err);
 	case OPT_CPUS:
 		return set_cpus(config, value, err);
+	case OPT_DISK:
+		return add_disk(config, value, err);
+	case OPT_TRANSPORT:
+		return set_transport(config, value, err);
 	case OPT_CONSOLE:
 		set_console(config, value);
 		return 0;
@@ -561,4 +597,10 @@ enum options_outcome options_parse(struct config *config, int argc, char **argv,
 		return OPTIONS_WRONG;
 	}
 	return OPTIONS_RUN;
+}
+
+void options_free(struct config *config)
+{
+	while (config->disks > 0)
+		disk_option_free(&config->disk[--config->disks]);
 }

@@ -282,7 +282,7 @@ static int run_to_the_end(struct machine *machine, const struct boot_files *file
 	if (run_once(machine, false, err))
 		return -1;
 	while (restarts(machine)) {
-		if (machine_restart(machine, err))
+		if (board_quiesce(machine->board, err) || machine_restart(machine, err))
 			return -1;
 		board_reset(machine->board);
 		if (load(machine, files, plan, err) || make_vm(machine, plan, err) ||
@@ -332,9 +332,12 @@ static int check_outputs(const struct config *config, struct error *err)
 	const char *const outputs[] = {config->result_path, config->trace_path,
 				       config->console == CONSOLE_FILE ? config->console_path
 								       : NULL};
-	const char *const others[] = {config->kernel, config->initrd, outputs[0], outputs[1]};
+	const char *others[4 + DISKS_MAX] = {config->kernel, config->initrd, outputs[0],
+					     outputs[1]};
 	struct stat output, other;
 
+	for (unsigned i = 0; i < config->disks; i++)
+		others[4 + i] = config->disk[i].path;
 	for (size_t o = 0; o < ARRAY_LEN(outputs); o++) {
 		if (!outputs[o] || stat(outputs[o], &output) || !S_ISREG(output.st_mode))
 			continue;
@@ -382,6 +385,7 @@ static int show(struct machine *machine, const struct boot_plan *plan, struct er
 		.pio = &machine->pio,
 		.mmio = &machine->mmio,
 		.gsi_of = board_gsi,
+		.board = machine->board,
 		.regs = &regs,
 		.sregs = &sregs,
 		.cpuid_missing = missing.text,
@@ -405,8 +409,8 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 {
 	const struct config *config = machine->config;
 
-	if (make_vm(machine, plan, err) || board_open(machine->board, machine, err) ||
-	    sandbox_prepare(&machine->sandbox, err))
+	if (make_vm(machine, plan, err) || sandbox_prepare(&machine->sandbox, err) ||
+	    board_open(machine->board, machine, err))
 		return -1;
 	if (config->verbose && machine->sandbox != config->sandbox)
 		say("this kernel has no seccomp filters; the sandbox is off");
@@ -489,7 +493,8 @@ int run(const struct config *config)
 	if (err.remedy[0])
 		say("%s", err.remedy);
 	boot_close_files(&files);
-	board_close(&board);
-	machine_destroy(&machine);
+	/* I/O that hangs holds on to the guest's memory: only the process's end is its end then. */
+	if (board_close(&board))
+		machine_destroy(&machine);
 	return status;
 }

@@ -26,7 +26,7 @@
 /* What the C library does by itself: locks, ending a thread or the process, time, memory. */
 SANDBOX_CALLS(libc, CALL(futex, SANDBOX_ALL, "locks; waiting for a thread's end"),
 	      CALL(exit_group, SANDBOX_MAIN, "the process's end"),
-	      CALL(exit, SANDBOX_VCPU | SANDBOX_RESTART, "a thread's end"),
+	      CALL(exit, SANDBOX_VCPU | SANDBOX_WORKER | SANDBOX_RESTART, "a thread's end"),
 	      CALL(munmap, SANDBOX_MAIN, "a thread's stack, the guest's memory"),
 	      CALL(rt_sigprocmask, SANDBOX_ALL, "around a thread's end, and in raise()"),
 	      CALL(rt_sigreturn, SANDBOX_ALL, "the end of a signal's handler"));

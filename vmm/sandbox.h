@@ -30,9 +30,10 @@ enum sandbox_mode {
 enum {
 	SANDBOX_MAIN = 1 << 0,
 	SANDBOX_VCPU = 1 << 1,
-	SANDBOX_ALL = SANDBOX_MAIN | SANDBOX_VCPU,
 	/* The main thread where a reset restarts the guest: it makes machines after the lock. */
 	SANDBOX_RESTART = 1 << 2,
+	SANDBOX_WORKER = 1 << 3, /* a device's worker, and its helpers */
+	SANDBOX_ALL = SANDBOX_MAIN | SANDBOX_VCPU | SANDBOX_WORKER,
 };
 
 /* One row: the threads of these kinds make this call, for this reason. */

@@ -163,13 +163,14 @@ static void print_touch(const struct machine *machine, const struct touch *row)
 	const struct bus *bus = row->mmio ? &machine->mmio : &machine->pio;
 	const struct bus_range *range = bus_find(bus, row->address);
 	const u64 offset = range ? row->address - range->base : 0;
-	const char *name = range && range->ops->name
+	const char *who = bus_who(bus, row->address);
+	const char *name = who && range && range->ops->name
 				   ? range->ops->name(range->device, offset, row->write)
 				   : "";
 
 	fprintf(stderr, "  %10llu  %s %-5s 0x%llx  %s%s%s\n", (unsigned long long)row->count,
 		row->mmio ? "mmio" : "pio ", row->write ? "write" : "read",
-		(unsigned long long)row->address, range ? range->name : "no device",
+		(unsigned long long)row->address, who ? who : "no device",
 		name[0] ? "." : "", name);
 }
 

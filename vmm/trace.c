@@ -14,7 +14,7 @@
 
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(trace, CALL(poll, SANDBOX_VCPU, "a trace whose reader is slow"));
+SANDBOX_CALLS(trace, CALL(poll, SANDBOX_VCPU | SANDBOX_WORKER, "a trace whose reader is slow"));
 
 /* A line of an event is never longer; trace_line() cuts it. */
 enum { LINE_BYTES = 256 };
@@ -28,8 +28,9 @@ static const struct {
 	const char *name;
 	u32 bits;
 } kinds[] = {
-	{"boot", TRACE_BOOT}, {"exits", TRACE_EXITS}, {"pio", TRACE_PIO}, {"mmio", TRACE_MMIO},
-	{"msr", TRACE_MSR},   {"irq", TRACE_IRQ},     {"all", TRACE_ALL},
+	{"boot", TRACE_BOOT},     {"exits", TRACE_EXITS}, {"pio", TRACE_PIO},
+	{"mmio", TRACE_MMIO},     {"msr", TRACE_MSR},     {"irq", TRACE_IRQ},
+	{"virtio", TRACE_VIRTIO}, {"all", TRACE_ALL},
 };
 
 /*

@@ -24,15 +24,16 @@
 
 /* The kinds of events; TRACE_NAMES lists them for people, trace.c has them in a table. */
 enum {
-	TRACE_BOOT = 1 << 0,  /* start-up steps, and what is put where */
-	TRACE_EXITS = 1 << 1, /* each return of KVM_RUN */
-	TRACE_PIO = 1 << 2,   /* I/O ports, by device and register */
-	TRACE_MMIO = 1 << 3,  /* memory-mapped registers */
-	TRACE_MSR = 1 << 4,   /* model-specific registers that KVM doesn't know */
-	TRACE_IRQ = 1 << 5,   /* interrupt lines */
-	TRACE_ALL = (1 << 6) - 1,
+	TRACE_BOOT = 1 << 0,   /* start-up steps, and what is put where */
+	TRACE_EXITS = 1 << 1,  /* each return of KVM_RUN */
+	TRACE_PIO = 1 << 2,    /* I/O ports, by device and register */
+	TRACE_MMIO = 1 << 3,   /* memory-mapped registers */
+	TRACE_MSR = 1 << 4,    /* model-specific registers that KVM doesn't know */
+	TRACE_IRQ = 1 << 5,    /* interrupt lines */
+	TRACE_VIRTIO = 1 << 6, /* chains of virtqueues */
+	TRACE_ALL = (1 << 7) - 1,
 };
-#define TRACE_NAMES "boot, exits, pio, mmio, msr, irq"
+#define TRACE_NAMES "boot, exits, pio, mmio, msr, irq, virtio"
 
 enum { TRACE_BUFFER_BYTES = 16384, TRACE_THREADS_MAX = 256 };
 

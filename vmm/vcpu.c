@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "vmm/kvm.h"
@@ -24,29 +23,18 @@
 #include "vmm/x86/msr.h"
 
 SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers of the dead"),
-	      CALL(mmap, SANDBOX_RESTART, "a new vCPU's state, its thread's stack"),
-	      CALL(mprotect, SANDBOX_RESTART, "the guard of that stack"),
-	      CALL(clone, SANDBOX_RESTART, "its thread"),
-	      CALL(rt_sigaction, SANDBOX_RESTART, "the kick's handler"),
-	      CALL(prctl, SANDBOX_RESTART, "its thread's name and filter"));
+	      CALL(rt_sigaction, SANDBOX_RESTART, "the kick's handler"));
 
 #ifdef __GLIBC__
-/* glibc keeps the stacks of ended threads: the guard may not be set anew. */
 SANDBOX_CALLS(vcpu_glibc, CALL(brk, SANDBOX_RESTART, "memory for a new vCPU's books"),
 	      CALL(tgkill, SANDBOX_ALL, "the kick; raise()"), CALL(gettid, SANDBOX_ALL, "raise()"),
-	      CALL(getpid, SANDBOX_VCPU, "raise()"),
-	      CALL(clone3, SANDBOX_RESTART, "a new vCPU's thread"),
-	      CALL(rseq, SANDBOX_RESTART, "that thread's start"),
-	      CALL(set_robust_list, SANDBOX_RESTART, "that thread's start"),
-	      CALL(madvise, SANDBOX_VCPU | SANDBOX_RESTART, "a thread's stack at its end"));
+	      CALL(getpid, SANDBOX_VCPU | SANDBOX_WORKER, "raise()"));
 #else
 SANDBOX_CALLS(vcpu_musl, CALL(tkill, SANDBOX_ALL, "the kick; raise()"),
 	      CALL(madvise, SANDBOX_MAIN, "free() of many vCPUs' books"));
 #endif
 
 #define KICK_SIGNAL SIGRTMIN
-
-enum { STACK_BYTES = 64 * 1024 };
 
 static void kick_handler(int signal_number)
 {
@@ -191,34 +179,21 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
-/* A thread's own first steps, before guest code runs. */
-static int enter_thread(struct vcpu *vcpu, struct error *err)
+static void vcpu_failed(void *owner, const char *why)
 {
-	struct machine *machine = vcpu->machine;
-	char name[16];
+	struct vcpu *vcpu = owner;
 
-	snprintf(name, sizeof(name), "vcpu%u", vcpu->index);
-	(void)prctl(PR_SET_NAME, name);
-	if (vcpu->trace_buffer)
-		trace_adopt(vcpu->trace_buffer);
-	if (sandbox_enter(machine->sandbox, SANDBOX_VCPU, err))
-		return -1;
+	machine_end(vcpu->machine, VERDICT_VMM_ERROR, 0, "%s", why);
+}
+
+static void vcpu_run(void *owner)
+{
+	struct vcpu *vcpu = owner;
+	struct machine *machine = vcpu->machine;
+
 	/* The gate opens when the main thread has locked itself in, too. */
 	pthread_mutex_lock(&machine->gate);
 	pthread_mutex_unlock(&machine->gate);
-	return 0;
-}
-
-static void *vcpu_thread(void *argument)
-{
-	struct vcpu *vcpu = argument;
-	struct machine *machine = vcpu->machine;
-	struct error err;
-
-	if (enter_thread(vcpu, &err)) {
-		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
-		return NULL;
-	}
 	if (vcpu->index == 0)
 		timeline_reach(&machine->timeline, STAGE_FIRST_INSTRUCTION);
 	while (!machine_ended(machine)) {
@@ -232,7 +207,6 @@ static void *vcpu_thread(void *argument)
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "running vCPU %u failed: %s",
 			    vcpu->index, strerror(errno));
 	}
-	return NULL;
 }
 
 const char *vcpu_exit_name(unsigned reason)
@@ -290,42 +264,30 @@ int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, stru
 int vcpu_start(struct vcpu *vcpu, struct error *err)
 {
 	struct sigaction action = {.sa_handler = kick_handler};
-	sigset_t blocked, old;
-	pthread_attr_t attributes;
-	int error;
+	struct thread *thread = &vcpu->thread;
 
 	sigaction(KICK_SIGNAL, &action, NULL);
-	sigfillset(&blocked);
-	sigdelset(&blocked, KICK_SIGNAL);
-	for (size_t i = 0; i < TERMINAL_FATAL_SIGNALS; i++)
-		sigdelset(&blocked, terminal_fatal_signals[i]);
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	/* The thread inherits the mask, so that there is no moment with another one. */
-	pthread_sigmask(SIG_SETMASK, &blocked, &old);
-	error = pthread_create(&vcpu->thread, &attributes, vcpu_thread, vcpu);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attributes);
-	if (error)
-		return error_set(err, "cannot start the thread of vCPU %u: %s", vcpu->index,
-				 strerror(error));
-	vcpu->started = true;
-	return 0;
+	snprintf(thread->name, sizeof(thread->name), "vcpu%u", vcpu->index);
+	thread->sandbox = vcpu->machine->sandbox;
+	thread->kind = SANDBOX_VCPU;
+	thread->own_signal = KICK_SIGNAL;
+	thread->run = vcpu_run;
+	thread->failed = vcpu_failed;
+	thread->owner = vcpu;
+	return thread_start(thread, err);
 }
 
 void vcpu_kick(struct vcpu *vcpu)
 {
-	if (!vcpu->started)
+	if (!vcpu->thread.started)
 		return;
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELEASE);
-	pthread_kill(vcpu->thread, KICK_SIGNAL);
+	pthread_kill(vcpu->thread.id, KICK_SIGNAL);
 }
 
 void vcpu_join(struct vcpu *vcpu)
 {
-	if (vcpu->started)
-		pthread_join(vcpu->thread, NULL);
-	vcpu->started = false;
+	thread_join(&vcpu->thread);
 }
 
 void vcpu_destroy(struct vcpu *vcpu)

@@ -5,14 +5,13 @@
 #define BANTAM_VMM_VCPU_H
 
 #include <linux/kvm.h>
-#include <pthread.h>
 
 #include "vmm/error.h"
 #include "vmm/stats.h"
+#include "vmm/thread.h"
 
 struct machine;
 struct touches;
-struct trace_buffer;
 
 /* Belongs to its own thread between vcpu_start() and vcpu_join(), but for run->immediate_exit. */
 struct vcpu {
@@ -21,11 +20,9 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run; /* shared with KVM: the exit and what it is about */
 	size_t run_bytes;
-	pthread_t thread;
-	bool started;
-	u64 exits[EXIT_REASONS];           /* how often KVM_RUN ended, by reason */
-	struct touches *touches;           /* accesses by address; NULL without --stats */
-	struct trace_buffer *trace_buffer; /* NULL without --trace */
+	struct thread thread;
+	u64 exits[EXIT_REASONS]; /* how often KVM_RUN ended, by reason */
+	struct touches *touches; /* accesses by address; NULL without --stats */
 };
 
 /* Creates the vCPU in KVM; its registers are KVM's defaults. Returns 0, or -1 with err set. */

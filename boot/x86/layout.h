@@ -6,7 +6,9 @@
  *	0x000e0000  -       ACPI: the RSDP where old kernels search for it, then the tables
  *	0x000ffff0  -       a few bytes of code for kernels that restart through the BIOS
  *	0x00100000  RAM     the kernel, and the initrd as high as it may go
- *	0xc0000000  hole    devices: room for PCI windows and memory-mapped devices
+ *	0xc0000000  hole    devices: the window for PCI BARs
+ *	0xe0000000  -       ECAM: the PCI configuration space
+ *	0xe1000000  -       virtio-mmio, a page a device
  *	0xfec00000  -       I/O APIC
  *	0xfee00000  -       local APIC
  *	0xfffbc000  -       4 pages that KVM needs on Intel (identity map, then the TSS)
@@ -34,6 +36,11 @@
 
 #define LAYOUT_HOLE_START   ((u64)0xc0000000)
 #define LAYOUT_HOLE_END     ((u64)0x100000000)
+#define LAYOUT_PCI_MEMORY      ((u64)0xc0000000)
+#define LAYOUT_PCI_MEMORY_SIZE ((u64)0x20000000)
+#define LAYOUT_ECAM            ((u64)0xe0000000)
+#define LAYOUT_VIRTIO_MMIO     ((u64)0xe1000000)
+
 #define LAYOUT_IOAPIC       ((u64)0xfec00000)
 #define LAYOUT_LOCAL_APIC   ((u64)0xfee00000)
 #define LAYOUT_IDENTITY_MAP ((u64)0xfffbc000)

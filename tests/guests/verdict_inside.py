@@ -233,7 +233,7 @@ def traces_that_cannot_be_written():
     want(len(run.out) == 16 * 1024 + 5, 'the guest lost output')
     for names in ('bogus', '', 'pio,bogus', 'pio,'):
         check(boot('hello', '--trace', names), USAGE,
-              err='boot, exits, pio, mmio, msr, irq and all$', out=r'\A\Z')
+              err='boot, exits, pio, mmio, msr, irq, virtio and all$', out=r'\A\Z')
     check(boot('hello', '--trace', 'pio='), USAGE, err='no file is named')
 
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "boot/acpi.h"
+#include "boot/x86/layout.h"
 #include "devices/power.h"
 #include "tests/unit/support.h"
 #include "vmm/board.h"
@@ -326,11 +327,25 @@ static void test_links(void **state)
 	const u8 *fadt;
 
 	place(world, 3);
-	assert_int_equal(get32(xsdt_of(world) + 4), 36 + 2 * 8);
+	assert_int_equal(get32(xsdt_of(world) + 4), 36 + 3 * 8);
 	fadt = fadt_of(world);
 	(void)madt_of(world);
 	assert_int_equal(get32(fadt + 40), get64(fadt + 140));
 	(void)table_at(world, get64(fadt + 140), "DSDT");
+}
+
+/* One segment, one bus. PCI Firmware 3.3, 4.1.2. */
+static void test_mcfg(void **state)
+{
+	struct world *world = *state;
+	const u8 *mcfg;
+
+	place(world, 1);
+	mcfg = table_at(world, get64(xsdt_of(world) + 36 + 2 * 8), "MCFG");
+	assert_int_equal(get32(mcfg + 4), 36 + 8 + 16);
+	assert_int_equal(get64(mcfg + 44), LAYOUT_ECAM);
+	assert_int_equal(get32(mcfg + 52), 0);
+	assert_int_equal(get32(mcfg + 56), 0);
 }
 
 /* A generic address: system I/O, 8 bits wide, byte access. */
@@ -547,6 +562,7 @@ int main(void)
 		cmocka_unit_test(test_a_buffer_that_is_too_small),
 		TEST(test_root_pointer),
 		TEST(test_links),
+		TEST(test_mcfg),
 		TEST(test_fadt),
 		TEST(test_madt),
 		TEST(test_dsdt),

@@ -48,8 +48,9 @@ static const struct bus mmio = {
 	.ranges = 1,
 };
 
-static int gsi_of(const char *device)
+static int gsi_of(const void *board, const char *device)
 {
+	(void)board;
 	return strcmp(device, "serial0") == 0 ? 4 : strcmp(device, "virtio0") == 0 ? 5 : -1;
 }
 

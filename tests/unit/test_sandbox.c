@@ -72,6 +72,7 @@ static const struct kind {
 	{"main", SANDBOX_MAIN, false},
 	{"main that restarts", SANDBOX_MAIN | SANDBOX_RESTART, false},
 	{"vCPU", SANDBOX_VCPU, true},
+	{"worker", SANDBOX_WORKER, true},
 };
 
 #define NAMED(call)                                                                                \
@@ -92,13 +93,18 @@ static const struct named_call harmless[] = {
 	NAMED(close),
 	NAMED(exit),
 	NAMED(exit_group),
+	NAMED(fallocate),
+	NAMED(fcntl),
+	NAMED(fdatasync),
 	NAMED(fstat),
 	NAMED(futex),
 	NAMED(getpgid),
 	NAMED(getpgrp),
 	NAMED(getpid),
+	NAMED(getrandom),
 	NAMED(getrusage),
 	NAMED(gettid),
+	NAMED(io_uring_enter), /* on rings that are restricted before */
 	NAMED(ioctl),
 	NAMED(kill),
 	NAMED(madvise),
@@ -109,6 +115,8 @@ static const struct named_call harmless[] = {
 	NAMED(poll),
 	NAMED(prctl),
 	NAMED(pread64),
+	NAMED(preadv2),
+	NAMED(pwritev2),
 	NAMED(read),
 	NAMED(restart_syscall),
 	NAMED(rseq),
@@ -137,7 +145,6 @@ static const struct named_call forbidden[] = {
 	NAMED(execveat),
 	NAMED(fork),
 	NAMED(init_module),
-	NAMED(io_uring_enter),
 	NAMED(io_uring_setup),
 	NAMED(keyctl),
 	NAMED(link),

@@ -97,10 +97,11 @@ static void test_lists(void **state)
 	assert_parses("mmio", TRACE_MMIO);
 	assert_parses("msr", TRACE_MSR);
 	assert_parses("irq", TRACE_IRQ);
+	assert_parses("virtio", TRACE_VIRTIO);
 	assert_parses("all", TRACE_ALL);
 	assert_parses("pio,irq", TRACE_PIO | TRACE_IRQ);
 	assert_parses("irq,pio,irq,irq", TRACE_PIO | TRACE_IRQ);
-	assert_parses("boot,exits,pio,mmio,msr,irq", TRACE_ALL);
+	assert_parses("boot,exits,pio,mmio,msr,irq,virtio", TRACE_ALL);
 	assert_parses("msr,all", TRACE_ALL);
 }
 

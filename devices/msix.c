@@ -1,0 +1,166 @@
+/*
+ * MSI-X: see msix.h.
+ */
+#include "devices/msix.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { ENTRY_MASKED = 1 };
+
+int msix_init(struct msix *msix, unsigned vectors, const struct wiring *wiring, u32 first_gsi,
+	      struct error *err)
+{
+	*msix = (struct msix){.vectors = vectors, .wiring = wiring, .first_gsi = first_gsi};
+	for (unsigned v = 0; v < vectors; v++) {
+		msix->fd[v] = -1;
+		msix->entry[v].masked = true;
+	}
+	for (unsigned v = 0; v < vectors; v++) {
+		msix->fd[v] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (msix->fd[v] < 0)
+			return error_set(err, "cannot create an event descriptor: %s",
+					 strerror(errno));
+	}
+	return 0;
+}
+
+void msix_destroy(struct msix *msix)
+{
+	for (unsigned v = 0; v < msix->vectors; v++) {
+		if (msix->fd[v] >= 0)
+			close(msix->fd[v]);
+	}
+	msix->vectors = 0;
+}
+
+static bool same_message(const struct msix_entry *a, const struct msix_entry *b)
+{
+	return a->address_low == b->address_low && a->address_high == b->address_high &&
+	       a->data == b->data;
+}
+
+/* Brings the kernel's wires to what the registers say of a vector. */
+static void update(struct msix *msix, unsigned v)
+{
+	const struct wiring *wiring = msix->wiring;
+	const struct msix_entry *entry = &msix->entry[v];
+	const bool open = msix->enabled && !msix->all_masked && !entry->masked;
+	const u32 gsi = msix->first_gsi + v;
+
+	if (open && !same_message(entry, &msix->told[v]) &&
+	    wiring->ops->message(wiring->owner, gsi,
+				 (u64)entry->address_high << 32 | entry->address_low, entry->data))
+		msix->told[v] = *entry;
+	if (open != msix->joined[v] &&
+	    wiring->ops->interrupt(wiring->owner, msix->fd[v], gsi, open))
+		msix->joined[v] = open;
+}
+
+void msix_control(struct msix *msix, bool enabled, bool all_masked)
+{
+	msix->enabled = enabled;
+	msix->all_masked = all_masked;
+	for (unsigned v = 0; v < msix->vectors; v++)
+		update(msix, v);
+}
+
+void msix_reset(struct msix *msix)
+{
+	u64 count;
+
+	msix_control(msix, false, false);
+	for (unsigned v = 0; v < msix->vectors; v++) {
+		msix->entry[v] = (struct msix_entry){.masked = true};
+		msix->told[v] = (struct msix_entry){.data = 0};
+		msix->joined[v] = false;
+		(void)!read(msix->fd[v], &count, sizeof(count));
+	}
+}
+
+/* Dword `index` of the table: four a vector. */
+static u32 read_dword(const struct msix *msix, u64 index)
+{
+	const struct msix_entry *entry = &msix->entry[index / 4];
+
+	if (index / 4 >= msix->vectors)
+		return 0;
+	switch (index % 4) {
+	case 0:
+		return entry->address_low;
+	case 1:
+		return entry->address_high;
+	case 2:
+		return entry->data;
+	default:
+		return entry->masked ? ENTRY_MASKED : 0;
+	}
+}
+
+u64 msix_read_table(const struct msix *msix, u64 offset, unsigned width)
+{
+	u64 value = 0;
+
+	for (unsigned i = 0; i < width; i++) {
+		const u32 dword = read_dword(msix, (offset + i) / 4);
+
+		value |= (u64)(dword >> (8 * ((offset + i) % 4)) & 0xff) << (8 * i);
+	}
+	return value;
+}
+
+static void write_dword(struct msix *msix, u64 index, u32 value)
+{
+	struct msix_entry *entry = &msix->entry[index / 4];
+
+	if (index / 4 >= msix->vectors)
+		return;
+	switch (index % 4) {
+	case 0:
+		entry->address_low = value & ~3U;
+		break;
+	case 1:
+		entry->address_high = value;
+		break;
+	case 2:
+		entry->data = value;
+		break;
+	default:
+		entry->masked = value & ENTRY_MASKED;
+	}
+	update(msix, (unsigned)(index / 4));
+}
+
+/* 6.8.2: whole dwords or qwords, aligned; what other writes do is left open, and they do nothing. */
+void msix_write_table(struct msix *msix, u64 offset, unsigned width, u64 value)
+{
+	if (width < 4 || offset % width)
+		return;
+	write_dword(msix, offset / 4, (u32)value);
+	if (width == 8)
+		write_dword(msix, offset / 4 + 1, (u32)(value >> 32));
+}
+
+u64 msix_read_pending(const struct msix *msix, u64 offset, unsigned width)
+{
+	u64 pending = 0;
+
+	for (unsigned v = 0; v < msix->vectors; v++) {
+		struct pollfd fd = {.fd = msix->fd[v], .events = POLLIN};
+
+		if (!msix->joined[v] && poll(&fd, 1, 0) > 0)
+			pending |= (u64)1 << v;
+	}
+	return offset < 8 && width <= 8 ? pending >> (8 * offset) : 0;
+}
+
+struct msix_capability msix_capability(const struct msix *msix, unsigned bar, u32 table,
+				       u32 pending)
+{
+	return (struct msix_capability){.control = (u16)(msix->vectors - 1),
+					.table = table | bar,
+					.pending = pending | bar};
+}

@@ -1,0 +1,526 @@
+/*
+ * virtio-blk: see block.h.
+ */
+#include "devices/virtio/block.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The most sectors that a discard's range may have: 2 GiB, so that bytes fit everywhere. */
+enum { RANGE_SECTORS_MAX = 1 << 22 };
+
+/* The longest piece of data: what the driver is told; longer ones are served all the same. */
+enum { PIECE_BYTES_MAX = 4 << 20 };
+
+struct request {
+	struct block_queue *queue;
+	struct request *next_free;
+	struct virtq_chain chain;
+	struct disk_op op;
+	u8 *status; /* in guest memory */
+	u32 type;
+	unsigned ranges, next_range; /* of a discard */
+	struct virtio_blk_discard_write_zeroes range[BLOCK_RANGES];
+	char words[96]; /* the chain as the trace shows it; only with a trace */
+};
+
+/* Belongs to the worker's thread. */
+struct block_queue {
+	struct virtio_worker worker;
+	struct block *block;
+	struct request *free; /* used before, and free again */
+	unsigned fresh; /* requests from here on were never used: their pages aren't there yet */
+	struct request *request; /* BLOCK_QUEUE_SIZE */
+};
+
+static struct request *take_request(struct block_queue *queue)
+{
+	struct request *request = queue->free;
+
+	if (request)
+		queue->free = request->next_free;
+	else if (queue->fresh < BLOCK_QUEUE_SIZE)
+		request = &queue->request[queue->fresh++];
+	if (request)
+		request->queue = queue;
+	return request;
+}
+
+static void free_request(struct request *request)
+{
+	request->next_free = request->queue->free;
+	request->queue->free = request;
+}
+
+static bool traced(const struct block_queue *queue)
+{
+	const struct trace *trace = queue->block->device.trace;
+
+	return trace && trace_on(trace, TRACE_VIRTIO);
+}
+
+static const char *status_name(u8 status)
+{
+	return status == VIRTIO_BLK_S_OK ? "ok" : status == VIRTIO_BLK_S_IOERR ? "ioerr" : "unsupp";
+}
+
+/* Gives the chain back. filled: how many bytes of data were written, from the first on. */
+static void complete(struct request *request, u8 status, u32 filled)
+{
+	struct block_queue *queue = request->queue;
+	/* 2.7.8.2: the status counts only when nothing in front of it was left out. */
+	const u32 written = filled + 1 == request->chain.in_bytes ? filled + 1 : filled;
+
+	*(volatile u8 *)request->status = status;
+	virtq_push(&queue->block->device.queue[queue->worker.queue], request->chain.head, written);
+	if (traced(queue))
+		virtio_trace_chain(&queue->block->device, queue->worker.queue, request->chain.head,
+				   "%s → %s, used %u", request->words, status_name(status),
+				   written);
+	queue->worker.under_way--;
+	free_request(request);
+}
+
+/* For a chain that has no room for a status. */
+static void return_empty(struct request *request, const char *why)
+{
+	struct block_queue *queue = request->queue;
+
+	virtq_push(&queue->block->device.queue[queue->worker.queue], request->chain.head, 0);
+	if (traced(queue))
+		virtio_trace_chain(&queue->block->device, queue->worker.queue, request->chain.head,
+				   "%s → used 0", why);
+	queue->worker.under_way--;
+	free_request(request);
+}
+
+static void start_range(struct request *request);
+
+static void op_done(struct disk_op *op, int error)
+{
+	struct request *request =
+		(struct request *)(void *)((u8 *)op - offsetof(struct request, op));
+
+	if (!error && ++request->next_range < request->ranges) {
+		start_range(request);
+		return;
+	}
+	if (error)
+		complete(request, VIRTIO_BLK_S_IOERR, 0);
+	else
+		complete(request, VIRTIO_BLK_S_OK,
+			 request->type == VIRTIO_BLK_T_IN ? request->chain.in_bytes - 1 : 0);
+}
+
+static void start_op(struct request *request, enum disk_kind kind, u64 offset, u64 bytes)
+{
+	struct block_queue *queue = request->queue;
+
+	request->op.kind = kind;
+	request->op.offset = offset;
+	request->op.bytes = bytes;
+	request->op.done = op_done;
+	disk_start(&queue->block->disk, queue->worker.io, &request->op);
+}
+
+static void start_range(struct request *request)
+{
+	const struct virtio_blk_discard_write_zeroes *range = &request->range[request->next_range];
+	const bool zero = request->type == VIRTIO_BLK_T_WRITE_ZEROES;
+
+	request->op.keep_room = !(range->flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP);
+	start_op(request, zero ? DISK_ZERO : DISK_DISCARD, range->sector * DISK_SECTOR_BYTES,
+		 (u64)range->num_sectors * DISK_SECTOR_BYTES);
+}
+
+/* Whether sectors lie on the disk; nothing here can wrap. */
+static bool on_disk(const struct block *block, u64 sector, u64 bytes)
+{
+	const u64 capacity = block->disk.bytes / DISK_SECTOR_BYTES;
+
+	return sector <= capacity && bytes <= (capacity - sector) * DISK_SECTOR_BYTES;
+}
+
+static void transfer(struct request *request, u64 sector, bool write)
+{
+	const struct block *block = request->queue->block;
+	const u64 bytes = write ? request->chain.out_bytes - sizeof(struct virtio_blk_outhdr)
+				: request->chain.in_bytes - 1;
+
+	if (bytes % DISK_SECTOR_BYTES || !on_disk(block, sector, bytes) ||
+	    (write && block->disk.config->read_only)) {
+		complete(request, VIRTIO_BLK_S_IOERR, 0);
+		return;
+	}
+	if (bytes == 0) {
+		complete(request, VIRTIO_BLK_S_OK, 0);
+		return;
+	}
+	start_op(request, write ? DISK_WRITE : DISK_READ, sector * DISK_SECTOR_BYTES, bytes);
+}
+
+/* The status with which a discard's or write-zeroes' range is refused, or OK. */
+static u8 check_range(const struct block *block, u32 type,
+		      const struct virtio_blk_discard_write_zeroes *range)
+{
+	const u32 known = type == VIRTIO_BLK_T_DISCARD ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+
+	if (range->flags & ~known)
+		return VIRTIO_BLK_S_UNSUPP;
+	if (range->num_sectors > RANGE_SECTORS_MAX ||
+	    !on_disk(block, range->sector, (u64)range->num_sectors * DISK_SECTOR_BYTES))
+		return VIRTIO_BLK_S_IOERR;
+	return VIRTIO_BLK_S_OK;
+}
+
+static void discard(struct request *request)
+{
+	const struct block *block = request->queue->block;
+	const u32 header = sizeof(struct virtio_blk_outhdr);
+	const u32 bytes = request->chain.out_bytes - header;
+	u8 status = VIRTIO_BLK_S_OK;
+
+	request->ranges = bytes / sizeof(request->range[0]);
+	request->next_range = 0;
+	if (block->disk.config->read_only || request->ranges == 0 ||
+	    request->ranges > BLOCK_RANGES || bytes % sizeof(request->range[0]))
+		status = VIRTIO_BLK_S_IOERR;
+	else
+		virtq_read(&request->chain, header, request->range, bytes);
+	for (unsigned i = 0; i < request->ranges && status == VIRTIO_BLK_S_OK; i++)
+		status = check_range(block, request->type, &request->range[i]);
+	if (status == VIRTIO_BLK_S_OK)
+		start_range(request);
+	else
+		complete(request, status, 0);
+}
+
+static void get_id(struct request *request)
+{
+	char id[VIRTIO_BLK_ID_BYTES] = {0};
+	const u32 room = request->chain.in_bytes - 1;
+
+	memcpy(id, request->queue->block->disk.config->serial,
+	       strnlen(request->queue->block->disk.config->serial, sizeof(id)));
+	complete(request, VIRTIO_BLK_S_OK,
+		 virtq_write(&request->chain, 0, id, room < sizeof(id) ? room : (u32)sizeof(id)));
+}
+
+/* The word for one piece of a chain and how many equal ones follow it: "in 4096", "out 3×4096". */
+static unsigned describe_pieces(const struct virtq_chain *chain, unsigned at, char *text,
+				size_t bytes)
+{
+	const unsigned total = chain->out + chain->in, limit = at < chain->out ? chain->out : total;
+	const char *direction = at < chain->out ? "out" : "in";
+	const size_t length = chain->piece[at].iov_len;
+	unsigned next = at + 1;
+
+	while (next < limit && chain->piece[next].iov_len == length)
+		next++;
+	if (next - at > 1)
+		snprintf(text, bytes, "%s %u×%zu", direction, next - at, length);
+	else
+		snprintf(text, bytes, "%s %zu", direction, length);
+	return next;
+}
+
+/* Words for the trace: "out 16 (read sector 2048), in 4096, in 1". */
+static void describe(struct request *request, u64 sector)
+{
+	static const char *const names[] = {
+		[VIRTIO_BLK_T_IN] = "read",         [VIRTIO_BLK_T_OUT] = "write",
+		[VIRTIO_BLK_T_FLUSH] = "flush",     [VIRTIO_BLK_T_GET_ID] = "get id",
+		[VIRTIO_BLK_T_DISCARD] = "discard", [VIRTIO_BLK_T_WRITE_ZEROES] = "write zeroes",
+	};
+	const struct virtq_chain *chain = &request->chain;
+	const char *name = request->type < ARRAY_LEN(names) ? names[request->type] : NULL;
+	char piece[32], *words = request->words;
+	const size_t bytes = sizeof(request->words);
+	unsigned at = 0;
+	size_t used;
+
+	at = describe_pieces(chain, at, piece, sizeof(piece));
+	used = (size_t)snprintf(words, bytes, "%s (%s sector %llu)", piece, name ? name : "unknown",
+				(unsigned long long)sector);
+	while (at < chain->out + chain->in && used < bytes) {
+		at = describe_pieces(chain, at, piece, sizeof(piece));
+		used += (size_t)snprintf(words + used, bytes - used, ", %s", piece);
+	}
+}
+
+/* The data's pieces: all that is read but the header, or all that is written but the status. */
+static void cut_data(struct request *request)
+{
+	struct virtq_chain *chain = &request->chain;
+	const bool write = request->type == VIRTIO_BLK_T_OUT;
+	struct iovec *piece = write ? chain->piece : chain->piece + chain->out;
+	unsigned pieces = write ? chain->out : chain->in;
+	size_t header = write ? sizeof(struct virtio_blk_outhdr) : 0;
+
+	while (pieces && header >= piece->iov_len) {
+		header -= piece->iov_len;
+		piece++;
+		pieces--;
+	}
+	if (pieces && header) {
+		piece->iov_base = (u8 *)piece->iov_base + header;
+		piece->iov_len -= header;
+	}
+	if (!write && pieces && --piece[pieces - 1].iov_len == 0)
+		pieces--;
+	request->op.piece = piece;
+	request->op.pieces = pieces;
+}
+
+static void handle(struct request *request)
+{
+	struct block *block = request->queue->block;
+	struct virtq_chain *chain = &request->chain;
+	struct virtio_blk_outhdr header = {.type = 0};
+	const u32 got = virtq_read(chain, 0, &header, sizeof(header));
+	const struct iovec *last;
+
+	if (chain->in_bytes == 0) {
+		return_empty(request, "no room for a status");
+		return;
+	}
+	last = &chain->piece[chain->out + chain->in - 1];
+	request->status = (u8 *)last->iov_base + last->iov_len - 1;
+	request->type = header.type;
+	request->ranges = 0;
+	if (traced(request->queue))
+		describe(request, header.sector);
+	if (got < sizeof(header)) {
+		complete(request, VIRTIO_BLK_S_IOERR, 0);
+		return;
+	}
+	request->op.durable = !atomic_load(&block->writeback);
+	switch (header.type) {
+	case VIRTIO_BLK_T_IN:
+	case VIRTIO_BLK_T_OUT:
+		cut_data(request);
+		transfer(request, header.sector, header.type == VIRTIO_BLK_T_OUT);
+		break;
+	case VIRTIO_BLK_T_FLUSH:
+		start_op(request, DISK_FLUSH, 0, 0);
+		break;
+	case VIRTIO_BLK_T_GET_ID:
+		get_id(request);
+		break;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		discard(request);
+		break;
+	default:
+		complete(request, VIRTIO_BLK_S_UNSUPP, 0);
+	}
+}
+
+/* Takes chains as long as there are some and requests to hold them; returns whether it did. */
+static void take_chains(struct block_queue *queue, struct virtq *ring)
+{
+	struct request *request;
+
+	while ((request = take_request(queue))) {
+		const enum virtq_result result = virtq_pop(ring, &request->chain);
+
+		if (result == VIRTQ_EMPTY || result == VIRTQ_BROKEN) {
+			free_request(request);
+			if (result == VIRTQ_BROKEN)
+				virtio_device_broken(&queue->block->device,
+						     "its ring can't be read");
+			return;
+		}
+		queue->worker.under_way++;
+		if (result == VIRTQ_BAD)
+			return_empty(request, "a chain that breaks the rules");
+		else
+			handle(request);
+	}
+}
+
+static void serve(void *owner)
+{
+	struct block_queue *queue = owner;
+	struct virtq *ring = &queue->block->device.queue[queue->worker.queue];
+
+	do {
+		virtq_ask_notify(ring, false);
+		take_chains(queue, ring);
+		/* Without a free request none can be taken: the next completion leads back here. */
+	} while (queue->worker.under_way < BLOCK_QUEUE_SIZE && virtq_ask_notify(ring, true));
+}
+
+static void block_start(struct virtio_device *device)
+{
+	struct block *block = (struct block *)(void *)device;
+	const u64 features = device->regs.driver_features;
+	const bool flushes = features & ((u64)1 << VIRTIO_BLK_F_FLUSH);
+	const bool chooses = features & ((u64)1 << VIRTIO_BLK_F_CONFIG_WCE);
+
+	/* 5.2.5.2: who can't flush gets a disk that needs no flush. */
+	atomic_store(&block->writeback, flushes && (!chooses || block->config.wce));
+	for (unsigned i = 0; i < device->queues; i++) {
+		if (device->regs.queue[i].enabled)
+			virtio_worker_run(&block->queue[i].worker);
+	}
+}
+
+static bool block_stop(struct virtio_device *device)
+{
+	struct block *block = (struct block *)(void *)device;
+
+	for (unsigned i = 0; i < device->queues; i++) {
+		if (device->regs.queue[i].enabled)
+			virtio_worker_stop(&block->queue[i].worker);
+	}
+	return false;
+}
+
+/* One field can be written: whether the disk may hold writes back until a flush. */
+static void block_write_config(struct virtio_device *device, u64 offset, unsigned width, u64 value)
+{
+	struct block *block = (struct block *)(void *)device;
+	const u64 features = device->regs.driver_features;
+
+	if (offset != offsetof(struct virtio_blk_config, wce) || width != 1 ||
+	    !(features & ((u64)1 << VIRTIO_BLK_F_CONFIG_WCE)))
+		return;
+	block->config.wce = value & 1;
+	if (device->state == VIRTIO_RUNNING)
+		atomic_store(&block->writeback, block->config.wce);
+}
+
+static void block_was_reset(struct virtio_device *device)
+{
+	struct block *block = (struct block *)(void *)device;
+
+	block->config.wce = 1;
+}
+
+static const struct virtio_class block_class = {
+	.name = "block",
+	.id = 2,
+	.pci_class = 0x010000, /* mass storage */
+	.start = block_start,
+	.stop = block_stop,
+	.write_config = block_write_config,
+	.was_reset = block_was_reset,
+};
+
+static void describe_device(struct block *block)
+{
+	const struct disk *disk = &block->disk;
+	const bool write = !disk->config->read_only;
+	struct virtio_blk_config *config = &block->config;
+
+	block->device.features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX |
+				 (u64)1 << VIRTIO_BLK_F_SIZE_MAX | (u64)1 << VIRTIO_BLK_F_SEG_MAX |
+				 (u64)1 << VIRTIO_BLK_F_BLK_SIZE | (u64)1 << VIRTIO_BLK_F_TOPOLOGY |
+				 (u64)1 << VIRTIO_BLK_F_FLUSH | (u64)1 << VIRTIO_BLK_F_CONFIG_WCE;
+	if (disk->config->queues > 1)
+		block->device.features |= (u64)1 << VIRTIO_BLK_F_MQ;
+	if (write)
+		block->device.features |= (u64)1 << VIRTIO_BLK_F_DISCARD |
+					  (u64)1 << VIRTIO_BLK_F_WRITE_ZEROES;
+	else
+		block->device.features |= (u64)1 << VIRTIO_BLK_F_RO;
+
+	config->capacity = disk->bytes / DISK_SECTOR_BYTES;
+	config->size_max = PIECE_BYTES_MAX;
+	config->seg_max = BLOCK_SEGMENTS;
+	config->blk_size = disk->block_bytes;
+	while (disk->block_bytes << config->physical_block_exp < disk->physical_bytes)
+		config->physical_block_exp++;
+	config->min_io_size = (u16)(disk->physical_bytes / disk->block_bytes);
+	config->wce = 1;
+	config->num_queues = (u16)disk->config->queues;
+	if (!write)
+		return;
+	config->max_discard_sectors = config->max_write_zeroes_sectors = RANGE_SECTORS_MAX;
+	config->max_discard_seg = config->max_write_zeroes_seg = BLOCK_RANGES;
+	config->discard_sector_alignment = disk->physical_bytes / DISK_SECTOR_BYTES;
+	config->write_zeroes_may_unmap = 1;
+}
+
+void block_init(struct block *block)
+{
+	*block = (struct block){.queue = NULL};
+	disk_init(&block->disk);
+}
+
+int block_open(struct block *block, const struct disk_config *config, const char *name,
+	       struct error *err)
+{
+	struct virtio_device *device = &block->device;
+
+	if (disk_open(&block->disk, config, err))
+		return -1;
+	describe_device(block);
+	snprintf(device->name, sizeof(device->name), "%s", name);
+	device->class = &block_class;
+	device->queues = config->queues;
+	device->queue_size_max = BLOCK_QUEUE_SIZE;
+	device->config = (const u8 *)&block->config;
+	device->config_bytes =
+		offsetof(struct virtio_blk_config, unused1) + sizeof(block->config.unused1);
+	if (virtio_device_init(device, err))
+		return -1;
+	block->queue = calloc(config->queues, sizeof(*block->queue));
+	if (!block->queue)
+		return error_set(err, "no memory for the disk '%s'", config->path);
+	for (unsigned i = 0; i < config->queues; i++) {
+		struct block_queue *queue = &block->queue[i];
+
+		queue->block = block;
+		queue->worker.device = device;
+		queue->worker.queue = i;
+		queue->worker.serve = serve;
+		queue->worker.owner = queue;
+		/* So large that the C library maps it: pages come as requests are used. */
+		queue->request = calloc(BLOCK_QUEUE_SIZE, sizeof(*queue->request));
+		if (!queue->request)
+			return error_set(err, "no memory for the disk '%s'", config->path);
+	}
+	return 0;
+}
+
+int block_start_workers(struct block *block, const struct worker_setup *setup, const int *rings,
+			unsigned count, struct error *err)
+{
+	for (unsigned i = 0; i < block->device.queues; i++) {
+		struct io_setup io = {.engine = IO_AUTO, .depth = BLOCK_QUEUE_SIZE, .rings = count};
+
+		memcpy(io.ring, rings, count * sizeof(*rings));
+		disk_files(&block->disk, &io);
+		if (virtio_worker_open(&block->queue[i].worker, setup, &io, err))
+			return error_prefix(err, "disk '%s'", block->disk.config->path);
+	}
+	return 0;
+}
+
+enum io_engine_kind block_engine(const struct block *block)
+{
+	return io_engine(block->queue[0].worker.io);
+}
+
+bool block_close(struct block *block, unsigned timeout_ms)
+{
+	bool done = true;
+
+	for (unsigned i = 0; block->queue && i < block->device.queues; i++) {
+		done = virtio_worker_close(&block->queue[i].worker, timeout_ms) && done;
+		if (done)
+			free(block->queue[i].request);
+	}
+	if (!done)
+		return false;
+	free(block->queue);
+	if (block->device.class)
+		virtio_device_destroy(&block->device);
+	disk_close(&block->disk);
+	block_init(block);
+	return true;
+}

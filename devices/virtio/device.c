@@ -1,0 +1,406 @@
+/*
+ * A virtio device: see device.h.
+ */
+#include "devices/virtio/device.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/loop.h"
+
+/* What a driver may set; NEEDS_RESET is the device's own. */
+enum {
+	DRIVER_BITS = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_DRIVER_OK | VIRTIO_FEATURES_OK |
+		      VIRTIO_FAILED
+};
+
+static void ring(int fd)
+{
+	const u64 one = 1;
+
+	/* It fails only when the counter is full, and then the bell is ringing already. */
+	(void)!write(fd, &one, sizeof(one));
+}
+
+static void reset_registers(struct virtio_device *device)
+{
+	device->regs = (struct virtio_regs){.config_vector = VIRTIO_NO_VECTOR};
+	for (unsigned i = 0; i < device->queues; i++) {
+		device->regs.queue[i].size = device->queue_size_max;
+		device->regs.queue[i].vector = VIRTIO_NO_VECTOR;
+		device->queue[i].position = (struct virtq_position){.next_used = 0};
+	}
+	atomic_store(&device->isr, 0);
+	device->state = VIRTIO_IDLE;
+	device->resetting = false;
+	if (device->class->was_reset)
+		device->class->was_reset(device);
+	if (device->transport)
+		device->transport->was_reset(device->transport_owner);
+}
+
+int virtio_device_init(struct virtio_device *device, struct error *err)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_mutex_init(&device->lock, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&device->stopped, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	for (unsigned i = 0; i < device->queues; i++) {
+		device->queue[i].notify_fd = -1;
+		atomic_store(&device->queue[i].interrupt_fd, VIRTIO_NO_INTERRUPT);
+	}
+	for (unsigned i = 0; i < device->queues; i++) {
+		device->queue[i].notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (device->queue[i].notify_fd < 0)
+			return error_set(err, "cannot create an event descriptor: %s",
+					 strerror(errno));
+	}
+	reset_registers(device);
+	return 0;
+}
+
+void virtio_device_destroy(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->queues; i++) {
+		if (device->queue[i].notify_fd >= 0)
+			close(device->queue[i].notify_fd);
+	}
+	pthread_cond_destroy(&device->stopped);
+	pthread_mutex_destroy(&device->lock);
+}
+
+/* The configuration interrupt; the lock is held. */
+static void tell_driver(struct virtio_device *device)
+{
+	atomic_fetch_or(&device->isr, VIRTIO_ISR_CONFIG);
+	device->transport->config_changed(device->transport_owner);
+}
+
+/* The lock is held. */
+static void mark_broken(struct virtio_device *device, const char *why)
+{
+	if (device->regs.status & VIRTIO_NEEDS_RESET)
+		return;
+	device->regs.status |= VIRTIO_NEEDS_RESET;
+	/* Once is enough for people: a guest can do this again and again. */
+	if (!device->told)
+		say("the guest's driver broke its device %s (%s): %s; it waits for a reset",
+		    device->name, device->class->name, why);
+	device->told = true;
+	if (device->regs.status & VIRTIO_DRIVER_OK)
+		tell_driver(device);
+}
+
+/* Takes the enabled queues into use, as the registers describe them. */
+static bool start_queues(struct virtio_device *device)
+{
+	const u64 features = device->regs.driver_features;
+
+	for (unsigned i = 0; i < device->queues; i++) {
+		if (!device->regs.queue[i].enabled)
+			continue;
+		if (virtq_start(&device->queue[i], &device->regs.queue[i], device->memory,
+				features & VIRTIO_EVENT_IDX, features & VIRTIO_INDIRECT_DESC)) {
+			for (unsigned j = 0; j < i; j++)
+				virtq_stop(&device->queue[j]);
+			device->running_queues = 0;
+			return false;
+		}
+		device->running_queues++;
+	}
+	return true;
+}
+
+static void start(struct virtio_device *device)
+{
+	device->state = VIRTIO_RUNNING;
+	if (device->regs.status & VIRTIO_NEEDS_RESET)
+		return;
+	if (!start_queues(device)) {
+		mark_broken(device, "a queue lies outside of memory");
+		return;
+	}
+	device->transport->doorbells(device->transport_owner, true);
+	device->class->start(device);
+	/* What the driver put into its rings before needs no notification. */
+	for (unsigned i = 0; i < device->queues; i++)
+		virtio_notify(device, i);
+}
+
+/* All queues have stopped; the lock is held. */
+static void finish_stop(struct virtio_device *device)
+{
+	if (device->resetting)
+		reset_registers(device);
+	else
+		device->state = VIRTIO_QUIESCED;
+	pthread_cond_broadcast(&device->stopped);
+}
+
+static void begin_stop(struct virtio_device *device)
+{
+	device->state = VIRTIO_STOPPING;
+	device->transport->doorbells(device->transport_owner, false);
+	if (device->running_queues && !device->class->stop(device))
+		return;
+	for (unsigned i = 0; i < device->queues; i++)
+		virtq_stop(&device->queue[i]);
+	device->running_queues = 0;
+	finish_stop(device);
+}
+
+static void reset(struct virtio_device *device)
+{
+	device->resetting = true;
+	if (device->state == VIRTIO_RUNNING)
+		begin_stop(device);
+	else if (device->state != VIRTIO_STOPPING)
+		finish_stop(device);
+}
+
+/* 3.1.1, step 5: what was asked for must have been offered, and be no legacy driver's. */
+static bool features_are_good(const struct virtio_device *device)
+{
+	const u64 features = device->regs.driver_features;
+
+	return (features & ~device->features) == 0 && (features & VIRTIO_VERSION_1);
+}
+
+void virtio_set_status(struct virtio_device *device, u8 value)
+{
+	const u8 before = device->regs.status;
+	u8 set = value & DRIVER_BITS & (u8)~before;
+
+	if (value == 0) {
+		reset(device);
+		return;
+	}
+	if (device->resetting)
+		return;
+	if ((set & VIRTIO_FEATURES_OK) && !features_are_good(device))
+		set &= (u8)~VIRTIO_FEATURES_OK;
+	if ((set & VIRTIO_DRIVER_OK) && !((before | set) & VIRTIO_FEATURES_OK))
+		set &= (u8)~VIRTIO_DRIVER_OK;
+	/* No bit is ever cleared but by a reset. */
+	device->regs.status = before | set;
+	if (set & VIRTIO_DRIVER_OK)
+		start(device);
+}
+
+/* The half of a set of features that a driver has selected. */
+static u32 select_features(u64 features, u32 select)
+{
+	return select < 2 ? (u32)(features >> (32 * select)) : 0;
+}
+
+u32 virtio_device_features(const struct virtio_device *device)
+{
+	return select_features(device->features, device->regs.device_features_select);
+}
+
+u32 virtio_driver_features(const struct virtio_device *device)
+{
+	return select_features(device->regs.driver_features, device->regs.driver_features_select);
+}
+
+void virtio_set_driver_features(struct virtio_device *device, u32 value)
+{
+	const unsigned shift = device->regs.driver_features_select ? 32 : 0;
+
+	if (device->regs.driver_features_select > 1 || (device->regs.status & VIRTIO_FEATURES_OK) ||
+	    device->resetting)
+		return;
+	device->regs.driver_features &= ~((u64)UINT32_MAX << shift);
+	device->regs.driver_features |= (u64)value << shift;
+}
+
+struct virtq_regs *virtio_selected_queue(struct virtio_device *device)
+{
+	const u16 select = device->regs.queue_select;
+
+	return select < device->queues ? &device->regs.queue[select] : NULL;
+}
+
+bool virtio_queue_writable(const struct virtio_device *device)
+{
+	const u16 select = device->regs.queue_select;
+
+	return select < device->queues && !device->regs.queue[select].enabled &&
+	       !(device->regs.status & VIRTIO_DRIVER_OK) && !device->resetting;
+}
+
+void virtio_set_queue_size(struct virtio_device *device, u32 value)
+{
+	struct virtq_regs *queue = virtio_selected_queue(device);
+
+	if (queue && virtio_queue_writable(device) && value && value <= device->queue_size_max &&
+	    !(value & (value - 1)))
+		queue->size = (u16)value;
+}
+
+void virtio_enable_queue(struct virtio_device *device, bool enabled)
+{
+	struct virtq_regs *queue = virtio_selected_queue(device);
+
+	if (queue && !(device->regs.status & VIRTIO_DRIVER_OK) && !device->resetting)
+		queue->enabled = enabled;
+}
+
+void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd)
+{
+	atomic_store(&device->queue[queue].interrupt_fd, fd);
+}
+
+u64 virtio_read_config(const struct virtio_device *device, u64 offset, unsigned width)
+{
+	u64 value = 0;
+
+	for (unsigned i = 0; i < width; i++) {
+		const u64 at = offset + i;
+
+		value |= (u64)(at < device->config_bytes ? device->config[at] : 0xff) << (8 * i);
+	}
+	return value;
+}
+
+void virtio_write_config(struct virtio_device *device, u64 offset, unsigned width, u64 value)
+{
+	if (device->class->write_config && !device->resetting && offset < device->config_bytes &&
+	    width <= device->config_bytes - offset)
+		device->class->write_config(device, offset, width, value);
+}
+
+/* Waits until the queues have stopped; the lock is held. */
+static bool wait_stopped(struct virtio_device *device, unsigned timeout_ms)
+{
+	const u64 deadline_ns = clock_now_ns() + (u64)timeout_ms * 1000000;
+	const struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000),
+				       .tv_nsec = (long)(deadline_ns % 1000000000)};
+
+	while (device->state == VIRTIO_STOPPING) {
+		if (pthread_cond_timedwait(&device->stopped, &device->lock, &until) == ETIMEDOUT)
+			return device->state != VIRTIO_STOPPING;
+	}
+	return true;
+}
+
+bool virtio_wait_reset(struct virtio_device *device, unsigned timeout_ms)
+{
+	return wait_stopped(device, timeout_ms);
+}
+
+void virtio_notify(struct virtio_device *device, u32 queue)
+{
+	if (queue < device->queues)
+		ring(device->queue[queue].notify_fd);
+}
+
+/* Writes the line that waits for its interrupt. */
+static void flush_trace(struct virtio_device *device, unsigned queue, bool interrupt)
+{
+	char *pending = device->pending_trace[queue];
+	char how[32] = "no irq";
+
+	if (!pending[0])
+		return;
+	if (interrupt)
+		device->transport->describe_interrupt(device->transport_owner, queue, how,
+						      sizeof(how));
+	trace_line(device->trace, TRACE_VIRTIO, "%s/q%u %s, %s", device->name, queue, pending, how);
+	pending[0] = '\0';
+}
+
+void virtio_trace_chain(struct virtio_device *device, unsigned queue, u16 head, const char *format,
+			...)
+{
+	char *pending = device->pending_trace[queue];
+	const size_t bytes = sizeof(device->pending_trace[0]);
+	va_list args;
+	int used;
+
+	flush_trace(device, queue, false);
+	used = snprintf(pending, bytes, "chain %u: ", head);
+	va_start(args, format);
+	vsnprintf(pending + used, bytes - (size_t)used, format, args);
+	va_end(args);
+}
+
+void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io)
+{
+	const bool wanted = virtq_wants_interrupt(&device->queue[queue]);
+	const int fd = atomic_load(&device->queue[queue].interrupt_fd);
+
+	if (device->trace && trace_on(device->trace, TRACE_VIRTIO))
+		flush_trace(device, queue, wanted && fd != VIRTIO_NO_INTERRUPT);
+	if (!wanted || fd == VIRTIO_NO_INTERRUPT)
+		return;
+	if (device->line_interrupts)
+		atomic_fetch_or(&device->isr, VIRTIO_ISR_QUEUE);
+	if (fd == VIRTIO_BY_TRANSPORT)
+		device->transport->interrupt(device->transport_owner, queue);
+	else if (io)
+		io_ring(io, fd);
+	else
+		ring(fd);
+}
+
+void virtio_device_broken(struct virtio_device *device, const char *why)
+{
+	pthread_mutex_lock(&device->lock);
+	if (device->state == VIRTIO_RUNNING)
+		mark_broken(device, why);
+	pthread_mutex_unlock(&device->lock);
+}
+
+void virtio_queue_stopped(struct virtio_device *device, unsigned queue)
+{
+	pthread_mutex_lock(&device->lock);
+	virtq_stop(&device->queue[queue]);
+	if (--device->running_queues == 0)
+		finish_stop(device);
+	pthread_mutex_unlock(&device->lock);
+}
+
+void virtio_config_changed(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+	device->regs.config_generation++;
+	if (device->regs.status & VIRTIO_DRIVER_OK)
+		tell_driver(device);
+	pthread_mutex_unlock(&device->lock);
+}
+
+bool virtio_quiesce(struct virtio_device *device, unsigned timeout_ms)
+{
+	bool stopped;
+
+	pthread_mutex_lock(&device->lock);
+	if (device->state == VIRTIO_RUNNING)
+		begin_stop(device);
+	stopped = wait_stopped(device, timeout_ms);
+	pthread_mutex_unlock(&device->lock);
+	return stopped;
+}
+
+void virtio_resume(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+	if (device->state == VIRTIO_QUIESCED)
+		start(device);
+	pthread_mutex_unlock(&device->lock);
+}
+
+void virtio_power_on(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+	reset_registers(device);
+	pthread_mutex_unlock(&device->lock);
+}

@@ -1,0 +1,596 @@
+/*
+ * virtio over PCI: see pci.h.
+ */
+#include "devices/virtio/pci.h"
+
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { VENDOR = 0x1af4, DEVICE_BASE = 0x1040 };
+enum { BAR_MEMORY = 0, BAR_IO = 1 };
+enum { NOTIFY_STRIDE = 4 };
+
+/* Capability types, 4.1.4. */
+enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_ACCESS = 5 };
+
+/* Common configuration, 4.1.4.3: the offsets of its fields. */
+enum common_field {
+	DEVICE_FEATURE_SELECT = 0x00,
+	DEVICE_FEATURE = 0x04,
+	DRIVER_FEATURE_SELECT = 0x08,
+	DRIVER_FEATURE = 0x0c,
+	CONFIG_VECTOR = 0x10,
+	NUM_QUEUES = 0x12,
+	DEVICE_STATUS = 0x14,
+	CONFIG_GENERATION = 0x15,
+	QUEUE_SELECT = 0x16,
+	QUEUE_SIZE = 0x18,
+	QUEUE_VECTOR = 0x1a,
+	QUEUE_ENABLE = 0x1c,
+	QUEUE_NOTIFY_OFFSET = 0x1e,
+	QUEUE_DESCRIPTORS = 0x20,
+	QUEUE_AVAILABLE = 0x28,
+	QUEUE_USED = 0x30,
+	COMMON_BYTES = 0x38,
+};
+
+static const struct {
+	enum common_field field;
+	unsigned bytes;
+	const char *name;
+} common[] = {
+	{DEVICE_FEATURE_SELECT, 4, "device_feature_select"},
+	{DEVICE_FEATURE, 4, "device_feature"},
+	{DRIVER_FEATURE_SELECT, 4, "driver_feature_select"},
+	{DRIVER_FEATURE, 4, "driver_feature"},
+	{CONFIG_VECTOR, 2, "config_msix_vector"},
+	{NUM_QUEUES, 2, "num_queues"},
+	{DEVICE_STATUS, 1, "device_status"},
+	{CONFIG_GENERATION, 1, "config_generation"},
+	{QUEUE_SELECT, 2, "queue_select"},
+	{QUEUE_SIZE, 2, "queue_size"},
+	{QUEUE_VECTOR, 2, "queue_msix_vector"},
+	{QUEUE_ENABLE, 2, "queue_enable"},
+	{QUEUE_NOTIFY_OFFSET, 2, "queue_notify_off"},
+	{QUEUE_DESCRIPTORS, 8, "queue_desc"},
+	{QUEUE_AVAILABLE, 8, "queue_driver"},
+	{QUEUE_USED, 8, "queue_device"},
+};
+
+/* The structures behind a capability, 4.1.4; what stands before `type` is PCI's own. */
+struct capability {
+	u8 bytes, type, bar, id, padding[2];
+	u32 offset, length;
+	u32 extra; /* notify: the stride; access: the window */
+} PACKED;
+
+enum { CAP_BYTES = 16, CAP_EXTRA_BYTES = 20 };
+_Static_assert(sizeof(struct capability) == CAP_EXTRA_BYTES - 2, "virtio 1.2, 4.1.4");
+
+/* Where the fields of the access capability stand in it. */
+enum { ACCESS_BAR = 4, ACCESS_OFFSET = 8, ACCESS_LENGTH = 12, ACCESS_DATA = 16 };
+
+unsigned virtio_pci_vectors(const struct virtio_device *device)
+{
+	return device->queues + 1;
+}
+
+static size_t field_at(u64 offset)
+{
+	size_t i = ARRAY_LEN(common) - 1;
+
+	while (offset < common[i].field)
+		i--;
+	return i;
+}
+
+static u64 read_queue_field(struct virtio_device *device, enum common_field field)
+{
+	const struct virtq_regs *queue = virtio_selected_queue(device);
+
+	/* 4.1.4.3.1: a size of 0 says that there is no such queue. */
+	if (!queue)
+		return field == QUEUE_VECTOR ? VIRTIO_NO_VECTOR : 0;
+	switch (field) {
+	case QUEUE_SIZE:
+		return queue->size;
+	case QUEUE_VECTOR:
+		return queue->vector;
+	case QUEUE_ENABLE:
+		return queue->enabled;
+	case QUEUE_NOTIFY_OFFSET:
+		return device->regs.queue_select;
+	case QUEUE_DESCRIPTORS:
+		return queue->descriptors;
+	case QUEUE_AVAILABLE:
+		return queue->available;
+	case QUEUE_USED:
+		return queue->used;
+	default:
+		return 0;
+	}
+}
+
+static u64 read_field(struct virtio_device *device, enum common_field field)
+{
+	switch (field) {
+	case DEVICE_FEATURE_SELECT:
+		return device->regs.device_features_select;
+	case DEVICE_FEATURE:
+		return virtio_device_features(device);
+	case DRIVER_FEATURE_SELECT:
+		return device->regs.driver_features_select;
+	case DRIVER_FEATURE:
+		return virtio_driver_features(device);
+	case CONFIG_VECTOR:
+		return device->regs.config_vector;
+	case NUM_QUEUES:
+		return device->queues;
+	case DEVICE_STATUS:
+		return device->regs.status;
+	case CONFIG_GENERATION:
+		return device->regs.config_generation;
+	case QUEUE_SELECT:
+		return device->regs.queue_select;
+	default:
+		return read_queue_field(device, field);
+	}
+}
+
+static u64 read_common(struct virtio_device *device, u64 offset, unsigned width)
+{
+	u64 value = 0;
+
+	for (unsigned i = 0; i < width; i++) {
+		const u64 at = offset + i;
+		const size_t f = field_at(at);
+		u64 byte = 0xff;
+
+		if (at < COMMON_BYTES)
+			byte = read_field(device, common[f].field) >> (8 * (at - common[f].field));
+		value |= (byte & 0xff) << (8 * i);
+	}
+	return value;
+}
+
+/* Points the queues' interrupts at their vectors' descriptors, or back at the line. */
+static void update_interrupts(struct virtio_pci *pci)
+{
+	struct virtio_device *device = pci->device;
+	const bool msix = pci->msix.enabled;
+
+	atomic_store(&device->line_interrupts, !msix);
+	for (unsigned i = 0; i < device->queues; i++) {
+		const u16 vector = device->regs.queue[i].vector;
+
+		if (!msix)
+			virtio_set_interrupt(device, i, VIRTIO_BY_TRANSPORT);
+		else if (vector == VIRTIO_NO_VECTOR)
+			virtio_set_interrupt(device, i, VIRTIO_NO_INTERRUPT);
+		else
+			virtio_set_interrupt(device, i, pci->msix.fd[vector]);
+	}
+}
+
+/* 4.1.5.1.2.1: a vector that there isn't reads back as none. */
+static void set_vector(struct virtio_pci *pci, u16 *vector, u64 value)
+{
+	*vector = value < pci->msix.vectors ? (u16)value : VIRTIO_NO_VECTOR;
+	update_interrupts(pci);
+}
+
+static void set_half(u64 *field, u64 value, unsigned width, bool high)
+{
+	if (width == 8)
+		*field = value;
+	else if (high)
+		*field = (*field & UINT32_MAX) | value << 32;
+	else
+		*field = (*field & ~(u64)UINT32_MAX) | value;
+}
+
+/* high: it is the upper half of a 64-bit field. */
+static void write_queue_field(struct virtio_pci *pci, enum common_field field, unsigned width,
+			      u64 value, bool high)
+{
+	struct virtio_device *device = pci->device;
+	struct virtq_regs *queue = virtio_selected_queue(device);
+
+	if (queue && field == QUEUE_VECTOR && !device->resetting)
+		set_vector(pci, &queue->vector, value);
+	if (!queue || !virtio_queue_writable(device))
+		return;
+	switch (field) {
+	case QUEUE_SIZE:
+		virtio_set_queue_size(device, (u32)value);
+		break;
+	case QUEUE_ENABLE:
+		/* 4.1.4.3.2: the driver must not write 0. */
+		if (value == 1)
+			virtio_enable_queue(device, true);
+		break;
+	case QUEUE_DESCRIPTORS:
+		set_half(&queue->descriptors, value, width, high);
+		break;
+	case QUEUE_AVAILABLE:
+		set_half(&queue->available, value, width, high);
+		break;
+	case QUEUE_USED:
+		set_half(&queue->used, value, width, high);
+		break;
+	default:
+		break;
+	}
+}
+
+static void write_common(struct virtio_pci *pci, u64 offset, unsigned width, u64 value)
+{
+	struct virtio_device *device = pci->device;
+	const size_t f = field_at(offset);
+	const u64 inside = offset - common[f].field;
+	const bool half = common[f].bytes == 8 && width == 4 && inside % 4 == 0;
+
+	if (offset >= COMMON_BYTES || (!half && (inside || width != common[f].bytes)))
+		return;
+	switch (common[f].field) {
+	case DEVICE_FEATURE_SELECT:
+		device->regs.device_features_select = (u32)value;
+		break;
+	case DRIVER_FEATURE_SELECT:
+		device->regs.driver_features_select = (u32)value;
+		break;
+	case DRIVER_FEATURE:
+		virtio_set_driver_features(device, (u32)value);
+		break;
+	case CONFIG_VECTOR:
+		if (!device->resetting)
+			set_vector(pci, &device->regs.config_vector, value);
+		break;
+	case DEVICE_STATUS:
+		virtio_set_status(device, (u8)value);
+		break;
+	case QUEUE_SELECT:
+		device->regs.queue_select = (u16)value;
+		break;
+	default:
+		write_queue_field(pci, common[f].field, width, value, inside != 0);
+	}
+}
+
+/* 4.1.4.5.1: reading takes the interrupt away. */
+static u64 read_isr(struct virtio_pci *pci)
+{
+	const unsigned isr = atomic_exchange(&pci->device->isr, 0);
+
+	pci_update_intx(&pci->function);
+	return isr;
+}
+
+/* A register of BAR 0; the device's lock is held. */
+static u64 read_register(struct virtio_pci *pci, u64 offset, unsigned width)
+{
+	if (offset < VIRTIO_PCI_ISR)
+		return read_common(pci->device, offset, width);
+	if (offset < VIRTIO_PCI_DEVICE)
+		return offset == VIRTIO_PCI_ISR ? read_isr(pci) : 0;
+	if (offset < VIRTIO_PCI_NOTIFY)
+		return virtio_read_config(pci->device, offset - VIRTIO_PCI_DEVICE, width);
+	if (offset < VIRTIO_PCI_MSIX_TABLE)
+		return 0;
+	if (offset < VIRTIO_PCI_MSIX_PENDING)
+		return msix_read_table(&pci->msix, offset - VIRTIO_PCI_MSIX_TABLE, width);
+	return msix_read_pending(&pci->msix, offset - VIRTIO_PCI_MSIX_PENDING, width);
+}
+
+static void write_register(struct virtio_pci *pci, u64 offset, unsigned width, u64 value)
+{
+	if (offset < VIRTIO_PCI_ISR)
+		write_common(pci, offset, width, value);
+	else if (offset >= VIRTIO_PCI_DEVICE && offset < VIRTIO_PCI_NOTIFY)
+		virtio_write_config(pci->device, offset - VIRTIO_PCI_DEVICE, width, value);
+	else if (offset >= VIRTIO_PCI_NOTIFY && offset < VIRTIO_PCI_MSIX_TABLE)
+		virtio_notify(pci->device, (u32)(offset - VIRTIO_PCI_NOTIFY) / NOTIFY_STRIDE);
+	else if (offset >= VIRTIO_PCI_MSIX_TABLE && offset < VIRTIO_PCI_MSIX_PENDING)
+		msix_write_table(&pci->msix, offset - VIRTIO_PCI_MSIX_TABLE, width, value);
+}
+
+static u64 bar_read(void *owner, u64 offset, unsigned width)
+{
+	struct virtio_pci *pci = owner;
+	u64 value;
+
+	pthread_mutex_lock(&pci->device->lock);
+	value = read_register(pci, offset, width);
+	pthread_mutex_unlock(&pci->device->lock);
+	return value;
+}
+
+static void bar_write(void *owner, u64 offset, unsigned width, u64 value)
+{
+	struct virtio_pci *pci = owner;
+
+	pthread_mutex_lock(&pci->device->lock);
+	write_register(pci, offset, width, value);
+	pthread_mutex_unlock(&pci->device->lock);
+}
+
+static u64 io_read(void *owner, u64 offset, unsigned width)
+{
+	(void)owner, (void)offset, (void)width;
+	return 0;
+}
+
+/* Comes here only while the doorbell isn't laid. */
+static void io_write(void *owner, u64 offset, unsigned width, u64 value)
+{
+	struct virtio_pci *pci = owner;
+
+	(void)width, (void)value;
+	virtio_notify(pci->device, (u32)offset / NOTIFY_STRIDE);
+}
+
+static const char *bar_name(void *owner, u64 offset, bool write)
+{
+	(void)owner, (void)write;
+	if (offset < COMMON_BYTES)
+		return common[field_at(offset)].name;
+	return offset < VIRTIO_PCI_ISR            ? ""
+	       : offset < VIRTIO_PCI_DEVICE       ? "isr_status"
+	       : offset < VIRTIO_PCI_NOTIFY       ? "device_config"
+	       : offset < VIRTIO_PCI_MSIX_TABLE   ? "notify"
+	       : offset < VIRTIO_PCI_MSIX_PENDING ? "msix_table"
+						  : "msix_pending";
+}
+
+static const char *io_name(void *owner, u64 offset, bool write)
+{
+	(void)owner, (void)offset, (void)write;
+	return "notify";
+}
+
+static const struct bus_ops bar_ops = {.read = bar_read, .write = bar_write, .name = bar_name};
+static const struct bus_ops io_ops = {.read = io_read, .write = io_write, .name = io_name};
+
+/* Lays or takes away the doorbells of all queues at a BAR's address. */
+static void wire(struct virtio_pci *pci, u64 address, bool io_port, bool lay)
+{
+	const struct wiring *wiring = pci->wiring;
+
+	for (unsigned i = 0; i < pci->device->queues; i++) {
+		const struct doorbell bell = {.fd = pci->device->queue[i].notify_fd,
+					      .io_port = io_port,
+					      .address = address + (u64)NOTIFY_STRIDE * i,
+					      .width = 2};
+
+		if (pci->device->regs.queue[i].enabled)
+			wiring->ops->doorbell(wiring->owner, &bell, lay);
+	}
+}
+
+/* Moves doorbells from where they are laid to where they belong. */
+static void move_doorbells(struct virtio_pci *pci, u64 *laid, u64 wanted, bool io_port)
+{
+	if (*laid == wanted)
+		return;
+	if (*laid)
+		wire(pci, *laid, io_port, false);
+	if (wanted)
+		wire(pci, wanted, io_port, true);
+	*laid = wanted;
+}
+
+static void update_doorbells(struct virtio_pci *pci)
+{
+	const u64 memory = pci->memory_address ? pci->memory_address + VIRTIO_PCI_NOTIFY : 0;
+
+	move_doorbells(pci, &pci->laid_memory, pci->doorbells_wanted ? memory : 0, false);
+	move_doorbells(pci, &pci->laid_io, pci->doorbells_wanted ? pci->io_address : 0, true);
+}
+
+static void transport_doorbells(void *owner, bool lay)
+{
+	struct virtio_pci *pci = owner;
+
+	pci->doorbells_wanted = lay;
+	update_doorbells(pci);
+}
+
+static void transport_config_changed(void *owner)
+{
+	struct virtio_pci *pci = owner;
+	const u16 vector = pci->device->regs.config_vector;
+	const u64 one = 1;
+
+	if (!pci->msix.enabled)
+		pci_update_intx(&pci->function);
+	else if (vector != VIRTIO_NO_VECTOR)
+		(void)!write(pci->msix.fd[vector], &one, sizeof(one));
+}
+
+/* The registers say "no vector" again. */
+static void transport_was_reset(void *owner)
+{
+	struct virtio_pci *pci = owner;
+
+	update_interrupts(pci);
+	pci_update_intx(&pci->function);
+}
+
+static void transport_interrupt(void *owner, unsigned queue)
+{
+	struct virtio_pci *pci = owner;
+
+	(void)queue;
+	pci_update_intx(&pci->function);
+}
+
+static void transport_describe(void *owner, unsigned queue, char *text, size_t bytes)
+{
+	struct virtio_pci *pci = owner;
+	const int fd = atomic_load(&pci->device->queue[queue].interrupt_fd);
+
+	snprintf(text, bytes, "irq intx");
+	for (unsigned v = 0; v < pci->msix.vectors; v++) {
+		if (pci->msix.fd[v] == fd)
+			snprintf(text, bytes, "irq msix %u", v);
+	}
+}
+
+static const struct virtio_transport transport = {
+	.doorbells = transport_doorbells,
+	.config_changed = transport_config_changed,
+	.was_reset = transport_was_reset,
+	.interrupt = transport_interrupt,
+	.describe_interrupt = transport_describe,
+};
+
+static u32 config_dword(const struct virtio_pci *pci, unsigned offset)
+{
+	return pci->function.config[offset / 4];
+}
+
+/*
+ * 4.1.4.9: the guest names a BAR, an offset and a length, and finds the register in the data field.
+ * Returns whether what it named is one.
+ */
+static bool access_target(const struct virtio_pci *pci, u64 *offset, unsigned *width)
+{
+	const unsigned at = pci->access_capability;
+	const u8 bar = (u8)config_dword(pci, at + ACCESS_BAR);
+
+	*offset = config_dword(pci, at + ACCESS_OFFSET);
+	*width = config_dword(pci, at + ACCESS_LENGTH);
+	return bar == BAR_MEMORY && (*width == 1 || *width == 2 || *width == 4) &&
+	       *offset % *width == 0 && *offset < VIRTIO_PCI_MEMORY_BYTES;
+}
+
+static u32 hook_read(void *owner, unsigned index, u32 stored)
+{
+	struct virtio_pci *pci = owner;
+	unsigned width;
+	u64 offset;
+
+	if (index * 4 != pci->access_capability + (unsigned)ACCESS_DATA ||
+	    !access_target(pci, &offset, &width))
+		return stored;
+	return (u32)bar_read(pci, offset, width);
+}
+
+static void hook_written(void *owner, unsigned index)
+{
+	struct virtio_pci *pci = owner;
+	unsigned width;
+	u64 offset;
+
+	if (index * 4 == pci->msix_capability) {
+		const u32 control = config_dword(pci, pci->msix_capability) >> 16;
+
+		pthread_mutex_lock(&pci->device->lock);
+		msix_control(&pci->msix, control & PCI_MSIX_FLAGS_ENABLE,
+			     control & PCI_MSIX_FLAGS_MASKALL);
+		atomic_store(&pci->function.intx_off, pci->msix.enabled);
+		update_interrupts(pci);
+		pci_update_intx(&pci->function);
+		pthread_mutex_unlock(&pci->device->lock);
+	}
+	if (index * 4 == pci->access_capability + (unsigned)ACCESS_DATA &&
+	    access_target(pci, &offset, &width))
+		bar_write(pci, offset, width,
+			  pci->function.config[index] & (u32)(UINT64_MAX >> (64 - 8 * width)));
+}
+
+static void hook_placed(void *owner)
+{
+	struct virtio_pci *pci = owner;
+
+	pthread_mutex_lock(&pci->device->lock);
+	pci->memory_address = pci_bar_address(&pci->function, BAR_MEMORY);
+	pci->io_address = pci_bar_address(&pci->function, BAR_IO);
+	update_doorbells(pci);
+	pthread_mutex_unlock(&pci->device->lock);
+}
+
+static const struct pci_hooks hooks = {
+	.read = hook_read, .written = hook_written, .placed = hook_placed};
+
+static u8 add_capability(struct virtio_pci *pci, u8 type, u8 bar, u32 offset, u32 length, u32 extra)
+{
+	const u8 bytes = type == CAP_NOTIFY || type == CAP_ACCESS ? CAP_EXTRA_BYTES : CAP_BYTES;
+	const struct capability capability = {.bytes = bytes,
+					      .type = type,
+					      .bar = bar,
+					      .offset = offset,
+					      .length = length,
+					      .extra = extra};
+
+	return pci_add_capability(&pci->function, PCI_CAP_ID_VNDR, &capability, bytes);
+}
+
+static void add_capabilities(struct virtio_pci *pci)
+{
+	const struct virtio_device *device = pci->device;
+	const u32 doorbells = NOTIFY_STRIDE * device->queues;
+	struct msix_capability msix = msix_capability(&pci->msix, BAR_MEMORY, VIRTIO_PCI_MSIX_TABLE,
+						      VIRTIO_PCI_MSIX_PENDING);
+	u32 *writable = pci->function.writable;
+
+	pci->msix_capability =
+		pci_add_capability(&pci->function, PCI_CAP_ID_MSIX, &msix, MSIX_CAPABILITY_BYTES);
+	writable[pci->msix_capability / 4] = (u32)(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL)
+					     << 16;
+	add_capability(pci, CAP_COMMON, BAR_MEMORY, VIRTIO_PCI_COMMON, COMMON_BYTES, 0);
+	add_capability(pci, CAP_NOTIFY, BAR_IO, 0, doorbells, NOTIFY_STRIDE);
+	add_capability(pci, CAP_NOTIFY, BAR_MEMORY, VIRTIO_PCI_NOTIFY, doorbells, NOTIFY_STRIDE);
+	add_capability(pci, CAP_ISR, BAR_MEMORY, VIRTIO_PCI_ISR, 1, 0);
+	if (device->config_bytes)
+		add_capability(pci, CAP_DEVICE, BAR_MEMORY, VIRTIO_PCI_DEVICE, device->config_bytes,
+			       0);
+	pci->access_capability = add_capability(pci, CAP_ACCESS, 0, 0, 0, 0);
+	writable[(pci->access_capability + ACCESS_BAR) / 4] = 0xff;
+	writable[(pci->access_capability + ACCESS_OFFSET) / 4] = UINT32_MAX;
+	writable[(pci->access_capability + ACCESS_LENGTH) / 4] = UINT32_MAX;
+	writable[(pci->access_capability + ACCESS_DATA) / 4] = UINT32_MAX;
+}
+
+int virtio_pci_init(struct virtio_pci *pci, struct virtio_device *device, struct pci_host *host,
+		    const struct wiring *wiring, u32 first_gsi, struct error *err)
+{
+	const struct pci_bar memory = {
+		.bytes = VIRTIO_PCI_MEMORY_BYTES, .ops = &bar_ops, .device = pci};
+	const struct pci_bar io = {
+		.bytes = VIRTIO_PCI_IO_BYTES, .io_port = true, .ops = &io_ops, .device = pci};
+
+	*pci = (struct virtio_pci){.device = device, .wiring = wiring};
+	if (msix_init(&pci->msix, virtio_pci_vectors(device), wiring, first_gsi, err))
+		return -1;
+	pci_function_init(&pci->function, device->name, VENDOR,
+			  (u16)(DEVICE_BASE + device->class->id), device->class->pci_class);
+	pci->function.hooks = &hooks;
+	pci->function.owner = pci;
+	pci->function.intx_source = &device->isr;
+	pci_add_bar(&pci->function, BAR_MEMORY, &memory);
+	pci_add_bar(&pci->function, BAR_IO, &io);
+	add_capabilities(pci);
+	if (pci_add(host, &pci->function, err))
+		return -1;
+	device->transport = &transport;
+	device->transport_owner = pci;
+	update_interrupts(pci);
+	return 0;
+}
+
+void virtio_pci_destroy(struct virtio_pci *pci)
+{
+	msix_destroy(&pci->msix);
+}
+
+void virtio_pci_power_on(struct virtio_pci *pci)
+{
+	msix_reset(&pci->msix);
+	pci->memory_address = pci->io_address = 0;
+	pci->laid_memory = pci->laid_io = 0;
+	pci->doorbells_wanted = false;
+	update_interrupts(pci);
+}

@@ -1,0 +1,90 @@
+/*
+ * The thread that serves one queue: see worker.h.
+ */
+#include "devices/virtio/worker.h"
+
+#include <stdio.h>
+
+enum { WISH_NOTHING, WISH_RUN, WISH_STOP };
+
+static void enter(void *owner)
+{
+	struct virtio_worker *worker = owner;
+
+	io_enter(worker->io);
+}
+
+static void run(void *owner)
+{
+	struct virtio_worker *worker = owner;
+
+	while (!atomic_load(&worker->ending)) {
+		unsigned wish;
+
+		io_wait(worker->io);
+		wish = atomic_load(&worker->wish);
+		if (wish == WISH_RUN)
+			worker->serve(worker->owner);
+		if (wish != WISH_NOTHING)
+			virtio_signal(worker->device, worker->queue, worker->io);
+		if (wish == WISH_STOP && worker->under_way == 0) {
+			/* First this: after the answer the next wish may come. */
+			atomic_store(&worker->wish, WISH_NOTHING);
+			virtio_queue_stopped(worker->device, worker->queue);
+		}
+	}
+}
+
+int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
+		       struct io_setup *io_setup, struct error *err)
+{
+	struct thread *thread = &worker->thread;
+
+	snprintf(thread->name, sizeof(thread->name), "%.9s/q%u", worker->device->name,
+		 worker->queue);
+	io_setup->bell[0] = worker->device->queue[worker->queue].notify_fd;
+	io_setup->bells = 1;
+	io_setup->sandbox = setup->sandbox;
+	io_setup->name = thread->name;
+	if (io_open(&worker->io, io_setup, err) ||
+	    trace_add_thread(setup->trace, thread->name, &thread->trace_buffer, err))
+		return -1;
+	thread->sandbox = setup->sandbox;
+	thread->kind = SANDBOX_WORKER;
+	thread->prepare = enter;
+	thread->run = run;
+	thread->failed = setup->failed;
+	thread->owner = worker;
+	return thread_start(thread, err);
+}
+
+static void set_wish(struct virtio_worker *worker, unsigned wish)
+{
+	atomic_store(&worker->wish, wish);
+	virtio_notify(worker->device, worker->queue);
+}
+
+void virtio_worker_run(struct virtio_worker *worker)
+{
+	set_wish(worker, WISH_RUN);
+}
+
+void virtio_worker_stop(struct virtio_worker *worker)
+{
+	set_wish(worker, WISH_STOP);
+}
+
+bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
+{
+	bool done = true;
+
+	if (worker->thread.started) {
+		atomic_store(&worker->ending, true);
+		virtio_notify(worker->device, worker->queue);
+		thread_join(&worker->thread);
+	}
+	if (worker->io)
+		done = io_close(worker->io, timeout_ms);
+	worker->io = NULL;
+	return done;
+}

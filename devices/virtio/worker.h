@@ -1,0 +1,58 @@
+/*
+ * The thread that serves one queue of a device.
+ *
+ * It sleeps in io_wait() on the queue's notify_fd, which the guest rings when there are chains and
+ * the device core when the queue is to start or stop, and on the operations that it has started.
+ * Each time it wakes it calls serve(), as long as the queue may run. Asked to stop, it takes no
+ * more chains, waits for those under way, and answers with virtio_queue_stopped().
+ *
+ * Who owns what: the queue, the struct io and `under_way` are the worker's thread's alone while the
+ * queue runs. Other threads say what they wish, and ring.
+ */
+#ifndef BANTAM_DEVICES_VIRTIO_WORKER_H
+#define BANTAM_DEVICES_VIRTIO_WORKER_H
+
+#include "devices/virtio/device.h"
+#include "vmm/io.h"
+#include "vmm/thread.h"
+
+struct virtio_worker {
+	/* Set before it is opened. */
+	struct virtio_device *device;
+	unsigned queue;
+	void (*serve)(void *owner); /* takes chains, until there are none */
+	void *owner;
+
+	unsigned under_way; /* chains that were taken and not given back yet */
+	struct io *io;
+	struct thread thread;
+	atomic_uint wish;
+	atomic_bool ending;
+};
+
+/* What a thread of the machine is started with. */
+struct worker_setup {
+	enum sandbox_mode sandbox;
+	struct trace *trace;
+	void (*failed)(void *owner, const char *why); /* it can't be locked in */
+	void *owner;
+};
+
+/*
+ * Makes the I/O (files and depth come from io_setup, the bell is added here) and starts the thread,
+ * which waits. Returns 0, or -1 with err set.
+ */
+int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
+		       struct io_setup *io_setup, struct error *err);
+
+/* The queue is started: serve it. And: stop, and say so. */
+void virtio_worker_run(struct virtio_worker *worker);
+void virtio_worker_stop(struct virtio_worker *worker);
+
+/*
+ * Ends the thread. Returns false when operations are still under way after timeout_ms: then what
+ * they use has to stay.
+ */
+bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms);
+
+#endif

@@ -1,0 +1,366 @@
+/*
+ * Asynchronous I/O by a few threads: see io.h.
+ *
+ * The worker puts operations into a list of its own, which io_wait() hangs behind the list of those
+ * to do; helpers take one each, make the system call that does it, and put it into the list of those
+ * that are done. Whoever puts the first one there rings the worker, which waits in poll(2) for this
+ * and for its bells, and takes the whole list.
+ *
+ * At the end a helper may hang in a system call. It can't be taken back from there, so io_close()
+ * waits for as long as it may, and leaves helpers and memory behind when that wasn't enough.
+ *
+ * Locks: `lock` guards the two lists, `stop` and `busy`.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/io_engine.h"
+#include "vmm/loop.h"
+#include "vmm/thread.h"
+
+SANDBOX_CALLS(io_threads, CALL(preadv2, SANDBOX_WORKER, "reads from a disk"),
+	      CALL(pwritev2, SANDBOX_WORKER, "writes to it"),
+	      CALL(fdatasync, SANDBOX_WORKER, "a flush"),
+	      CALL(fallocate, SANDBOX_WORKER, "discards, zeroes"),
+	      CALL(poll, SANDBOX_WORKER, "waits for what is done, and for bells"),
+	      CALL(read, SANDBOX_WORKER, "bells"));
+
+enum { HELPERS = 4 };
+
+struct list {
+	struct io_op *first, *last;
+};
+
+struct pool {
+	struct io io;
+	int file[IO_FILES_MAX];
+	unsigned files;
+	struct pollfd source[1 + IO_BELLS_MAX]; /* what is done, then the bells */
+	unsigned sources;
+	struct list started; /* the worker's own, until io_wait() */
+	unsigned starts;     /* how many those are */
+
+	pthread_mutex_t lock;
+	pthread_cond_t work, idle; /* something to do, or stop; no helper is busy any more */
+	struct list to_do, finished;
+	bool stop;
+	unsigned busy;
+	struct thread helper[HELPERS];
+};
+
+static struct pool *pool_of(struct io *io)
+{
+	return (struct pool *)io;
+}
+
+/* Hangs what `from` has behind `to`, and empties it. */
+static void list_move(struct list *to, struct list *from)
+{
+	if (!from->first)
+		return;
+	if (to->first)
+		to->last->next = from->first;
+	else
+		to->first = from->first;
+	to->last = from->last;
+	*from = (struct list){NULL, NULL};
+}
+
+static void list_add(struct list *list, struct io_op *op)
+{
+	struct list one = {op, op};
+
+	op->next = NULL;
+	list_move(list, &one);
+}
+
+static struct io_op *list_take(struct list *list)
+{
+	struct io_op *op = list->first;
+
+	if (op)
+		list->first = op->next;
+	return op;
+}
+
+static bool is_known(const struct pool *pool, int fd)
+{
+	for (unsigned i = 0; i < pool->files; i++) {
+		if (pool->file[i] == fd)
+			return true;
+	}
+	return false;
+}
+
+/* By their numbers: not every C library has preadv2(3) and pwritev2(3). */
+static long transfer(const struct io_op *op)
+{
+	const long offset = (long)op->offset;
+
+	if (op->kind == IO_READ)
+		return syscall(SYS_preadv2, op->fd, op->piece, op->pieces, offset, 0L, 0);
+	return syscall(SYS_pwritev2, op->fd, op->piece, op->pieces, offset, 0L,
+		       op->durable ? RWF_DSYNC : 0);
+}
+
+static int64_t perform(const struct pool *pool, const struct io_op *op)
+{
+	long result;
+
+	if (!is_known(pool, op->fd))
+		return -EBADF;
+	if (op->kind == IO_READ || op->kind == IO_WRITE)
+		result = transfer(op);
+	else if (op->kind == IO_SYNC)
+		result = fdatasync(op->fd);
+	else
+		result = fallocate(op->fd,
+				   FALLOC_FL_KEEP_SIZE |
+					   (op->kind == IO_PUNCH ? FALLOC_FL_PUNCH_HOLE
+								 : FALLOC_FL_ZERO_RANGE),
+				   (off_t)op->offset, (off_t)op->bytes);
+	return result < 0 ? -errno : result;
+}
+
+static void finish(struct pool *pool, struct io_op *op)
+{
+	bool first;
+
+	pthread_mutex_lock(&pool->lock);
+	first = !pool->finished.first;
+	list_add(&pool->finished, op);
+	if (--pool->busy == 0 && pool->stop)
+		pthread_cond_signal(&pool->idle);
+	pthread_mutex_unlock(&pool->lock);
+	if (first)
+		io_ring_now(pool->source[0].fd);
+}
+
+/* Waits for an operation; NULL at the end. What nobody has begun by then is not begun any more. */
+static struct io_op *next_op(struct pool *pool)
+{
+	struct io_op *op = NULL;
+
+	pthread_mutex_lock(&pool->lock);
+	while (!pool->stop && !pool->to_do.first)
+		pthread_cond_wait(&pool->work, &pool->lock);
+	if (!pool->stop) {
+		op = list_take(&pool->to_do);
+		pool->busy++;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return op;
+}
+
+static void helper_run(void *owner)
+{
+	struct pool *pool = owner;
+	struct io_op *op;
+
+	while ((op = next_op(pool)) != NULL) {
+		op->result = perform(pool, op);
+		finish(pool, op);
+	}
+}
+
+/* The worker can't be locked in either, and says why. */
+static void helper_failed(void *owner, const char *why)
+{
+	(void)owner, (void)why;
+}
+
+static void pool_enter(struct io *io)
+{
+	(void)io;
+}
+
+static void pool_start(struct io *io, struct io_op *op)
+{
+	struct pool *pool = pool_of(io);
+
+	list_add(&pool->started, op);
+	pool->starts++;
+}
+
+static void pool_ring(struct io *io, int fd)
+{
+	(void)io;
+	io_ring_now(fd);
+}
+
+static void hand_in(struct pool *pool)
+{
+	if (!pool->starts)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	list_move(&pool->to_do, &pool->started);
+	for (unsigned i = 0; i < pool->starts && i < HELPERS; i++)
+		pthread_cond_signal(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
+	pool->starts = 0;
+}
+
+/* Waits once. Returns the bells that rang. */
+static u32 hear(struct pool *pool)
+{
+	u32 rang = 0;
+
+	if (poll(pool->source, pool->sources, -1) <= 0)
+		return 0;
+	for (unsigned i = 0; i < pool->sources; i++) {
+		u64 rings;
+
+		if (!pool->source[i].revents)
+			continue;
+		/* Silent before its reason is looked at: what is rung later is heard later. */
+		(void)!read(pool->source[i].fd, &rings, sizeof(rings));
+		rang |= i ? 1U << (i - 1) : 0;
+	}
+	return rang;
+}
+
+static struct list take_finished(struct pool *pool)
+{
+	struct list finished = {NULL, NULL};
+
+	pthread_mutex_lock(&pool->lock);
+	list_move(&finished, &pool->finished);
+	pthread_mutex_unlock(&pool->lock);
+	return finished;
+}
+
+static u32 pool_wait(struct io *io)
+{
+	struct pool *pool = pool_of(io);
+	struct list finished;
+	struct io_op *op;
+	u32 rang;
+
+	hand_in(pool);
+	do {
+		rang = hear(pool);
+		finished = take_finished(pool);
+	} while (!rang && !finished.first);
+	/* Each is out of the list before done(), which may start it again. */
+	while ((op = list_take(&finished)) != NULL)
+		op->done(op, op->result);
+	return rang;
+}
+
+/* Says stop, and waits for those who are in a system call. */
+static bool stop_helpers(struct pool *pool, unsigned timeout_ms)
+{
+	struct timespec until;
+	bool all_idle;
+	int error = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&pool->lock);
+	pool->stop = true;
+	pthread_cond_broadcast(&pool->work);
+	while (pool->busy && error == 0)
+		error = pthread_cond_timedwait(&pool->idle, &pool->lock, &until);
+	all_idle = pool->busy == 0;
+	pthread_mutex_unlock(&pool->lock);
+	return all_idle;
+}
+
+static bool pool_close(struct io *io, unsigned timeout_ms)
+{
+	struct pool *pool = pool_of(io);
+
+	if (!stop_helpers(pool, timeout_ms))
+		return false;
+	for (unsigned i = 0; i < HELPERS; i++)
+		thread_join(&pool->helper[i]);
+	close(pool->source[0].fd);
+	pthread_cond_destroy(&pool->idle);
+	pthread_cond_destroy(&pool->work);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+	return true;
+}
+
+static const struct io_engine pool_engine = {
+	.kind = IO_THREADS,
+	.enter = pool_enter,
+	.start = pool_start,
+	.ring = pool_ring,
+	.wait = pool_wait,
+	.close = pool_close,
+};
+
+static void init_locks(struct pool *pool)
+{
+	pthread_condattr_t attributes;
+
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->work, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool->idle, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+static int start_helpers(struct pool *pool, const struct io_setup *setup, struct error *err)
+{
+	for (unsigned i = 0; i < HELPERS; i++) {
+		struct thread *helper = &pool->helper[i];
+
+		*helper = (struct thread){
+			.sandbox = setup->sandbox,
+			.kind = SANDBOX_WORKER,
+			.run = helper_run,
+			.failed = helper_failed,
+			.owner = pool,
+		};
+		snprintf(helper->name, sizeof(helper->name), "%s", setup->name);
+		if (thread_start(helper, err))
+			return -1;
+	}
+	return 0;
+}
+
+int io_threads_open(struct io **io, const struct io_setup *setup, struct error *err)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (!pool || fd < 0) {
+		error_set(err, "cannot prepare I/O: %s", strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		free(pool);
+		return -1;
+	}
+	pool->io.engine = &pool_engine;
+	memcpy(pool->file, setup->file, sizeof(pool->file));
+	pool->files = setup->files;
+	pool->source[pool->sources++] = (struct pollfd){.fd = fd, .events = POLLIN};
+	for (unsigned i = 0; i < setup->bells; i++)
+		pool->source[pool->sources++] =
+			(struct pollfd){.fd = setup->bell[i], .events = POLLIN};
+	init_locks(pool);
+	if (start_helpers(pool, setup, err)) {
+		pool_close(&pool->io, 0); /* those that run have nothing to do */
+		return -1;
+	}
+	*io = &pool->io;
+	return 0;
+}

@@ -1,0 +1,99 @@
+/*
+ * A thread of the program: see thread.h.
+ */
+#include "vmm/thread.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "vmm/loop.h"
+#include "vmm/terminal.h"
+
+/* A machine that restarts makes its vCPUs' threads after the lock. */
+SANDBOX_CALLS(thread, CALL(mmap, SANDBOX_RESTART, "a new thread's stack, a new vCPU's state"),
+	      CALL(mprotect, SANDBOX_RESTART, "the guard of that stack"),
+	      CALL(clone, SANDBOX_RESTART, "a new thread"),
+	      CALL(prctl, SANDBOX_RESTART, "a new thread's name and filter"),
+	      CALL(poll, SANDBOX_MAIN, "pauses while a thread ends"));
+
+#ifdef __GLIBC__
+/* glibc keeps the stacks of ended threads: the guard may not be set anew. */
+SANDBOX_CALLS(thread_glibc, CALL(clone3, SANDBOX_RESTART, "a new thread"),
+	      CALL(rseq, SANDBOX_RESTART, "that thread's start"),
+	      CALL(set_robust_list, SANDBOX_RESTART, "that thread's start"),
+	      CALL(madvise, SANDBOX_VCPU | SANDBOX_WORKER | SANDBOX_RESTART,
+		   "a thread's stack at its end"));
+#endif
+
+enum { STACK_BYTES = 64 * 1024 };
+
+static void *thread_main(void *argument)
+{
+	struct thread *thread = argument;
+	struct error err;
+
+	(void)prctl(PR_SET_NAME, thread->name);
+	if (thread->trace_buffer)
+		trace_adopt(thread->trace_buffer);
+	if (thread->prepare)
+		thread->prepare(thread->owner);
+	if (sandbox_enter(thread->sandbox, thread->kind, &err))
+		thread->failed(thread->owner, err.text);
+	else
+		thread->run(thread->owner);
+	return NULL;
+}
+
+/* Signals are the main thread's business, but for a crash, which no thread may sleep through. */
+static void blocked_signals(const struct thread *thread, sigset_t *blocked)
+{
+	sigfillset(blocked);
+	if (thread->own_signal)
+		sigdelset(blocked, thread->own_signal);
+	for (size_t i = 0; i < TERMINAL_FATAL_SIGNALS; i++)
+		sigdelset(blocked, terminal_fatal_signals[i]);
+}
+
+int thread_start(struct thread *thread, struct error *err)
+{
+	sigset_t blocked, old;
+	pthread_attr_t attributes;
+	int error;
+
+	blocked_signals(thread, &blocked);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	/* The thread inherits the mask, so that there is no moment with another one. */
+	pthread_sigmask(SIG_SETMASK, &blocked, &old);
+	error = pthread_create(&thread->id, &attributes, thread_main, thread);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attributes);
+	if (error)
+		return error_set(err, "cannot start the thread '%s': %s", thread->name,
+				 strerror(error));
+	thread->started = true;
+	return 0;
+}
+
+void thread_join(struct thread *thread)
+{
+	if (thread->started)
+		pthread_join(thread->id, NULL);
+	thread->started = false;
+}
+
+bool thread_join_within(struct thread *thread, unsigned timeout_ms)
+{
+	const u64 deadline_ns = clock_now_ns() + (u64)timeout_ms * 1000000;
+
+	/* pthread_timedjoin_np() would wait by a clock that can be set. */
+	while (thread->started && pthread_tryjoin_np(thread->id, NULL)) {
+		if (clock_now_ns() >= deadline_ns)
+			return false;
+		(void)poll(NULL, 0, 1);
+	}
+	thread->started = false;
+	return true;
+}

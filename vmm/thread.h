@@ -1,0 +1,45 @@
+/*
+ * A thread of the program: a vCPU, a device's worker, or a helper of one.
+ *
+ * All are started alike: with every signal blocked but those that are its own business, with a
+ * small stack, under a name that ps(1) shows, with a trace buffer where there is a trace, and
+ * locked in by the sandbox before the first step of their work.
+ */
+#ifndef BANTAM_VMM_THREAD_H
+#define BANTAM_VMM_THREAD_H
+
+#include <pthread.h>
+
+#include "vmm/error.h"
+#include "vmm/sandbox.h"
+#include "vmm/trace.h"
+
+struct thread {
+	/* Set by whoever starts it. */
+	char name[16];
+	enum sandbox_mode sandbox;
+	u32 kind;                          /* SANDBOX_VCPU or SANDBOX_WORKER */
+	int own_signal;                    /* stays unblocked; 0: none */
+	struct trace_buffer *trace_buffer; /* or NULL */
+	void (*prepare)(void *owner);      /* on the thread, before it is locked in; or NULL */
+	void (*run)(void *owner);          /* its work */
+	void (*failed)(void *owner, const char *why); /* it can't be locked in, and doesn't run */
+	void *owner;
+
+	pthread_t id;
+	bool started;
+};
+
+/* Starts it. Returns 0, or -1 with err set. */
+int thread_start(struct thread *thread, struct error *err);
+
+/* Waits for its end; does nothing when it isn't started. */
+void thread_join(struct thread *thread);
+
+/*
+ * The same, timeout_ms at most. Returns whether it has ended: one whose disk hangs may not, even when
+ * its work is done, for the kernel ends what it does for a thread before the thread.
+ */
+bool thread_join_within(struct thread *thread, unsigned timeout_ms);
+
+#endif
