@@ -9,6 +9,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(msix, CALL(read, SANDBOX_VCPU, "an interrupt that was pending"),
+	      CALL(poll, SANDBOX_VCPU, "the pending bits"));
+
 enum { ENTRY_MASKED = 1 };
 
 int msix_init(struct msix *msix, unsigned vectors, const struct wiring *wiring, u32 first_gsi,
@@ -43,6 +48,25 @@ static bool same_message(const struct msix_entry *a, const struct msix_entry *b)
 	       a->data == b->data;
 }
 
+/*
+ * Joins a vector to its descriptor. The kernel would deliver what the descriptor has counted, but
+ * leave the count, and the vector would look pending for ever: so it is taken out before and put
+ * back behind.
+ */
+static bool join(struct msix *msix, unsigned v)
+{
+	const struct wiring *wiring = msix->wiring;
+	const u64 one = 1;
+	u64 count = 0;
+	const bool pending = read(msix->fd[v], &count, sizeof(count)) == sizeof(count);
+	const bool joined =
+		wiring->ops->interrupt(wiring->owner, msix->fd[v], msix->first_gsi + v, true);
+
+	if (pending)
+		(void)!write(msix->fd[v], &one, sizeof(one));
+	return joined;
+}
+
 /* Brings the kernel's wires to what the registers say of a vector. */
 static void update(struct msix *msix, unsigned v)
 {
@@ -55,9 +79,10 @@ static void update(struct msix *msix, unsigned v)
 	    wiring->ops->message(wiring->owner, gsi,
 				 (u64)entry->address_high << 32 | entry->address_low, entry->data))
 		msix->told[v] = *entry;
-	if (open != msix->joined[v] &&
-	    wiring->ops->interrupt(wiring->owner, msix->fd[v], gsi, open))
-		msix->joined[v] = open;
+	if (open && !msix->joined[v])
+		msix->joined[v] = join(msix, v);
+	else if (!open && msix->joined[v])
+		msix->joined[v] = !wiring->ops->interrupt(wiring->owner, msix->fd[v], gsi, false);
 }
 
 void msix_control(struct msix *msix, bool enabled, bool all_masked)

@@ -361,6 +361,8 @@ static void block_start(struct virtio_device *device)
 	const bool chooses = features & ((u64)1 << VIRTIO_BLK_F_CONFIG_WCE);
 
 	/* 5.2.5.2: who can't flush gets a disk that needs no flush. */
+	if (!flushes)
+		block->config.wce = 0;
 	atomic_store(&block->writeback, flushes && (!chooses || block->config.wce));
 	for (unsigned i = 0; i < device->queues; i++) {
 		if (device->regs.queue[i].enabled)

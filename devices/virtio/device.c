@@ -119,6 +119,13 @@ static bool start_queues(struct virtio_device *device)
 	return true;
 }
 
+static void wire(struct virtio_device *device, bool lay)
+{
+	if (device->wired != lay)
+		device->transport->doorbells(device->transport_owner, lay);
+	device->wired = lay;
+}
+
 static void start(struct virtio_device *device)
 {
 	device->state = VIRTIO_RUNNING;
@@ -128,7 +135,7 @@ static void start(struct virtio_device *device)
 		mark_broken(device, "a queue lies outside of memory");
 		return;
 	}
-	device->transport->doorbells(device->transport_owner, true);
+	wire(device, true);
 	device->class->start(device);
 	/* What the driver put into its rings before needs no notification. */
 	for (unsigned i = 0; i < device->queues; i++)
@@ -148,7 +155,7 @@ static void finish_stop(struct virtio_device *device)
 static void begin_stop(struct virtio_device *device)
 {
 	device->state = VIRTIO_STOPPING;
-	device->transport->doorbells(device->transport_owner, false);
+	wire(device, false);
 	if (device->running_queues && !device->class->stop(device))
 		return;
 	for (unsigned i = 0; i < device->queues; i++)
@@ -174,10 +181,10 @@ static bool features_are_good(const struct virtio_device *device)
 	return (features & ~device->features) == 0 && (features & VIRTIO_VERSION_1);
 }
 
-void virtio_set_status(struct virtio_device *device, u8 value)
+void virtio_set_status(struct virtio_device *device, u32 value)
 {
 	const u8 before = device->regs.status;
-	u8 set = value & DRIVER_BITS & (u8)~before;
+	u8 set = (u8)(value & DRIVER_BITS & ~(u32)before);
 
 	if (value == 0) {
 		reset(device);

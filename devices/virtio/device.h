@@ -127,6 +127,7 @@ struct virtio_device {
 	atomic_uint isr; /* VIRTIO_ISR_…; set by workers too, cleared as the driver takes it */
 	enum virtio_run_state state;
 	bool resetting;              /* STOPPING ends in a reset */
+	bool wired;                  /* the doorbells are laid */
 	bool told;                   /* people have been told that its driver broke it */
 	unsigned running_queues;     /* started, and not stopped yet */
 	atomic_bool line_interrupts; /* interrupts set `isr`: anything but MSI-X */
@@ -146,7 +147,7 @@ int virtio_device_init(struct virtio_device *device, struct error *err);
 void virtio_device_destroy(struct virtio_device *device);
 
 /* Registers, for transports; the lock is held by the caller. */
-void virtio_set_status(struct virtio_device *device, u8 value);
+void virtio_set_status(struct virtio_device *device, u32 value);
 u32 virtio_device_features(const struct virtio_device *device);
 u32 virtio_driver_features(const struct virtio_device *device);
 void virtio_set_driver_features(struct virtio_device *device, u32 value);

@@ -176,7 +176,7 @@ static void write_register(struct virtio_device *device, u64 offset, u32 value)
 		atomic_fetch_and(&device->isr, ~value);
 		break;
 	case STATUS:
-		virtio_set_status(device, (u8)value);
+		virtio_set_status(device, value);
 		virtio_wait_reset(device, RESET_WAIT_MS);
 		break;
 	default:

@@ -249,7 +249,7 @@ static void write_common(struct virtio_pci *pci, u64 offset, unsigned width, u64
 			set_vector(pci, &device->regs.config_vector, value);
 		break;
 	case DEVICE_STATUS:
-		virtio_set_status(device, (u8)value);
+		virtio_set_status(device, (u32)value);
 		break;
 	case QUEUE_SELECT:
 		device->regs.queue_select = (u16)value;
@@ -453,34 +453,40 @@ static u32 config_dword(const struct virtio_pci *pci, unsigned offset)
 
 /*
  * 4.1.4.9: the guest names a BAR, an offset and a length, and finds the register in the data field.
- * Returns whether what it named is one.
+ * Returns the BAR, or NULL when what it named is no register.
  */
-static bool access_target(const struct virtio_pci *pci, u64 *offset, unsigned *width)
+static const struct pci_bar *access_target(const struct virtio_pci *pci, u64 *offset,
+					   unsigned *width)
 {
 	const unsigned at = pci->access_capability;
-	const u8 bar = (u8)config_dword(pci, at + ACCESS_BAR);
+	const u8 index = (u8)config_dword(pci, at + ACCESS_BAR);
+	const struct pci_bar *bar = index < PCI_BARS ? &pci->function.bar[index] : NULL;
 
 	*offset = config_dword(pci, at + ACCESS_OFFSET);
 	*width = config_dword(pci, at + ACCESS_LENGTH);
-	return bar == BAR_MEMORY && (*width == 1 || *width == 2 || *width == 4) &&
-	       *offset % *width == 0 && *offset < VIRTIO_PCI_MEMORY_BYTES;
+	if (!bar || (*width != 1 && *width != 2 && *width != 4) || *offset % *width != 0 ||
+	    *offset >= bar->bytes)
+		return NULL;
+	return bar;
 }
 
 static u32 hook_read(void *owner, unsigned index, u32 stored)
 {
-	struct virtio_pci *pci = owner;
+	const struct virtio_pci *pci = owner;
+	const struct pci_bar *bar;
 	unsigned width;
 	u64 offset;
 
-	if (index * 4 != pci->access_capability + (unsigned)ACCESS_DATA ||
-	    !access_target(pci, &offset, &width))
+	if (index * 4 != pci->access_capability + (unsigned)ACCESS_DATA)
 		return stored;
-	return (u32)bar_read(pci, offset, width);
+	bar = access_target(pci, &offset, &width);
+	return bar ? (u32)bar->ops->read(bar->device, offset, width) : stored;
 }
 
 static void hook_written(void *owner, unsigned index)
 {
 	struct virtio_pci *pci = owner;
+	const struct pci_bar *bar;
 	unsigned width;
 	u64 offset;
 
@@ -495,10 +501,13 @@ static void hook_written(void *owner, unsigned index)
 		pci_update_intx(&pci->function);
 		pthread_mutex_unlock(&pci->device->lock);
 	}
-	if (index * 4 == pci->access_capability + (unsigned)ACCESS_DATA &&
-	    access_target(pci, &offset, &width))
-		bar_write(pci, offset, width,
-			  pci->function.config[index] & (u32)(UINT64_MAX >> (64 - 8 * width)));
+	if (index * 4 != pci->access_capability + (unsigned)ACCESS_DATA)
+		return;
+	bar = access_target(pci, &offset, &width);
+	if (bar)
+		bar->ops->write(bar->device, offset, width,
+				pci->function.config[index] &
+					(u32)(UINT64_MAX >> (64 - 8 * width)));
 }
 
 static void hook_placed(void *owner)

@@ -14,6 +14,13 @@ static void enter(void *owner)
 	io_enter(worker->io);
 }
 
+static void failed(void *owner, const char *why)
+{
+	const struct virtio_worker *worker = owner;
+
+	worker->setup.failed(worker->setup.owner, why);
+}
+
 static void run(void *owner)
 {
 	struct virtio_worker *worker = owner;
@@ -40,6 +47,7 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 {
 	struct thread *thread = &worker->thread;
 
+	worker->setup = *setup;
 	snprintf(thread->name, sizeof(thread->name), "%.9s/q%u", worker->device->name,
 		 worker->queue);
 	io_setup->bell[0] = worker->device->queue[worker->queue].notify_fd;
@@ -53,7 +61,7 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 	thread->kind = SANDBOX_WORKER;
 	thread->prepare = enter;
 	thread->run = run;
-	thread->failed = setup->failed;
+	thread->failed = failed;
 	thread->owner = worker;
 	return thread_start(thread, err);
 }
@@ -76,15 +84,15 @@ void virtio_worker_stop(struct virtio_worker *worker)
 
 bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
 {
-	bool done = true;
-
 	if (worker->thread.started) {
 		atomic_store(&worker->ending, true);
 		virtio_notify(worker->device, worker->queue);
-		thread_join(&worker->thread);
+		/* The kernel keeps a thread whose operation hangs. */
+		if (!thread_join_within(&worker->thread, timeout_ms))
+			return false;
 	}
-	if (worker->io)
-		done = io_close(worker->io, timeout_ms);
+	if (worker->io && !io_close(worker->io, timeout_ms))
+		return false;
 	worker->io = NULL;
-	return done;
+	return true;
 }

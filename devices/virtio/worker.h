@@ -16,6 +16,14 @@
 #include "vmm/io.h"
 #include "vmm/thread.h"
 
+/* What a thread of the machine is started with. */
+struct worker_setup {
+	enum sandbox_mode sandbox;
+	struct trace *trace;
+	void (*failed)(void *owner, const char *why); /* it can't be locked in */
+	void *owner;
+};
+
 struct virtio_worker {
 	/* Set before it is opened. */
 	struct virtio_device *device;
@@ -23,19 +31,12 @@ struct virtio_worker {
 	void (*serve)(void *owner); /* takes chains, until there are none */
 	void *owner;
 
+	struct worker_setup setup;
 	unsigned under_way; /* chains that were taken and not given back yet */
 	struct io *io;
 	struct thread thread;
 	atomic_uint wish;
 	atomic_bool ending;
-};
-
-/* What a thread of the machine is started with. */
-struct worker_setup {
-	enum sandbox_mode sandbox;
-	struct trace *trace;
-	void (*failed)(void *owner, const char *why); /* it can't be locked in */
-	void *owner;
 };
 
 /*

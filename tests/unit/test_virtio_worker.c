@@ -95,7 +95,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	assert_true(virtio_worker_close(&world.worker, 0));
+	assert_true(virtio_worker_close(&world.worker, 3600 * 1000));
 	virtio_device_destroy(&world.device);
 	rig_destroy(&world.rig);
 	return 0;
@@ -135,7 +135,7 @@ static void test_it_waits(void **state)
 	for (unsigned i = 0; i < 100; i++)
 		virtio_notify(&world.device, 0);
 	/* Its end comes behind everything that it was told before. */
-	assert_true(virtio_worker_close(&world.worker, 0));
+	assert_true(virtio_worker_close(&world.worker, 3600 * 1000));
 	assert_int_equal(atomic_load(&world.serves), serves);
 }
 
@@ -145,7 +145,7 @@ static void test_it_ends_while_it_serves(void **state)
 	(void)state;
 	open_worker(SANDBOX_OFF);
 	rig_start(&world.rig, VIRTIO_VERSION_1, 1);
-	assert_true(virtio_worker_close(&world.worker, 0));
+	assert_true(virtio_worker_close(&world.worker, 3600 * 1000));
 }
 
 /* From now on no thread of this process gets another filter. False: that can't be had. */
