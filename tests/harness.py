@@ -58,9 +58,9 @@ class Tally:
             print('ok %s (%d ms)' % (name, seconds * 1000))
         sys.stdout.flush()
 
-    def skip(self, count, reason):
+    def skip(self, count, reason, name=None):
         self.skipped += count
-        print('skip: %s' % reason)
+        print('skip %s: %s' % (name, reason) if name else 'skip: %s' % reason)
 
     def close(self):
         """Prints the closing line and returns the exit status."""

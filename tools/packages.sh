@@ -27,8 +27,12 @@ packages_of() {
 		packages_of boot
 		echo 'qemu-system-x86 util-linux'
 		;;
+	images) # disk images for guests, with what their tests run in them
+		echo 'busybox-static e2fsprogs fio mmdebstrap util-linux'
+		;;
 	test) # all tiers of tests
 		packages_of kvmhost
+		packages_of images
 		echo 'libcmocka-dev clang llvm libclang-rt-dev|libclang-rt-14-dev|- acpica-tools'
 		echo 'python3 file'
 		;;

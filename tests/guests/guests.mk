@@ -2,7 +2,8 @@
 # which may have set BUILD, CC and QUIET (@ hides the commands). `make guests` builds all of them.
 #
 # A guest is hello.S (all by itself) or NAME.c with the library in lib/. memmap-linux is linked
-# without lib/note.S: it has no PVH entry on purpose.
+# without lib/note.S: it has no PVH entry on purpose. Guests with a driver in them get the drivers'
+# part of the library, too.
 
 BUILD ?= build
 GUEST_CC ?= $(CC)
@@ -24,13 +25,16 @@ GUEST_LDFLAGS := -nostdlib -static -Wl,-T,$(GUEST_DIR)/lib/guest.lds -Wl,--build
 	-Wl,-z,noexecstack
 
 GUEST_LIB := $(patsubst %,$(GUEST_OUT)/lib/%.o,start trap lib boot paging acpi irq)
+GUEST_DRIVERS := $(patsubst %,$(GUEST_OUT)/lib/%.o,pci virtio virtq blk hostile)
 GUEST_NOTE := $(GUEST_OUT)/lib/note.o
+
+DRIVER_GUESTS := pci disk rng race $(filter hostile-%,$(GUESTS))
 
 .PHONY: guests
 guests: $(GUEST_ELFS)
 
 # Kept after linking, so that a second make has nothing to do.
-.SECONDARY: $(GUESTS:%=$(GUEST_OUT)/%.o) $(GUEST_LIB) $(GUEST_NOTE)
+.SECONDARY: $(GUESTS:%=$(GUEST_OUT)/%.o) $(GUEST_LIB) $(GUEST_DRIVERS) $(GUEST_NOTE)
 
 $(GUEST_OUT)/%.o: $(GUEST_DIR)/%.c
 	@mkdir -p $(@D)
@@ -44,6 +48,7 @@ $(GUEST_OUT)/hello.elf: $(GUEST_OUT)/hello.o
 $(GUEST_OUT)/memmap-linux.elf: $(GUEST_OUT)/memmap-linux.o $(GUEST_LIB)
 $(filter-out %/hello.elf %/memmap-linux.elf,$(GUEST_ELFS)): $(GUEST_OUT)/%.elf: \
 	$(GUEST_OUT)/%.o $(GUEST_LIB) $(GUEST_NOTE)
+$(DRIVER_GUESTS:%=$(GUEST_OUT)/%.elf): $(GUEST_DRIVERS)
 
 $(GUEST_ELFS): $(GUEST_DIR)/lib/guest.lds
 	$(QUIET)$(GUEST_CC) $(GUEST_LDFLAGS) -o $@ $(filter %.o,$^)

@@ -6,10 +6,10 @@
 QEMU's emulation of a processor with SVM isn't perfect: once in some dozens of boots the emulated
 host freezes as a whole, its timers included, with whatever runs in it. That says nothing about the
 guest or the monitor, which are processes of that host. So run.py is started in an emulated host,
-its lines are passed on as they come, and when none has come for SILENCE seconds (several times what
-the longest case takes by its own time-out), the host is given up and a new one goes on with the
-cases that have no result yet. The case that was running is tried again; in the second host that it
-takes down, it has failed.
+its lines are passed on as they come, and when none has come for longer than a case may take by its
+own time-out and SILENCE seconds more, the host is given up and a new one goes on with the cases that
+have no result yet. The case that was running is tried again; in the second host that it takes down,
+it has failed. Each host has a drive with an empty file system for the images that cases use.
 
 Now and then, about once in a hundred boots, a guest dies there at an arbitrary point; whether that
 is the emulation's doing too isn't known, and it was not seen elsewhere.
@@ -23,12 +23,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 
-SILENCE = 150        # seconds without a line
+SILENCE = 90         # seconds without a line, beyond what a case may take
+DRIVE_GIB = 12       # sparse
 HOSTS_MAX = 8        # a host that freezes so often is of no use
 FREEZES_MAX = 2      # so often may a case be running when a host freezes
 
@@ -37,7 +39,13 @@ class Host:
     """One start of the emulated host, with run.py in it."""
 
     def __init__(self, todo, arguments):
-        command = [ROOT + '/tests/kvmhost/run', '--timeout', '3000', '--', HERE + '/run.py', '-v']
+        self.drive = tempfile.NamedTemporaryFile(prefix='scratch-', dir=ROOT + '/build/kvmhost')
+        self.drive.truncate(DRIVE_GIB << 30)
+        subprocess.run(['mke2fs', '-q', '-F', '-t', 'ext4', '-L', 'scratch', self.drive.name],
+                       env=dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin:/sbin'),
+                       check=True)
+        command = [ROOT + '/tests/kvmhost/run', '--timeout', '3000', '--drive', self.drive.name,
+                   '--', HERE + '/run.py', '-v', '--announce']
         for name in todo:
             command += ['--case', name]
         self.process = subprocess.Popen(command + arguments, stdout=subprocess.PIPE,
@@ -45,12 +53,12 @@ class Host:
                                         start_new_session=True)
         self.frozen = False
         self.watch = None
-        self.rearm()
+        self.rearm(60)
 
-    def rearm(self):
+    def rearm(self, seconds):
         if self.watch:
             self.watch.cancel()
-        self.watch = threading.Timer(SILENCE, self.give_up)
+        self.watch = threading.Timer(seconds + SILENCE, self.give_up)
         self.watch.daemon = True
         self.watch.start()
 
@@ -59,15 +67,23 @@ class Host:
         os.killpg(self.process.pid, signal.SIGTERM)
 
     def lines(self):
+        limit = 60
         for line in self.process.stdout:
-            self.rearm()
-            yield line.rstrip('\n')
+            starts = re.match(r'start .* \((\d+) s\)$', line)
+            if starts:
+                limit = int(starts.group(1))
+            self.rearm(limit)
+            if not starts:
+                yield line.rstrip('\n')
         self.process.wait()
         self.watch.cancel()
+        self.drive.close()
 
 
 def main():
     arguments = sys.argv[1:]
+    # In there it would be lost, and there is no network.
+    subprocess.run([HERE + '/run.py', '--prepare'], check=True)
     listed = subprocess.run([HERE + '/run.py', '--list'] + arguments, stdout=subprocess.PIPE,
                             universal_newlines=True, check=True)
     todo = listed.stdout.splitlines()

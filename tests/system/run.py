@@ -4,13 +4,14 @@
     tests/system/run.py [-v] [-k WORD]... [-j N] [--logs DIR] [BANTAM]
     tests/system/run.py --prepare
 
-Each case of the table below is one run of the monitor: a kernel, its command line, what is typed on
-its console and when, what must appear (regular expressions, in this order), and the exit status.
-The guests' first program is tests/system/initrd/init; `do=` on the command line says what it does.
+Each case of the tables in boot.py and disk.py is one run of the monitor: a kernel, its command line,
+what is typed on its console and when, what must appear (regular expressions, in this order), and the
+exit status. The guests' first program is tests/system/initrd/init; `do=` on the command line says
+what it does.
 
-BANTAM is the program (default: $BANTAM, or ./bantam). The kernels are those of tools/kernels; the
-initramfs is build/system/initrd.img. --prepare makes what is missing of them and runs nothing:
-inside tests/kvmhost, what is written is lost.
+BANTAM is the program (default: $BANTAM, or ./bantam). The kernels are those of tools/kernels, the
+images those of tools/images; the initramfs is build/system/initrd.img. --prepare makes what is
+missing of them and runs nothing: inside tests/kvmhost, what is written is lost.
 
 One line a case: ok or FAIL with a reason. Lines that begin with `info` tell of long silences
 between two messages of a kernel; they are no failures. The last line counts. The exit status is 1
@@ -26,9 +27,7 @@ generous time-outs, for a software-emulated processor takes fifty times as long.
 
 import argparse
 import concurrent.futures
-import hashlib
 import os
-import random
 import re
 import select
 import signal
@@ -40,20 +39,15 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT + '/tests')
+import boot  # noqa: E402
+import disk  # noqa: E402
+from case import BUILD, KERNELS  # noqa: E402
 from harness import Tally, find_in_order, why_no_kvm  # noqa: E402
 
-OK = 0
-GUEST_DIED = 255
 LONG_SILENCE_S = 3
 
-BUILD = os.environ.get('BUILD', ROOT + '/build')
-KERNELS = BUILD + '/kernels'
 INITRD = BUILD + '/system/initrd.img'
-
-POWERED_OFF = r'^bantam: the guest powered off$'
-RESET = r'^bantam: the guest reset the machine$'
-PANICKED = r"^bantam: the guest's kernel panicked: Kernel panic - not syncing: "
-USER_SPACE = r'^GUEST: user space reached'
+CASES = boot.CASES + disk.CASES
 
 # What a kernel says when the machine is not as it was told, or does not work.
 COMPLAINTS = (
@@ -61,211 +55,19 @@ COMPLAINTS = (
     r'i8042: (Probing|Can|No controller)', r'rtc\S*: .*(fail|unable|timed? ?out)',
     r'WARNING: CPU', r'unchecked MSR access', r'No irq handler', r'Oops', r'do_IRQ',
     r'fail(ed|ure) to (bring up|wake|start) ', r'CPU\d+ failed to', r'APIC.*(error|bogus)',
-    r'Dazed and confused', r'ttyS0: (too much work|LSR)',
+    r'Dazed and confused', r'ttyS0: (too much work|LSR)', r'I/O error',
+    r'EXT4-fs (error|warning)', r'virtio\S*: .*(fail|error)', r'blocked for more than \d+ seconds',
 )
 # The emulated host's processor has this, not ours.
 KNOWN_IN_KVMHOST = re.compile(
     r'^.*\n.*XSAVE consistency problem.*\n.*WARNING: CPU.*$', re.M)
 
 
-class Case:
-    """One run. Only name and kernel must be given.
-
-    kernel     cloud or generic, and the file: 'cloud/vmlinuz'
-    append     added to the kernel command line
-    cpus, memory
-    args       more options
-    stdin      bytes for a pipe that then stays open; None: /dev/null
-    feed_when  send them only when the output matches this
-    stdout     'pipe', or 'gone' (a pipe whose reader has left)
-    pause      (pattern, seconds): read nothing for so long once the output matches
-    expect     regular expressions for the standard output, found in this order
-    absent     one that must not be found there
-    err        as expect, for standard error
-    status     the exit status
-    when, send the signals to send as soon as the output matches `when`
-    check      a function of the output that returns None or what is wrong
-    clean      the kernel must not complain about the machine
-    timeout    seconds until it is killed and has failed
-    """
-
-    def __init__(self, name, kernel, append='', cpus=1, memory='256M', args=(), stdin=None,
-                 feed_when=None, stdout='pipe', pause=None, expect=(), absent=None,
-                 err=(POWERED_OFF,), status=OK, when=None, send=(signal.SIGTERM,), check=None,
-                 clean=True, timeout=60):
-        self.name, self.kernel, self.append = name, kernel, append
-        self.cpus, self.memory, self.args = cpus, memory, list(args)
-        self.stdin, self.feed_when, self.stdout, self.pause = stdin, feed_when, stdout, pause
-        self.expect, self.absent, self.err = expect, absent, err
-        self.status, self.when, self.send = status, when, send
-        self.check, self.clean, self.timeout = check, clean, timeout
-
-
-# ---- the table ----
-
-def boots(title, kernel, cpus, memory, *args):
-    """A case that boots to user space and powers off."""
-    kib = {'256M': (200 << 10, 256 << 10), '4G': (3700 << 10, 4096 << 10)}[memory]
-    above = []
-    if memory == '4G':
-        above = [r'e820: \[mem 0x0000000100000000-0x000000013fffffff\] usable']
-
-    def check(out):
-        if '\nbantam: ' in out:
-            return 'bantam\'s words are among the guest\'s'
-        found = re.search(USER_SPACE + r', cpus=(\d+) mem_kib=(\d+) kernel=(\S+)', out, re.M)
-        if int(found.group(1)) != cpus:
-            return '%s CPUs instead of %d' % (found.group(1), cpus)
-        if not kib[0] < int(found.group(2)) <= kib[1]:
-            return '%s KiB of memory' % found.group(2)
-        with open('%s/%s/version' % (KERNELS, kernel.split('/')[0])) as f:
-            version = f.read().strip()
-        if found.group(3) != version or 'Linux version %s ' % version not in out:
-            return 'kernel %s instead of %s' % (found.group(3), version)
-        return None
-    return Case('%s, %d vCPU%s, %s' % (title, cpus, 's' * (cpus > 1), memory), kernel, cpus=cpus,
-                memory=memory, args=args, check=check,
-                expect=above + [USER_SPACE, r'reboot: Power down'])
-
-
-def ends(name, append, status, err, expect=(), **more):
-    """A case in which the guest's own end matters."""
-    return Case(name, 'cloud/vmlinuz', append, status=status, err=[err],
-                expect=[USER_SPACE] + list(expect), **more)
-
-
-def random_bytes(count):
-    return random.Random(count).randbytes(count)
-
-
-def summed(name, count, **more):
-    """The guest gets random bytes and says their sum."""
-    data = random_bytes(count)
-    return Case(name, 'cloud/vmlinuz', 'do=sum bytes=%d' % count, stdin=data,
-                feed_when=r'GUEST: send \d+ bytes',
-                expect=[r'^GUEST: md5 %s\r?$' % hashlib.md5(data).hexdigest()], **more)
-
-
-def flooded(lines):
-    """A user space that writes faster than it is read has lost nothing."""
-    def check(out):
-        numbers = [int(n) for n in re.findall(
-            r'^FLOOD (\d{8}) abcdefghijklmnopqrstuvwxyz0123456789abcdefghijkl$', out, re.M)]
-        if numbers == list(range(lines)):
-            return None
-        lost = sorted(set(range(lines)) - set(numbers))
-        return '%d of %d lines are missing or torn, the first %s' % (len(lost), lines, lost[:1])
-    return check
-
-
-FLOOD_LINES = 4096
-TICKS = 5
-# A flood, and beside it a process that wakes up once a second and takes notes.
-FLOOD_SCRIPT = (
-    '(for i in %s; do sleep 1; echo "TICK $i"; done >/tmp/ticks) &\n'
-    'stty -opost -echo; awk \'BEGIN { for (i = 0; i < %d; i++) printf "FLOOD %%08d '
-    'abcdefghijklmnopqrstuvwxyz0123456789abcdefghijkl\\n", i }\'; stty opost; cat /tmp/ticks; '
-    'echo "flood" ends; exit\n' % (' '.join(map(str, range(TICKS))), FLOOD_LINES)).encode()
-
-
-def flooded_and_ticked(out):
-    ticks = re.findall(r'^TICK \d+$', out, re.M)
-    if len(ticks) != TICKS:
-        return 'the guest\'s timer woke it %d times instead of %d' % (len(ticks), TICKS)
-    return flooded(FLOOD_LINES)(out)
-
-
-CASES = [
-    # -- the longest first: what comes last should not be waited for alone
-    Case('flood into a slow reader', 'cloud/vmlinuz', 'do=shell', stdin=FLOOD_SCRIPT,
-         feed_when=USER_SPACE, pause=(r'FLOOD 000000', 10), check=flooded_and_ticked,
-         expect=[r'^flood ends'], timeout=180),
-
-    # -- to user space and back: each kernel, small and large
-    boots('cloud bzImage', 'cloud/vmlinuz', 1, '256M'),
-    boots('cloud bzImage', 'cloud/vmlinuz', 2, '4G'),
-    boots('cloud bzImage', 'cloud/vmlinuz', 2, '256M'),
-    boots('cloud vmlinux by PVH', 'cloud/vmlinux', 1, '256M'),
-    boots('cloud vmlinux by PVH', 'cloud/vmlinux', 2, '4G'),
-    boots('cloud vmlinux by PVH', 'cloud/vmlinux', 1, '4G', '--boot-protocol', 'pvh'),
-    boots('cloud vmlinux by Linux', 'cloud/vmlinux', 1, '256M', '--boot-protocol', 'linux'),
-    boots('cloud vmlinux by Linux', 'cloud/vmlinux', 2, '4G', '--boot-protocol', 'linux'),
-    boots('generic bzImage', 'generic/vmlinuz', 1, '256M'),
-    boots('generic bzImage', 'generic/vmlinuz', 2, '4G'),
-    boots('generic vmlinux by PVH', 'generic/vmlinux', 2, '256M'),
-    boots('generic vmlinux by PVH', 'generic/vmlinux', 1, '4G'),
-
-    # -- how it ends
-    ends('reboot', 'do=reboot', OK, RESET, [r'reboot: Restarting system']),
-    ends('reboot, 2 vCPUs', 'do=reboot', OK, RESET, cpus=2),
-    ends('reboot by triple fault', 'do=reboot reboot=t', OK, RESET),
-    ends('reboot by the keyboard controller', 'do=reboot reboot=k', OK, RESET),
-    ends('reboot by port 0xcf9', 'do=reboot reboot=p', OK, RESET),
-    ends('panic', 'do=panic', GUEST_DIED, PANICKED + 'sysrq triggered crash', clean=False),
-    ends('panic, 2 vCPUs', 'do=panic', GUEST_DIED, PANICKED, cpus=2, clean=False),
-    ends('panic, restart at once', 'do=panic panic=-1', GUEST_DIED, PANICKED, clean=False),
-    ends('panic, restart after a second', 'do=panic panic=1', GUEST_DIED, PANICKED, clean=False),
-    ends('panic, quiet', 'quiet do=panic panic=-1', GUEST_DIED, PANICKED, clean=False),
-    ends('init ends', 'do=exit', GUEST_DIED, PANICKED + 'Attempted to kill init'),
-    ends('what looks like a panic', 'do=fakepanic', OK, POWERED_OFF),
-    # It writes to its port before it would say its last line.
-    ends('panic, told by the pvpanic driver', 'quiet load=pvpanic_mmio do=panic panic=50', GUEST_DIED,
-         PANICKED + 'sysrq triggered crash', absent='Rebooting in', clean=False),
-    Case('time-out', 'cloud/vmlinuz', 'do=idle', args=['--timeout', '12s'], status=124,
-         err=[r'^bantam: the time was up']),
-    Case('the power button', 'cloud/vmlinuz', 'quiet load=button,evdev do=button',
-         args=['--stop-timeout', '50s'], when='waiting for the power button',
-         expect=[r'the power button was pressed'],
-         err=[r'^bantam: asked the guest to power off', POWERED_OFF]),
-    Case('the power button, and nobody listens', 'cloud/vmlinuz', 'do=idle',
-         args=['--stop-timeout', '2s'], when=USER_SPACE, status=128 + signal.SIGTERM,
-         err=[r'^bantam: asked the guest to power off', r'did not power off in time']),
-    Case('restart after a reset', 'cloud/vmlinuz', 'quiet do=reboot',
-         args=['--on-reset', 'restart', '--timeout', '25s'], status=124,
-         expect=[USER_SPACE, USER_SPACE], err=[r'^bantam: the time was up']),
-    Case('quiet', 'cloud/vmlinuz', 'quiet', expect=[USER_SPACE], absent=r'Linux version'),
-    # Without tables it looks for old hardware, and finds that there is none.
-    Case('acpi=off', 'cloud/vmlinuz', 'acpi=off do=reboot', expect=[USER_SPACE], err=[RESET],
-         clean=False),
-
-    # -- signals
-    Case('SIGTERM while booting', 'cloud/vmlinuz', when='Linux version', err=[],
-         status=128 + signal.SIGTERM),
-    Case('SIGTERM, 2 vCPUs, in user space', 'cloud/vmlinuz', 'do=idle', cpus=2, when=USER_SPACE,
-         err=[], status=128 + signal.SIGTERM),
-    Case('SIGTERM when /init starts', 'cloud/vmlinuz', when='Run /init', err=[],
-         status=128 + signal.SIGTERM),
-    Case('SIGINT twice', 'cloud/vmlinuz', when='Linux version',
-         send=(signal.SIGINT, signal.SIGINT), err=[], status=128 + signal.SIGINT),
-
-    # -- the console, in
-    Case('echo, input from the start', 'cloud/vmlinuz', 'do=echo', stdin=b'hi\nquit\n',
-         expect=[r'^GOT: hi$']),
-    Case('echo, 3000 bytes from the start', 'cloud/vmlinuz', 'do=echo',
-         stdin=b''.join(b'line %03d %s\n' % (i, b'x' * 51) for i in range(50)) + b'quit\n',
-         expect=[r'^GOT: line %03d x{51}$' % i for i in range(50)]),
-    summed('64 KiB in raw mode', 65536),
-
-    # -- the console, out
-    Case('the console\'s reader has left', 'cloud/vmlinuz', stdout='gone',
-         err=[r"^bantam: the console's output can't be written", POWERED_OFF]),
-    Case('console in a file', 'cloud/vmlinuz', args=['--console', '{file}'],
-         expect=[r'\A', USER_SPACE]),
-    Case('console on stderr', 'cloud/vmlinuz', args=['--console', 'stderr'], expect=[r'\A\Z'],
-         err=[USER_SPACE, POWERED_OFF]),
-    Case('console off', 'cloud/vmlinuz', args=['--console', 'off'], expect=[r'\A\Z'],
-         err=[r'\A' + POWERED_OFF]),
-    Case('dry run', 'cloud/vmlinuz', args=['--dry-run'], absent='Linux version', err=[r'\A\Z']),
-]
-
-
-# ---- running them ----
-
 class Result:
     def __init__(self):
         self.out, self.err, self.status, self.seconds = '', '', None, 0.0
         self.timed_out = False
-        self.after_signal_s = None
+        self.skipped = self.wrong = None
 
 
 def feed(fd, data):
@@ -280,11 +82,12 @@ def feed(fd, data):
 class Running:
     """A run: the process, and what is done to it as its output comes."""
 
-    def __init__(self, case, argv, err_file):
-        self.case, self.data = case, b''
+    def __init__(self, case, argv, err_file, directory):
+        self.case, self.data, self.directory = case, b'', directory
         self.out = self.into = None
+        self.talk, self.talked = case.talk[:], 0
         stdin = subprocess.DEVNULL
-        if case.stdin is not None:
+        if case.stdin is not None or case.talk:
             stdin, self.into = os.pipe()
         self.out, stdout = os.pipe()
         if case.stdout == 'gone':
@@ -301,7 +104,10 @@ class Running:
             self.todo.append((case.pause[0], lambda: time.sleep(case.pause[1])))
 
     def feed(self):
-        threading.Thread(target=feed, args=(self.into, self.case.stdin), daemon=True).start()
+        self.type(self.case.stdin)
+
+    def type(self, data):
+        threading.Thread(target=feed, args=(self.into, data), daemon=True).start()
 
     def send(self):
         for number in self.case.send:
@@ -314,6 +120,13 @@ class Running:
             if re.search(item[0].encode(), self.data, re.M):
                 self.todo.remove(item)
                 item[1]()
+        while self.talk:
+            found = re.compile(self.talk[0][0].encode(), re.M).search(self.data, self.talked)
+            if not found:
+                break
+            self.talked = found.end()
+            answer = self.talk.pop(0)[1]
+            self.type(answer(self.directory) if callable(answer) else answer)
 
     def read_all(self, end):
         """Reads until the output ends; False when time is up before."""
@@ -337,18 +150,23 @@ class Running:
                 os.close(fd)
 
 
-def run(bantam, case):
+def run(bantam, case, scratch):
     """Runs one case to its end and returns what happened."""
-    result = Result()
-    began = time.monotonic()
-    end = began + case.timeout
-    with tempfile.TemporaryDirectory(prefix='bantam-system-') as scratch, \
-            open(scratch + '/err', 'w+b') as err_file:
-        console = scratch + '/console'
+    with tempfile.TemporaryDirectory(prefix='case-', dir=scratch) as directory, \
+            open(directory + '/err', 'w+b') as err_file:
+        result = Result()
+        result.skipped = case.needs(directory) if case.needs else None
+        if result.skipped:
+            return result
+        if case.files:
+            case.files(directory)
+        began = time.monotonic()
+        end = began + case.timeout
         argv = [bantam, 'run', '-c', str(case.cpus), '-m', case.memory, '--initrd', INITRD]
         argv += ['-a', case.append] if case.append else []
-        argv += [arg.replace('{file}', console) for arg in case.args]
-        running = Running(case, argv + ['%s/%s' % (KERNELS, case.kernel)], err_file)
+        argv = case.wrap + argv + case.args + ['%s/%s' % (KERNELS, case.kernel)]
+        running = Running(case, [arg.replace('{dir}', directory) for arg in argv], err_file,
+                          directory)
         try:
             result.timed_out = not running.read_all(end)
             if not result.timed_out:
@@ -360,28 +178,36 @@ def run(bantam, case):
         result.seconds = time.monotonic() - began
         err_file.seek(0)
         result.err = err_file.read().decode('latin-1')
-        if '{file}' in case.args:
-            with open(console, 'rb') as f:
+        if os.path.exists(directory + '/console'):
+            with open(directory + '/console', 'rb') as f:
                 running.data += f.read()
         result.out = running.data.decode('latin-1').replace('\r\n', '\n')
+        if case.after and judge(case, result) is None:
+            result.wrong = case.after(directory, result.out)
     return result
 
 
-def complaint(log):
+def complaint(log, known):
     """Returns a line in which the kernel says that something is wrong with the machine, or None."""
     if os.environ.get('BANTAM_KVMHOST'):
         log = KNOWN_IN_KVMHOST.sub('', log)
     for line in log.split('\n'):
         for pattern in COMPLAINTS:
-            if re.search(pattern, line):
+            if re.search(pattern, line) and not (known and re.search(known, line)):
                 return line
     return None
 
 
 def judge(case, result):
     """Returns None if the run was as the case wants it, or the reason why not."""
+    if result.wrong:
+        return result.wrong
     if result.timed_out:
-        return 'no end within %d s' % case.timeout
+        missing = find_in_order(case.expect, result.out)
+        return 'no end within %d s%s' % (case.timeout, missing and ', nor %.80s' % missing or '')
+    said = re.search(r'^GUEST: FAILED (.*)$', result.out, re.M)
+    if said:
+        return 'the guest says: %s' % said.group(1)
     if result.status != case.status:
         return 'status %s instead of %s' % (result.status, case.status)
     missing = find_in_order(case.expect, result.out)
@@ -394,7 +220,7 @@ def judge(case, result):
         return 'stderr lacks %.80s' % missing
     reason = case.check(result.out) if case.check else None
     if not reason and case.clean:
-        reason = complaint(result.out)
+        reason = complaint(result.out, case.known)
         reason = reason and 'the kernel complains: %s' % reason
     return reason
 
@@ -423,10 +249,27 @@ def why_no_stock_kernels():
 def prepare():
     """Makes what the runs need and isn't there."""
     subprocess.run([ROOT + '/tools/kernels', 'cloud', 'generic'], check=True)
-    inputs = [os.path.getmtime(ROOT + '/tests/system/initrd/' + name) for name in ('init', 'build')]
+    # Only some cases need them, and will say that they are missing.
+    subprocess.run([ROOT + '/tools/images', 'root', 'tools', 'debian'])
+    inputs = [os.path.getmtime(entry) for directory in ('initrd', 'guest')
+              for entry in os.scandir(ROOT + '/tests/system/' + directory)]
     if not os.path.exists(INITRD) or os.path.getmtime(INITRD) < max(inputs):
         subprocess.run([ROOT + '/tests/system/initrd/build', INITRD, KERNELS + '/cloud/modules'],
                        check=True)
+
+
+def scratch_directory():
+    """Returns a directory for large files, on a file system that is like other hosts'."""
+    directory = BUILD + '/system'
+    if os.environ.get('BANTAM_KVMHOST'):
+        found = subprocess.run(['blkid', '-L', 'scratch'], stdout=subprocess.PIPE, text=True)
+        if found.returncode == 0:
+            directory = '/run/scratch'
+            os.makedirs(directory, exist_ok=True)
+            if not os.path.ismount(directory):
+                subprocess.run(['mount', '-t', 'ext4', found.stdout.strip(), directory], check=True)
+    os.makedirs(directory, exist_ok=True)
+    return directory
 
 
 def main():
@@ -440,6 +283,8 @@ def main():
     parser.add_argument('--case', metavar='NAME', action='append',
                         help='only the case of this name; may be given again')
     parser.add_argument('--list', action='store_true', help='print the names of the cases, and end')
+    parser.add_argument('--announce', action='store_true',
+                        help='say before a case how long it may take')
     parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
     parser.add_argument('--logs', metavar='DIR', help='keep what each case printed there')
     parser.add_argument('--prepare', action='store_true', help='get kernels and initramfs, and end')
@@ -463,14 +308,29 @@ def main():
         return tally.close()
     if options.logs:
         os.makedirs(options.logs, exist_ok=True)
+    scratch = scratch_directory()
+
+    def announce_and_run(case):
+        if options.announce:
+            print('start %s (%d s)' % (case.name, case.timeout), flush=True)
+        try:
+            return run(bantam, case, scratch)
+        except (OSError, subprocess.CalledProcessError) as error:
+            result = Result()
+            result.wrong = 'could not be tried: %s' % error
+            return result
     with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
-        futures = {pool.submit(run, bantam, case): case for case in cases}
+        futures = {pool.submit(announce_and_run, case): case for case in cases}
         for future in concurrent.futures.as_completed(futures):
             case, result = futures[future], future.result()
+            if result.skipped:
+                tally.skip(1, result.skipped, case.name)
+                continue
             output = (('out', result.out[-3000:]), ('err', result.err[-2000:]))
             tally.result(case.name, judge(case, result), result.seconds,
                          output if options.v else ())
-            for gap in silences(result.out):
+            # A kernel that says little is silent without a reason.
+            for gap in silences(result.out) if 'loglevel=' not in case.append else ():
                 print('info %s: silence of %s' % (case.name, gap))
             sys.stdout.flush()
             if options.logs:

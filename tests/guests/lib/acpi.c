@@ -61,3 +61,30 @@ const u8 *acpi_table(const char *signature)
 	}
 	return NULL;
 }
+
+#define FADT_DSDT   40
+#define FADT_X_DSDT 140
+
+const u8 *acpi_dsdt(const u8 **end)
+{
+	const u8 *fadt = acpi_table("FACP"), *dsdt;
+	u64 address = 0;
+	u32 short_address;
+
+	if (!fadt)
+		return NULL;
+	if (table_length(fadt) >= FADT_X_DSDT + 8)
+		memcpy(&address, fadt + FADT_X_DSDT, sizeof(address));
+	memcpy(&short_address, fadt + FADT_DSDT, sizeof(short_address));
+	dsdt = (const u8 *)(address ? address : short_address);
+	*end = dsdt + table_length(dsdt);
+	return dsdt;
+}
+
+const u8 *behind_bytes(const u8 *p, const u8 *end, const void *bytes, size_t n)
+{
+	for (; p && p + n <= end; p++)
+		if (!memcmp(p, bytes, n))
+			return p + n;
+	return NULL;
+}

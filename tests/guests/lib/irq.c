@@ -14,6 +14,7 @@
 #define IOAPIC_BASE  0xfec00000
 #define IOAPIC_INDEX 0x00
 #define IOAPIC_DATA  0x10
+#define IOAPIC_LEVEL 0x8000
 
 #define SVR_ENABLE         0x100
 #define SPURIOUS_VECTOR    0xff
@@ -116,6 +117,12 @@ void ioapic_route(u32 gsi, u8 vector, u32 apic_id)
 {
 	ioapic_write(0x10 + 2 * gsi + 1, apic_id << 24); /* first the target: still masked */
 	ioapic_write(0x10 + 2 * gsi, vector); /* fixed, physical, active high, edge, not masked */
+}
+
+void ioapic_route_level(u32 gsi, u8 vector, u32 apic_id)
+{
+	ioapic_route(gsi, vector, apic_id);
+	ioapic_write(0x10 + 2 * gsi, IOAPIC_LEVEL | vector);
 }
 
 void lapic_timer(u32 mode_and_vector, u32 count)

@@ -166,6 +166,12 @@ void *map_page(u64 gpa); /* any physical address below 512 GiB; holds until the 
 bool checksum_ok(const void *p, size_t n);
 const u8 *acpi_rsdp(void);                   /* NULL: none found */
 const u8 *acpi_table(const char *signature); /* NULL: none, or a wrong checksum */
+/*
+ * The DSDT is byte code for an interpreter, which nobody here is. What is sought in it has a shape
+ * that can be searched for: behind_bytes() finds the place behind those bytes, or NULL.
+ */
+const u8 *acpi_dsdt(const u8 **end);
+const u8 *behind_bytes(const u8 *p, const u8 *end, const void *bytes, size_t n);
 
 /* ---- interrupts: irq.c ---- */
 
@@ -182,6 +188,7 @@ void irq_init(void);    /* IDT with trap reports, the 8259s masked, the local AP
 void irq_init_ap(void); /* the same for another CPU */
 void irq_set_handler(u8 vector, irq_handler handler);
 void ioapic_route(u32 gsi, u8 vector, u32 apic_id); /* edge, active high */
+void ioapic_route_level(u32 gsi, u8 vector, u32 apic_id); /* level, active high */
 
 /* ---- local APIC: irq.c ---- */
 
