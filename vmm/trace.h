@@ -40,7 +40,7 @@ enum { TRACE_BUFFER_BYTES = 16384, TRACE_THREADS_MAX = 256 };
 /* lock guards text and used: the owner fills, the main loop empties. */
 struct trace_buffer {
 	pthread_mutex_t lock;
-	char who[8]; /* "cpu0", "main" */
+	char who[16]; /* "cpu0", "main", "virtio1/q0" */
 	size_t used;
 	char text[TRACE_BUFFER_BYTES];
 };

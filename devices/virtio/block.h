@@ -23,7 +23,7 @@
 #include "devices/virtio/worker.h"
 
 enum {
-	BLOCK_QUEUE_SIZE = 256,
+	BLOCK_QUEUE_SIZE = 128,
 	BLOCK_SEGMENTS = VIRTQ_PIECES_MAX - 2, /* header and status take two */
 	BLOCK_RANGES = 16,
 };
