@@ -109,10 +109,11 @@ void msix_reset(struct msix *msix)
 /* Dword `index` of the table: four a vector. */
 static u32 read_dword(const struct msix *msix, u64 index)
 {
-	const struct msix_entry *entry = &msix->entry[index / 4];
+	const struct msix_entry *entry;
 
 	if (index / 4 >= msix->vectors)
 		return 0;
+	entry = &msix->entry[index / 4];
 	switch (index % 4) {
 	case 0:
 		return entry->address_low;
@@ -139,10 +140,11 @@ u64 msix_read_table(const struct msix *msix, u64 offset, unsigned width)
 
 static void write_dword(struct msix *msix, u64 index, u32 value)
 {
-	struct msix_entry *entry = &msix->entry[index / 4];
+	struct msix_entry *entry;
 
 	if (index / 4 >= msix->vectors)
 		return;
+	entry = &msix->entry[index / 4];
 	switch (index % 4) {
 	case 0:
 		entry->address_low = value & ~3U;

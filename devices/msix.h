@@ -9,6 +9,9 @@
  * The kernel learns of a message only when it changed since it was last told, and only when the
  * vector may interrupt: filling a masked table costs nothing.
  *
+ * Limits: before Linux 5.12 the kernel leaves a delivered interrupt in the eventfd's count, and a vector
+ * that is masked afterwards looks pending, and comes once more when it is unmasked.
+ *
  * Locks: none of its own; the device's lock is held in all functions.
  *
  * Source: PCI Local Bus 3.0, 6.8.2 "MSI-X Capability and Table Structures".

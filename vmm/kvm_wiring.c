@@ -90,35 +90,51 @@ static bool join_interrupt(void *owner, int fd, u32 gsi, bool join)
 	return kvm_ioctl(*wiring->vm_fd, KVM_IRQFD, &wire) == 0;
 }
 
+/* The place of a message in the table: its own, or the next free one; NULL when all are taken. */
+static struct kvm_irq_routing_entry *find_message(struct kvm_wiring *wiring, u32 gsi)
+{
+	struct kvm_irq_routing *table = wiring->table;
+	unsigned at = wiring->pins;
+
+	while (at < table->nr && table->entries[at].gsi != gsi)
+		at++;
+	return at < wiring->pins + wiring->messages_max ? &table->entries[at] : NULL;
+}
+
+/* Gives KVM the whole table with this entry in it. What KVM refuses leaves the table as it was. */
+static bool set_message(struct kvm_wiring *wiring, const struct kvm_irq_routing_entry *message)
+{
+	struct kvm_irq_routing_entry *entry = find_message(wiring, message->gsi);
+	struct kvm_irq_routing_entry before;
+	const u32 count = wiring->table->nr;
+
+	if (!entry)
+		return false;
+	before = *entry;
+	*entry = *message;
+	if (entry == &wiring->table->entries[count])
+		wiring->table->nr++;
+	if (kvm_ioctl(*wiring->vm_fd, KVM_SET_GSI_ROUTING, wiring->table) == 0)
+		return true;
+	*entry = before;
+	wiring->table->nr = count;
+	return false;
+}
+
 static bool tell_message(void *owner, u32 gsi, u64 address, u32 data)
 {
 	struct kvm_wiring *wiring = owner;
-	struct kvm_irq_routing_entry *entry;
-	unsigned at;
+	struct kvm_irq_routing_entry message = {.gsi = gsi, .type = KVM_IRQ_ROUTING_MSI};
 	bool told;
 
 	if (trace_on(wiring->trace, TRACE_IRQ))
 		trace_line(wiring->trace, TRACE_IRQ, "gsi %u is message 0x%llx = 0x%x", gsi,
 			   (unsigned long long)address, data);
+	message.u.msi.address_lo = (u32)address;
+	message.u.msi.address_hi = (u32)(address >> 32);
+	message.u.msi.data = data;
 	pthread_mutex_lock(&wiring->lock);
-	at = wiring->pins;
-	while (at < wiring->table->nr && wiring->table->entries[at].gsi != gsi)
-		at++;
-	if (at == wiring->pins + wiring->messages_max) {
-		pthread_mutex_unlock(&wiring->lock);
-		return false;
-	}
-	if (at == wiring->table->nr)
-		wiring->table->nr++;
-	entry = &wiring->table->entries[at];
-	*entry = (struct kvm_irq_routing_entry){.gsi = gsi, .type = KVM_IRQ_ROUTING_MSI};
-	entry->u.msi.address_lo = (u32)address;
-	entry->u.msi.address_hi = (u32)(address >> 32);
-	entry->u.msi.data = data;
-	told = kvm_ioctl(*wiring->vm_fd, KVM_SET_GSI_ROUTING, wiring->table) == 0;
-	/* KVM refuses a nonsense address of the guest's; the others keep their messages. */
-	if (!told)
-		*entry = wiring->table->entries[--wiring->table->nr];
+	told = set_message(wiring, &message);
 	pthread_mutex_unlock(&wiring->lock);
 	return told;
 }

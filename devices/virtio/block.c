@@ -318,12 +318,16 @@ static void handle(struct request *request)
 	}
 }
 
-/* Takes chains as long as there are some and requests to hold them; returns whether it did. */
-static void take_chains(struct block_queue *queue, struct virtq *ring)
+/*
+ * Takes chains as long as there are some, requests to hold them, and no more than a ring's worth;
+ * returns how many.
+ */
+static unsigned take_chains(struct block_queue *queue, struct virtq *ring)
 {
 	struct request *request;
+	unsigned taken = 0;
 
-	while ((request = take_request(queue))) {
+	while (taken < BLOCK_QUEUE_SIZE && (request = take_request(queue))) {
 		const enum virtq_result result = virtq_pop(ring, &request->chain);
 
 		if (result == VIRTQ_EMPTY || result == VIRTQ_BROKEN) {
@@ -331,26 +335,37 @@ static void take_chains(struct block_queue *queue, struct virtq *ring)
 			if (result == VIRTQ_BROKEN)
 				virtio_device_broken(&queue->block->device,
 						     "its ring can't be read");
-			return;
+			break;
 		}
+		taken++;
 		queue->worker.under_way++;
 		if (result == VIRTQ_BAD)
 			return_empty(request, "a chain that breaks the rules");
 		else
 			handle(request);
 	}
+	return taken;
 }
 
-static void serve(void *owner)
+static unsigned serve(void *owner)
 {
 	struct block_queue *queue = owner;
 	struct virtq *ring = &queue->block->device.queue[queue->worker.queue];
+	unsigned taken = 0;
+	bool more;
 
 	do {
 		virtq_ask_notify(ring, false);
-		take_chains(queue, ring);
+		taken += take_chains(queue, ring);
 		/* Without a free request none can be taken: the next completion leads back here. */
-	} while (queue->worker.under_way < BLOCK_QUEUE_SIZE && virtq_ask_notify(ring, true));
+		if (queue->worker.under_way == BLOCK_QUEUE_SIZE)
+			return taken;
+		more = virtq_ask_notify(ring, true);
+	} while (more && taken < BLOCK_QUEUE_SIZE);
+	/* Back after the worker has looked whether it is to stop. */
+	if (more)
+		virtio_notify(&queue->block->device, queue->worker.queue);
+	return taken;
 }
 
 static void block_start(struct virtio_device *device)

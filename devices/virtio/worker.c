@@ -3,9 +3,19 @@
  */
 #include "devices/virtio/worker.h"
 
+#include <sched.h>
 #include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(worker, CALL(sched_setscheduler, SANDBOX_WORKER, "yields to the vCPU that rang"));
 
 enum { WISH_NOTHING, WISH_RUN, WISH_STOP };
+
+/* So many wake-ups in a row decide the policy: soon to batches, late back from them. */
+enum { TOGETHER_ENOUGH = 2, SINGLE_ENOUGH = 32 };
 
 static void enter(void *owner)
 {
@@ -21,6 +31,28 @@ static void failed(void *owner, const char *why)
 	worker->setup.failed(worker->setup.owner, why);
 }
 
+static void set_batch(struct virtio_worker *worker, bool batch)
+{
+	const struct sched_param none = {.sched_priority = 0};
+
+	if (worker->batch != batch)
+		(void)syscall(SYS_sched_setscheduler, 0, batch ? SCHED_BATCH : SCHED_OTHER, &none);
+	worker->batch = batch;
+}
+
+/* A wake-up has found so many chains. */
+static void choose_policy(struct virtio_worker *worker, unsigned chains)
+{
+	if (chains == 0)
+		return;
+	worker->together = chains > 1 ? worker->together + 1 : 0;
+	worker->single = chains > 1 ? 0 : worker->single + 1;
+	if (worker->together >= TOGETHER_ENOUGH)
+		set_batch(worker, true);
+	else if (worker->single >= SINGLE_ENOUGH)
+		set_batch(worker, false);
+}
+
 static void run(void *owner)
 {
 	struct virtio_worker *worker = owner;
@@ -31,7 +63,7 @@ static void run(void *owner)
 		io_wait(worker->io);
 		wish = atomic_load(&worker->wish);
 		if (wish == WISH_RUN)
-			worker->serve(worker->owner);
+			choose_policy(worker, worker->serve(worker->owner));
 		if (wish != WISH_NOTHING)
 			virtio_signal(worker->device, worker->queue, worker->io);
 		if (wish == WISH_STOP && worker->under_way == 0) {

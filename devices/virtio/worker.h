@@ -6,6 +6,11 @@
  * Each time it wakes it calls serve(), as long as the queue may run. Asked to stop, it takes no
  * more chains, waits for those under way, and answers with virtio_queue_stopped().
  *
+ * A doorbell wakes the worker, which on a busy processor takes it from the vCPU that rang: a guest that
+ * hands in many requests would be interrupted at each. So a worker that finds company in its queue
+ * changes to SCHED_BATCH, under which a waking thread waits for its turn and finds all of them, and
+ * one that finds single requests changes back, because then nobody is served sooner by waiting.
+ *
  * Who owns what: the queue, the struct io and `under_way` are the worker's thread's alone while the
  * queue runs. Other threads say what they wish, and ring.
  */
@@ -28,13 +33,15 @@ struct virtio_worker {
 	/* Set before it is opened. */
 	struct virtio_device *device;
 	unsigned queue;
-	void (*serve)(void *owner); /* takes chains, until there are none */
+	unsigned (*serve)(void *owner); /* takes chains, until there are none; returns how many */
 	void *owner;
 
 	struct worker_setup setup;
 	unsigned under_way; /* chains that were taken and not given back yet */
 	struct io *io;
 	struct thread thread;
+	bool batch;                /* under SCHED_BATCH */
+	unsigned single, together; /* wake-ups in a row that found one chain, or several */
 	atomic_uint wish;
 	atomic_bool ending;
 };

@@ -24,6 +24,8 @@ static void fill_image(struct block_world *world)
 	for (u64 sector = 0; sector < SECTORS; sector++)
 		sector_pattern(sector, bytes + sector * SECTOR);
 	temp_file_make(&world->image, bytes, (size_t)SECTORS * SECTOR);
+	if (world->image_bytes)
+		assert_int_equal(ftruncate(world->image.fd, (off_t)world->image_bytes), 0);
 	free(bytes);
 }
 
@@ -36,12 +38,12 @@ static void worker_failed(void *owner, const char *why)
 
 void block_world_init(struct block_world *world, const struct disk_config *config)
 {
-	static struct trace trace;
-	const struct worker_setup setup = {
-		.sandbox = SANDBOX_OFF, .trace = &trace, .failed = worker_failed, .owner = world};
+	const struct worker_setup setup = {.sandbox = SANDBOX_OFF,
+					   .trace = &world->trace,
+					   .failed = worker_failed,
+					   .owner = world};
 	struct error err = {.text = ""};
 
-	trace.events = 0;
 	rig_init(&world->rig, 16 * MIB);
 	fill_image(world);
 	world->config = *config;

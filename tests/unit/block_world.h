@@ -29,8 +29,10 @@ enum { UNTOUCHED = 0xee };
 struct block_world {
 	struct rig rig;
 	struct temp_file image;
+	u64 image_bytes; /* set before: the image is longer, with a hole at its end; 0: 1 MiB */
 	struct disk_config config;
 	struct block block;
+	struct trace trace; /* of the workers: off, unless the test opened it before */
 };
 
 /* config: but for the path; queues = 0 means one. The device isn't started. */

@@ -5,6 +5,8 @@
  */
 #include "tests/unit/test.h"
 
+#include <unistd.h>
+
 #include "tests/unit/block_world.h"
 
 /* Slots of requests in flight: each has a header, a status, and some sectors of data. */
@@ -308,6 +310,53 @@ static void test_no_queue_at_all(void **state)
 	assert_int_equal(request(world, VIRTIO_BLK_T_IN, 9, SECTOR), VIRTIO_BLK_S_OK);
 }
 
+/* ---- the trace ---- */
+
+static void send_odd_requests(struct block_world *world)
+{
+	struct driver_buffer pieces[10] = {{HEADER_AT, 16, false}};
+	u32 written;
+
+	assert_int_equal(request(world, VIRTIO_BLK_T_IN, 7, SECTOR), VIRTIO_BLK_S_OK);
+	assert_int_equal(request(world, VIRTIO_BLK_T_OUT, SECTORS, SECTOR), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(world, 99, 0, 0), VIRTIO_BLK_S_UNSUPP);
+	(void)send_chain(world, pieces, 1, &written);
+	/* Many pieces, no two alike, have more words than there is room for. */
+	for (u32 i = 1; i < ARRAY_LEN(pieces); i++)
+		pieces[i] = (struct driver_buffer){RIG_DATA + 65536 * i, 10000 + i, true};
+	put_header(world, VIRTIO_BLK_T_GET_ID, 0);
+	(void)send_chain(world, pieces, ARRAY_LEN(pieces), &written);
+}
+
+static void test_words_for_the_trace(void **state)
+{
+	static struct block_world world;
+	static char text[4096];
+	struct loop loop = {.sources = 0};
+	struct temp_file file;
+	struct error err;
+
+	(void)state;
+	world = (struct block_world){.trace = {.events = 0}};
+	temp_file_make(&file, "", 0);
+	assert_int_equal(trace_open(&world.trace, TRACE_VIRTIO, file.path, 0, &loop, &err), 0);
+	block_world_init(&world, &(struct disk_config){.read_only = false});
+	world.block.device.trace = &world.trace;
+	rig_start(&world.rig, BLOCK_FEATURES, 1);
+	send_odd_requests(&world);
+	block_world_destroy(&world);
+	trace_close(&world.trace);
+	memset(text, 0, sizeof(text));
+	assert_true(pread(file.fd, text, sizeof(text) - 1, 0) > 0);
+	assert_says(text,
+		    "virtio1/q0 chain 0: out 16 (read sector 7), in 512, in 1 → ok, used 513");
+	assert_says(text, "(write sector 2048), out 512, in 1 → ioerr");
+	assert_says(text, "(unknown sector 0), in 1 → unsupp, used 1");
+	assert_says(text, "chain 0: no room for a status → used 0, ");
+	assert_says(text, "(get id sector 0), in 10001, in 10002");
+	temp_file_free(&file);
+}
+
 #define BLOCK_TEST(test) cmocka_unit_test_setup_teardown(test, block_set_up, block_tear_down)
 #define QUEUE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up_queues, block_tear_down)
 
@@ -324,6 +373,7 @@ int main(void)
 		QUEUE_TEST(test_several_queues),
 		QUEUE_TEST(test_a_queue_breaks_under_load),
 		QUEUE_TEST(test_no_queue_at_all),
+		cmocka_unit_test(test_words_for_the_trace),
 	};
 
 	return block_run_twice(tests, ARRAY_LEN(tests));

@@ -145,6 +145,38 @@ static void test_ranges_that_are_refused(void **state)
 	assert_true(image_is_untouched(world, 0, SECTORS));
 }
 
+/* A disk of 8 GiB: what is longer than the configuration allows is refused, though it is there. */
+static int set_up_large(void **state)
+{
+	static struct block_world world;
+
+	world.image_bytes = 8 * GIB;
+	block_world_init(&world, &(struct disk_config){.read_only = false});
+	rig_start(&world.rig, BLOCK_FEATURES, 1);
+	*state = &world;
+	return 0;
+}
+
+static void test_the_longest_range(void **state)
+{
+	static const u32 types[] = {VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES};
+	struct block_world *world = *state;
+	const u32 most[] = {world->block.config.max_discard_sectors,
+			    world->block.config.max_write_zeroes_sectors};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		/* Zeroes with their "unmap", or the file would fill up. */
+		const struct range ranges[] = {{SECTORS, most[i], (u32)i},
+					       {SECTORS, most[i] + 1, (u32)i}};
+
+		assert_in_range(most[i], 8, LARGEST);
+		assert_int_equal(send_ranges(world, types[i], ranges + 1, 1, 0),
+				 VIRTIO_BLK_S_IOERR);
+		assert_int_equal(send_ranges(world, types[i], ranges, 1, 0), VIRTIO_BLK_S_OK);
+	}
+	assert_true(image_is_untouched(world, 0, SECTORS));
+}
+
 static void test_odd_range_requests(void **state)
 {
 	static const u32 types[] = {VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES};
@@ -336,6 +368,8 @@ int main(void)
 		BLOCK_TEST(test_discards),
 		BLOCK_TEST(test_as_many_ranges_as_allowed),
 		BLOCK_TEST(test_ranges_that_are_refused),
+		cmocka_unit_test_setup_teardown(test_the_longest_range, set_up_large,
+						block_tear_down),
 		BLOCK_TEST(test_odd_range_requests),
 		cmocka_unit_test_setup_teardown(test_read_only, set_up_read_only, block_tear_down),
 		BLOCK_TEST(test_the_configuration),

@@ -458,6 +458,7 @@ static void test_the_help_text(void **state)
 		err.text[0] = '\0';
 		option[strcspn(option, "[")] = '\0';
 		(void)options_parse(&config, 2, argv, &err);
+		options_free(&config);
 		assert_null(strstr(err.text, "unknown"));
 		options++;
 	}

@@ -315,6 +315,8 @@ static void test_the_status(void **state)
 	vp_write(world, VP_QUEUE_SELECT, 2, 0);
 	vp_write(world, VP_QUEUE_VECTOR, 2, 1);
 	vp_write(world, VP_CONFIG_VECTOR, 2, 1);
+	assert_int_equal(vp_read(world, VP_QUEUE_VECTOR, 2), 0xffff);
+	assert_int_equal(vp_read(world, VP_CONFIG_VECTOR, 2), 0xffff);
 	stop_queues(&world->virtio);
 	assert_int_equal(vp_read(world, VP_STATUS, 1), 0);
 	assert_int_equal(vp_read(world, VP_QUEUE_VECTOR, 2), 0xffff);

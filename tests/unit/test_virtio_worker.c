@@ -26,7 +26,7 @@ struct world {
 static struct world world;
 
 /* The device's side: each chain is given back at once. No assertion works on this thread. */
-static void serve(void *owner)
+static unsigned serve(void *owner)
 {
 	struct virtq *ring = &world.device.queue[0];
 	struct virtq_chain chain;
@@ -38,6 +38,7 @@ static void serve(void *owner)
 		while (virtq_pop(ring, &chain) == VIRTQ_CHAIN)
 			virtq_push(ring, chain.head, 4);
 	} while (virtq_ask_notify(ring, true));
+	return 1;
 }
 
 static void class_start(struct virtio_device *device)

@@ -187,7 +187,7 @@ typedef void (*irq_handler)(struct irq_frame *);
 void irq_init(void);    /* IDT with trap reports, the 8259s masked, the local APIC on */
 void irq_init_ap(void); /* the same for another CPU */
 void irq_set_handler(u8 vector, irq_handler handler);
-void ioapic_route(u32 gsi, u8 vector, u32 apic_id); /* edge, active high */
+void ioapic_route(u32 gsi, u8 vector, u32 apic_id);       /* edge, active high */
 void ioapic_route_level(u32 gsi, u8 vector, u32 apic_id); /* level, active high */
 
 /* ---- local APIC: irq.c ---- */
