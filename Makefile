@@ -67,6 +67,7 @@ $(BUILD)/flags: FORCE
 GUEST_CC := $(HOST_CC)
 include tests/guests/guests.mk
 include tests/unit/unit.mk
+include tests/fuzz/fuzz.mk
 include tests/bench/bench.mk
 
 # The tests that need no more than a compiler, cmocka and, for the guests, some /dev/kvm. tools/check
@@ -96,4 +97,5 @@ uninstall:
 
 .PHONY: clean
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/guests $(BUILD)/unit $(BUILD)/asan $(BUILD)/tsan $(BUILD)/flags bantam
+	rm -rf $(BUILD)/obj $(BUILD)/guests $(BUILD)/unit $(BUILD)/asan $(BUILD)/tsan $(BUILD)/fuzz \
+		$(BUILD)/flags bantam

@@ -28,7 +28,7 @@ packages_of() {
 		echo 'qemu-system-x86 util-linux'
 		;;
 	images) # disk images for guests, with what their tests run in them
-		echo 'busybox-static e2fsprogs fio mmdebstrap util-linux'
+		echo 'busybox-static e2fsprogs fio mmdebstrap uidmap util-linux'
 		;;
 	test) # all tiers of tests
 		packages_of kvmhost

@@ -14,8 +14,11 @@ SANDBOX_CALLS(worker, CALL(sched_setscheduler, SANDBOX_WORKER, "yields to the vC
 
 enum { WISH_NOTHING, WISH_RUN, WISH_STOP };
 
-/* So many wake-ups in a row decide the policy: soon to batches, late back from them. */
-enum { TOGETHER_ENOUGH = 2, SINGLE_ENOUGH = 32 };
+/*
+ * Wake-ups that found a single chain: so many end a trial of SCHED_BATCH, end it after it has proved
+ * itself, and lie between two trials.
+ */
+enum { TRIAL = 4, TRUST = 16, FIRST_PAUSE = 64, LAST_PAUSE = 4096 };
 
 static void enter(void *owner)
 {
@@ -43,14 +46,16 @@ static void set_batch(struct virtio_worker *worker, bool batch)
 /* A wake-up has found so many chains. */
 static void choose_policy(struct virtio_worker *worker, unsigned chains)
 {
-	if (chains == 0)
-		return;
-	worker->together = chains > 1 ? worker->together + 1 : 0;
-	worker->single = chains > 1 ? 0 : worker->single + 1;
-	if (worker->together >= TOGETHER_ENOUGH)
+	if (chains > 1) {
+		worker->left = TRUST;
+		worker->pause = FIRST_PAUSE;
 		set_batch(worker, true);
-	else if (worker->single >= SINGLE_ENOUGH)
-		set_batch(worker, false);
+	} else if (chains == 1 && --worker->left == 0) {
+		set_batch(worker, !worker->batch);
+		worker->left = worker->batch ? TRIAL : worker->pause;
+		if (!worker->batch && worker->pause < LAST_PAUSE)
+			worker->pause *= 2;
+	}
 }
 
 static void run(void *owner)
@@ -80,6 +85,7 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 	struct thread *thread = &worker->thread;
 
 	worker->setup = *setup;
+	worker->left = worker->pause = FIRST_PAUSE;
 	snprintf(thread->name, sizeof(thread->name), "%.9s/q%u", worker->device->name,
 		 worker->queue);
 	io_setup->bell[0] = worker->device->queue[worker->queue].notify_fd;

@@ -7,9 +7,10 @@
  * more chains, waits for those under way, and answers with virtio_queue_stopped().
  *
  * A doorbell wakes the worker, which on a busy processor takes it from the vCPU that rang: a guest that
- * hands in many requests would be interrupted at each. So a worker that finds company in its queue
- * changes to SCHED_BATCH, under which a waking thread waits for its turn and finds all of them, and
- * one that finds single requests changes back, because then nobody is served sooner by waiting.
+ * hands in many requests is interrupted at each, and none ever waits for company. Under SCHED_BATCH a
+ * waking thread waits for its turn, and then finds all of them; that is several times as fast for
+ * many requests, and slower for one at a time. So a worker that finds company changes to it; one that
+ * never does tries it now and then, ever more rarely, because it can't know otherwise.
  *
  * Who owns what: the queue, the struct io and `under_way` are the worker's thread's alone while the
  * queue runs. Other threads say what they wish, and ring.
@@ -40,8 +41,9 @@ struct virtio_worker {
 	unsigned under_way; /* chains that were taken and not given back yet */
 	struct io *io;
 	struct thread thread;
-	bool batch;                /* under SCHED_BATCH */
-	unsigned single, together; /* wake-ups in a row that found one chain, or several */
+	bool batch;     /* under SCHED_BATCH */
+	unsigned left;  /* lonely wake-ups until the policy changes */
+	unsigned pause; /* of them until the next trial */
 	atomic_uint wish;
 	atomic_bool ending;
 };

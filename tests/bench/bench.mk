@@ -9,10 +9,11 @@
 
 BENCH_DIR    := tests/bench
 BENCH_INITRD := $(BUILD)/bench/initrd.img
+BENCH_DISK   := $(BUILD)/bench/disk.img
 BENCH_ARGS    = $(if $(RUNS),--runs $(RUNS)) $(if $(K),-k '$(K)') --build $(BUILD) ./bantam
 
 .PHONY: bench bench-quick bench-kernels
-bench: bantam guests bench-kernels $(BENCH_INITRD)
+bench: bantam guests bench-kernels $(BENCH_INITRD) $(BENCH_DISK)
 	$(QUIET)$(BENCH_DIR)/bench.py $(BENCH_ARGS)
 
 bench-quick: bantam guests
@@ -24,3 +25,17 @@ bench-kernels:
 
 $(BENCH_INITRD): tests/system/initrd/build tests/system/initrd/init
 	$(QUIET)tests/system/initrd/build $@
+
+# The guest of the disk rows: one program, and the drivers that the kernel has as modules.
+$(BUILD)/bench/disk_guest: $(BENCH_DIR)/disk_guest.c
+	@mkdir -p $(@D)
+	$(QUIET)$(CC) -std=gnu17 -Wall -Wextra -Os -static $(DEFINES) \
+		$(if $(findstring musl,$(CC)),$(KERNEL_HEADERS)) \
+		$< -o $@
+
+$(BENCH_DISK): $(BUILD)/bench/disk_guest | bench-kernels
+	$(QUIET)rm -rf $(@D)/disk && mkdir -p $(@D)/disk/modules && cp $< $(@D)/disk/init
+	$(QUIET)[ ! -d $(BUILD)/kernels/cloud ] || tools/kernels --modules \
+		$(BUILD)/kernels/cloud/modules $(@D)/disk/modules virtio_pci virtio_mmio virtio_blk
+	$(QUIET)cd $(@D)/disk && find . | sort | cpio --quiet -o -H newc -R 0:0 --reproducible | \
+		gzip -n -1 >../disk.img.new && mv ../disk.img.new ../disk.img

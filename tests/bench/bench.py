@@ -40,6 +40,7 @@ from contenders import Setup                  # noqa: E402
 from rows import NATIVE, STOCK, all_rows      # noqa: E402
 
 RUNS = {'native': 10, 'kvm': 5, 'kvmhost': 3}
+DRIVE_BYTES = 1 << 30
 RUN_TIMEOUT_S = {'native': 60, 'kvm': 120, 'kvmhost': 900}
 
 
@@ -170,7 +171,7 @@ class Bench:
         inner = {'hosts': {}, 'series': []}
         reason = None
         if len(missing) < len(chosen):
-            inner, reason = self.call_kvmhost()
+            inner, reason = self.call_kvmhost(any(series.drive for series in chosen))
             self.host_broke = bool(reason)
         self.document['hosts'].update(inner['hosts'])
         taken = {entry['name']: entry for entry in inner['series']}
@@ -179,12 +180,13 @@ class Bench:
             why = missing.get(series.name, reason or 'the emulated host did not get to it')
             self.document['series'].append(taken.get(series.name, dict(entry, not_taken=why)))
 
-    def call_kvmhost(self):
-        """This program, in the emulated host: its document, and what went wrong or None."""
+    def call_kvmhost(self, with_drive):
+        """This program, in the emulated host, with an empty drive or without: its document, and
+        what went wrong or None."""
         options = self.options
         with tempfile.TemporaryDirectory(prefix='bantam-bench-') as results:
             argv = [ROOT + '/tests/kvmhost/run', '--timeout', str(options.kvmhost_timeout),
-                    '--results', results, '--', 'python3', os.path.abspath(__file__),
+                    '--results', results, *self.drive(with_drive), '--', 'python3', os.path.abspath(__file__),
                     '--only', STOCK, '--no-table', '--json', '/results/bench.json',
                     '--build', os.path.abspath(options.build)]
             argv += ['-k', options.word] if options.word else []
@@ -205,6 +207,15 @@ class Bench:
             except (OSError, ValueError):
                 inner = {'hosts': {}, 'series': []}
         return inner, status and 'the emulated host ended with status %d' % status
+
+    def drive(self, wanted):
+        """kvmhost's options for a drive: a file that takes the room that is written to."""
+        path = os.path.join(self.setup.work, 'drive')
+        if not wanted:
+            return []
+        with open(path, 'wb') as file:
+            file.truncate(DRIVE_BYTES)
+        return ['--drive', path]
 
     def summarize(self):
         taken = {entry['name']: entry for entry in self.document['series']}

@@ -27,7 +27,7 @@ QEMU_OPTIONS = ['-M', 'microvm,rtc=on,pit=off,pic=off', '-accel', 'kvm', '-cpu',
 
 class Setup:
     """bantam       the program
-    build        the build directory: guests, kernels, bench/initrd.img
+    build        the build directory: guests, kernels, bench/*.img
     work         a directory for what a run leaves
     timeout_s    what one run may take
     """
@@ -37,6 +37,7 @@ class Setup:
         self.work = tempfile.mkdtemp(prefix='bantam-bench-')
         self.result = os.path.join(self.work, 'result.json')
         self.initrd = os.path.join(build, 'bench', 'initrd.img')
+        self.disk_initrd = os.path.join(build, 'bench', 'disk.img')
         self._help = None
 
     def clean_up(self):

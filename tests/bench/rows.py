@@ -23,7 +23,7 @@ from measure import NotTaken
 NATIVE = 'native'    # tiny guests on this machine's KVM
 STOCK = 'stock'      # stock kernels: `kvm` where that KVM runs them, else `kvmhost`
 
-TOPICS = 'rows_boot', 'rows_size', 'rows_exits'
+TOPICS = 'rows_boot', 'rows_size', 'rows_exits', 'rows_disk'
 
 
 class Series:
@@ -35,12 +35,14 @@ class Series:
     warm_up     False: no run before those that count
     needs       a function that raises NotTaken when the machine can't; for the emulated host it is
                 asked on both sides
+    drive       True: it wants a drive in the emulated host, /dev/vda there
     """
 
-    def __init__(self, name, place, contenders, commands=None, runs=None, warm_up=True, needs=None):
+    def __init__(self, name, place, contenders, commands=None, runs=None, warm_up=True, needs=None,
+                 drive=False):
         self.name, self.place, self.contenders = name, place, contenders
         self.commands = commands or {}
-        self.runs, self.warm_up, self.needs = runs, warm_up, needs
+        self.runs, self.warm_up, self.needs, self.drive = runs, warm_up, needs, drive
 
 
 class Row:

@@ -7,15 +7,15 @@ QEMU's emulation of a processor with SVM isn't perfect: once in some dozens of b
 host freezes as a whole, its timers included, with whatever runs in it. That says nothing about the
 guest or the monitor, which are processes of that host. So run.py is started in an emulated host,
 its lines are passed on as they come, and when none has come for longer than a case may take by its
-own time-out and SILENCE seconds more, the host is given up and a new one goes on with the cases that
-have no result yet. The case that was running is tried again; in the second host that it takes down,
-it has failed. Each host has a drive with an empty file system for the images that cases use.
+own time-out and SILENCE seconds more, the host is given up and a new one goes on with the cases
+that have no result yet. The case that was running is tried again; in the second host that it takes
+down, it has failed. Each host has a drive with an empty file system for the images that cases use.
 
 Now and then, about once in a hundred boots, a guest dies there at an arbitrary point; whether that
-is the emulation's doing too isn't known, and it was not seen elsewhere.
-So a case that fails is tried once more, in another host, when all others are done; what it printed
-stands above, and if it fails again it has failed. How many hosts froze and how many cases were tried
-twice is said in the closing lines, which end with `N passed, N failed, N skipped`.
+is the emulation's doing too isn't known, and it was not seen elsewhere. So a case that fails is
+tried once more, in another host, when all others are done; what it printed stands above, and if it
+fails again it has failed. How many hosts froze and how many cases were tried twice is said in the
+closing lines, which end with `N passed, N failed, N skipped`.
 """
 
 import os
@@ -87,6 +87,10 @@ def main():
     listed = subprocess.run([HERE + '/run.py', '--list'] + arguments, stdout=subprocess.PIPE,
                             universal_newlines=True, check=True)
     todo = listed.stdout.splitlines()
+    # From here on each host is told which cases by their names.
+    while '--case' in arguments:
+        at = arguments.index('--case')
+        del arguments[at:at + 2]
     passed = failed = skipped = freezes = 0
     blamed, again, retry = {}, [], []
 

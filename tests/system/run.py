@@ -4,10 +4,10 @@
     tests/system/run.py [-v] [-k WORD]... [-j N] [--logs DIR] [BANTAM]
     tests/system/run.py --prepare
 
-Each case of the tables in boot.py and disk.py is one run of the monitor: a kernel, its command line,
-what is typed on its console and when, what must appear (regular expressions, in this order), and the
-exit status. The guests' first program is tests/system/initrd/init; `do=` on the command line says
-what it does.
+Each case of the tables in boot.py and disk.py is one run of the monitor: a kernel, its command
+line, what is typed on its console and when, what must appear (regular expressions, in this order),
+and the exit status. The guests' first program is tests/system/initrd/init; `do=` on the command
+line says what it does.
 
 BANTAM is the program (default: $BANTAM, or ./bantam). The kernels are those of tools/kernels, the
 images those of tools/images; the initramfs is build/system/initrd.img. --prepare makes what is
@@ -19,7 +19,10 @@ if any failed.
 
 How: N guests run at the same time (default: 2), each watched by a thread. What a case has printed
 is left in DIR/NAME.log. Inside tests/kvmhost there is one guest at a time: the emulated host was
-seen to break down (a lost processor, a fault in its own kernel) with two.
+seen to break down (a lost processor, a fault in its own kernel) with two. The images of disks
+are made in build/system or, inside tests/kvmhost, on a drive whose file system has the label
+`scratch` (in_kvmhost.py sees to it): the file system that is always there can't open files with
+O_DIRECT. Without the drive, the cases that do so are skipped, with a word.
 
 Limits: a /dev/kvm that runs unmodified kernels; tests/kvmhost is one. No time is asserted but the
 generous time-outs, for a software-emulated processor takes fifty times as long.
@@ -173,7 +176,8 @@ def run(bantam, case, scratch):
                 running.process.wait(max(1, end - time.monotonic()))
         except subprocess.TimeoutExpired:
             result.timed_out = True
-        running.close()
+        finally:
+            running.close()
         result.status = running.process.returncode
         result.seconds = time.monotonic() - began
         err_file.seek(0)
@@ -287,7 +291,7 @@ def main():
                         help='say before a case how long it may take')
     parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
     parser.add_argument('--logs', metavar='DIR', help='keep what each case printed there')
-    parser.add_argument('--prepare', action='store_true', help='get kernels and initramfs, and end')
+    parser.add_argument('--prepare', action='store_true', help='get kernels, images and initramfs, and end')
     options = parser.parse_args()
     cases = [case for case in CASES if any(word in case.name for word in options.k or [''])
              and (not options.case or case.name in options.case)]
