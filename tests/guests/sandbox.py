@@ -31,6 +31,7 @@ needed without any restart.
 """
 
 import argparse
+import array
 import fcntl
 import os
 import re
@@ -57,8 +58,10 @@ QUIT_KEY = 130
 F_SETPIPE_SZ = 1031  # fcntl has it from Python 3.10 on
 ENDED = r'.*\+\+\+ (exited|killed)'      # what strace says of a thread
 
-MAIN, VCPU, RESTART = 1, 2, 4    # as in vmm/sandbox.h
-KINDS = {MAIN: 'main', VCPU: 'vcpu', RESTART: 'restart'}
+MAIN, VCPU, RESTART, WORKER = 1, 2, 4, 8    # as in vmm/sandbox.h
+KINDS = {MAIN: 'main', VCPU: 'vcpu', RESTART: 'restart', WORKER: 'worker'}
+REFUSE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'system',
+                      'refuse')
 
 # Rows that no scenario is sure to need, and the row that is needed in their place (None: none).
 NOT_SEEN = {
@@ -69,11 +72,16 @@ NOT_SEEN = {
     ('vcpu', 'tgkill'): None,
     ('vcpu', 'gettid'): None,
     ('vcpu', 'getpid'): None,
-    # Only a guest with a driver asks for entropy, and only a machine with a disk has a lock.
-    ('main', 'getrandom'): None,
-    ('main', 'fcntl'): None,
+    ('worker', 'rt_sigreturn'): None,
+    ('worker', 'tkill'): None,
+    ('worker', 'tgkill'): None,
+    ('worker', 'gettid'): None,
+    ('worker', 'getpid'): None,
+    # No guest here discards; tests/system does, locked in as well.
+    ('worker', 'fallocate'): None,
     # The vDSO tells the time without a call almost everywhere.
     ('main', 'clock_gettime'): None,
+    ('worker', 'clock_gettime'): None,
     # glibc makes threads with clone3, and with clone where there is none: on older kernels, and
     # under container run-times that refuse it.
     ('restart', 'clone'): 'clone3',
@@ -164,6 +172,7 @@ class Calls:
         filters = {pid: []}
         inherited = []
         entering = set()
+        kinds = {}                       # what each thread's filter will be, by its name
         self.threads = self.locked = 0
         for line in log.splitlines():
             if re.match(r'\d+ .*--- SIGSYS ', line):
@@ -181,13 +190,16 @@ class Calls:
                 self.threads += 1
             if not resumed and filters[tid]:
                 self.made.append((filters[tid], number, name))
+            if 'PR_SET_NAME' in rest:
+                kinds[tid] = VCPU if 'PR_SET_NAME, "vcpu' in rest else WORKER
             if not resumed and name in ('prctl', 'seccomp') and \
                     re.search(r'SECCOMP_(MODE|SET_MODE)_FILTER', rest):
                 entering.add(tid)
             if tid in entering and not rest.endswith('<unfinished ...>'):
                 entering.discard(tid)
                 if re.search(r'= 0$', rest):
-                    filters[tid] = filters[tid] + [main_kind if tid == pid else VCPU]
+                    filters[tid] = filters[tid] + [main_kind if tid == pid
+                                                   else kinds.get(tid, VCPU)]
                     self.locked += 1
 
 
@@ -207,8 +219,8 @@ class Monitor:
     def path(self, name):
         return self.scratch + '/' + name
 
-    def start(self, guest, *args, stdin='null', stdout='pipe', stderr='pipe'):
-        """stdin: null, pipe (type() writes into it) or terminal. stdout: pipe, socket, terminal,
+    def start(self, guest, *args, stdin='null', stdout='pipe', stderr='pipe', wrap=()):
+        """wrap: a command in front of all. stdin: null, pipe (type() writes into it) or terminal. stdout: pipe, socket, terminal,
         or a descriptor. stderr: pipe, terminal. Returns our end of stdout."""
         self.restarts = 'restart' in args
         fds, keep = [None] * 3, []
@@ -252,7 +264,7 @@ class Monitor:
             if slave >= 0:
                 fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
-        argv = ['strace', '-DDD', '-f', '-q', '-n', '-s', '16', '-o', self.log_path, self.bantam,
+        argv = [*wrap, 'strace', '-DDD', '-f', '-q', '-n', '-s', '16', '-o', self.log_path, self.bantam,
                 'run', '--sandbox', self.mode, *args, '%s/%s.elf' % (self.guests, guest)]
         self.process = subprocess.Popen(argv, stdin=fds[0], stdout=fds[1], stderr=fds[2],
                                         preexec_fn=in_child)
@@ -630,6 +642,64 @@ def _(m):
     m.until_traced(r'KVM_CREATE_VM', 3)
     m.type(b'\x01x')
     m.wait(QUIT_KEY)
+
+
+def image(m):
+    # Numbered words, as the guest expects them.
+    with open(m.path('image'), 'wb') as f:
+        array.array('I', range(4096 * 128)).tofile(f)
+    return m.path('image')
+
+
+@scenario('a disk')
+def _(m):
+    m.start('disk', '--disk', image(m) + ',queues=2', '-c', '2')
+    m.wait(0)
+
+
+@scenario('a disk by mmio, with a trace')
+def _(m):
+    m.start('disk', '--disk', image(m), '--transport', 'mmio', '-a', 'mmio', '--trace',
+            'all=' + m.path('trace'))
+    m.wait(0)
+
+
+@scenario('a disk and hostile requests')
+def _(m):
+    m.start('hostile-block', '--disk', image(m))
+    m.wait(0)
+
+
+@scenario('a disk and hostile requests, by threads')
+def _(m):
+    m.start('hostile-block', '--disk', image(m), wrap=(REFUSE, 'io_uring_setup=EPERM', '--'))
+    m.wait(0)
+
+
+@scenario('a disk by threads')
+def _(m):
+    m.start('disk', '--disk', image(m), wrap=(REFUSE, 'io_uring_setup=EPERM', '--'))
+    m.wait(0)
+
+
+@scenario('an ephemeral disk, and restarts')
+def _(m):
+    m.start('reset', '--disk', image(m) + ',ephemeral', '--on-reset', 'restart')
+    m.until_traced(r'KVM_CREATE_VM', 4)
+    m.kill(signal.SIGTERM)
+    m.wait(128 + signal.SIGTERM)
+
+
+@scenario('entropy')
+def _(m):
+    m.start('rng')
+    m.wait(0)
+
+
+@scenario('PCI')
+def _(m):
+    m.start('pci', '--disk', image(m))
+    m.wait(0)
 
 
 # ---- running them ----
