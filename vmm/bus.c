@@ -104,7 +104,7 @@ void bus_trace(const struct bus *bus, struct trace *trace, u32 event,
 	char where[48] = "", words[96] = "";
 	const char *name = "";
 
-	if (who && range->ops->name && takes_whole(range, access->address, access->width))
+	if (who && range && range->ops->name && takes_whole(range, access->address, access->width))
 		name = range->ops->name(range->device, offset, access->write);
 	if (range && name[0] && range->ops->explain)
 		range->ops->explain(range->device, offset, access->write, access->value, words,

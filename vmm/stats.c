@@ -170,8 +170,8 @@ static void print_touch(const struct machine *machine, const struct touch *row)
 
 	fprintf(stderr, "  %10llu  %s %-5s 0x%llx  %s%s%s\n", (unsigned long long)row->count,
 		row->mmio ? "mmio" : "pio ", row->write ? "write" : "read",
-		(unsigned long long)row->address, who ? who : "no device",
-		name[0] ? "." : "", name);
+		(unsigned long long)row->address, who ? who : "no device", name[0] ? "." : "",
+		name);
 }
 
 static void print_timeline(const struct machine *machine)

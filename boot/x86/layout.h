@@ -34,8 +34,8 @@
 #define LAYOUT_BIOS_ENTRY  ((u64)0xffff0) /* where a reset starts a PC, f000:fff0 */
 #define LAYOUT_HIGH_RAM    ((u64)0x100000)
 
-#define LAYOUT_HOLE_START   ((u64)0xc0000000)
-#define LAYOUT_HOLE_END     ((u64)0x100000000)
+#define LAYOUT_HOLE_START      ((u64)0xc0000000)
+#define LAYOUT_HOLE_END        ((u64)0x100000000)
 #define LAYOUT_PCI_MEMORY      ((u64)0xc0000000)
 #define LAYOUT_PCI_MEMORY_SIZE ((u64)0x20000000)
 #define LAYOUT_ECAM            ((u64)0xe0000000)
