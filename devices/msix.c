@@ -67,22 +67,36 @@ static bool join(struct msix *msix, unsigned v)
 	return joined;
 }
 
-/* Brings the kernel's wires to what the registers say of a vector. */
-static void update(struct msix *msix, unsigned v)
+/* Tells the kernel a vector's message, if it doesn't know it yet. */
+static bool tell(struct msix *msix, unsigned v)
 {
 	const struct wiring *wiring = msix->wiring;
 	const struct msix_entry *entry = &msix->entry[v];
-	const bool open = msix->enabled && !msix->all_masked && !entry->masked;
-	const u32 gsi = msix->first_gsi + v;
 
-	if (open && !same_message(entry, &msix->told[v]) &&
-	    wiring->ops->message(wiring->owner, gsi,
-				 (u64)entry->address_high << 32 | entry->address_low, entry->data))
-		msix->told[v] = *entry;
+	if (same_message(entry, &msix->told[v]))
+		return true;
+	if (!wiring->ops->message(wiring->owner, msix->first_gsi + v,
+				  (u64)entry->address_high << 32 | entry->address_low, entry->data))
+		return false;
+	msix->told[v] = *entry;
+	return true;
+}
+
+/*
+ * Brings the kernel's wires to what the registers say of a vector. A message that the kernel refuses
+ * is nothing that could reach the guest: the vector stays parted.
+ */
+static void update(struct msix *msix, unsigned v)
+{
+	const struct wiring *wiring = msix->wiring;
+	const bool open = msix->enabled && !msix->all_masked && !msix->entry[v].masked &&
+			  tell(msix, v);
+
 	if (open && !msix->joined[v])
 		msix->joined[v] = join(msix, v);
 	else if (!open && msix->joined[v])
-		msix->joined[v] = !wiring->ops->interrupt(wiring->owner, msix->fd[v], gsi, false);
+		msix->joined[v] = !wiring->ops->interrupt(wiring->owner, msix->fd[v],
+							  msix->first_gsi + v, false);
 }
 
 void msix_control(struct msix *msix, bool enabled, bool all_masked)

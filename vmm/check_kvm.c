@@ -45,7 +45,6 @@ static const struct kvm_capability_name nice_ones[] = {
 	NAMED(KVM_CAP_ADJUST_CLOCK),       /* a clock that goes on after a restore … */
 	NAMED(KVM_CAP_KVMCLOCK_CTRL),      /* … and a guest that isn't alarmed by a pause */
 	NAMED(KVM_CAP_PIT2),               /* kernels that calibrate with the 8254 */
-	NAMED(KVM_CAP_IRQFD),              /* interrupts without a system call */
 	NAMED(KVM_CAP_IOEVENTFD),          /* notifications without an exit to user space */
 	NAMED(KVM_CAP_SIGNAL_MSI),         /* message-signalled interrupts */
 	NAMED(KVM_CAP_SPLIT_IRQCHIP),      /* I/O APIC in user space */

@@ -69,7 +69,7 @@ static int apply_words(struct disk_config *disk, const char *at, struct error *e
 	while (*at) {
 		const char *word = at + 1;
 		const size_t length = strcspn(word, ",");
-		char copy[64];
+		char copy[256];
 
 		if (length >= sizeof(copy))
 			return error_set(err, "--disk: '%s' is not known", word);

@@ -19,6 +19,8 @@ static const struct kvm_capability_name needed[] = {
 	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
 	{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
 	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+	{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+	{KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING"},
 };
 
 const struct kvm_capability_name *kvm_needed(size_t *count)

@@ -12,7 +12,7 @@
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(loop, CALL(poll, SANDBOX_MAIN, "waits for events"),
-	      CALL(restart_syscall, SANDBOX_MAIN, "a wait goes on after SIGSTOP and SIGCONT"),
+	      CALL(restart_syscall, SANDBOX_ALL, "a wait goes on after SIGSTOP and SIGCONT"),
 	      CALL(clock_gettime, SANDBOX_ALL,
 		   "processor time; the time, where the vDSO can't tell"));
 

@@ -70,7 +70,7 @@ static const struct option machine_options[] = {
 };
 
 static const struct option device_options[] = {
-	{OPT_DISK, "disk", 0, NULL, "FILE[,…]",
+	{OPT_DISK, "disk", 0, NULL, "FILE[,...]",
 	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N"},
 	{OPT_TRANSPORT, "transport", 0, NULL, "KIND",
 	 "how the guest reaches its devices: pci or mmio (default: pci)"},

@@ -88,11 +88,11 @@ int virtio_board_attach(struct virtio_board *board, struct machine *machine, str
 
 	board->machine = machine;
 	board->block = calloc(config->disks + 1, sizeof(*board->block));
+	for (unsigned i = 0; board->block && i < config->disks; i++)
+		block_init(&board->block[i]);
 	board->slot = calloc(config->disks + 1, sizeof(*board->slot));
 	if (!board->block || !board->slot)
 		return error_set(err, "no memory for the devices");
-	for (unsigned i = 0; i < config->disks; i++)
-		block_init(&board->block[i]);
 	if (rng_open(&board->rng, &machine->loop, "virtio0", err))
 		return -1;
 	add_device(board, &board->rng.device);
@@ -153,21 +153,30 @@ int virtio_board_gsi(const struct virtio_board *board, const char *device)
 	return -1;
 }
 
-bool virtio_board_quiesce(struct virtio_board *board)
+/* Asks all devices to stop, and waits until they have, timeout_ms at most for all of them. */
+static bool all_quiesced(struct virtio_board *board, unsigned timeout_ms)
 {
-	bool all = true, told = false;
+	const u64 deadline_ns = clock_now_ns() + (u64)timeout_ms * 1000000;
+	bool all = true;
 
 	for (unsigned i = 0; i < board->slots; i++) {
 		struct virtio_device *device = board->slot[i].device;
+		const u64 now_ns = clock_now_ns();
+		const u64 left_ms = now_ns < deadline_ns ? (deadline_ns - now_ns) / 1000000 : 0;
 
-		if (!device->transport || virtio_quiesce(device, WORD_AFTER_MS))
-			continue;
-		if (!told)
-			say("waiting for the host: %s has I/O under way", device->name);
-		told = true;
-		all = all && virtio_quiesce(device, PATIENCE_MS - WORD_AFTER_MS);
+		if (device->transport && !virtio_quiesce(device, (unsigned)left_ms))
+			all = false;
 	}
 	return all;
+}
+
+bool virtio_board_quiesce(struct virtio_board *board)
+{
+	/* All are asked before any is waited for. */
+	if (all_quiesced(board, 0) || all_quiesced(board, WORD_AFTER_MS))
+		return true;
+	say("waiting for the host: there is I/O under way");
+	return all_quiesced(board, PATIENCE_MS - WORD_AFTER_MS);
 }
 
 void virtio_board_reset(struct virtio_board *board)

@@ -7,8 +7,9 @@
  * number becomes a message; it is given these few calls.
  *
  * Calls come from vCPU threads, under the lock of the device that makes them; an implementation
- * locks its own state. Each returns whether it was done. A wire that could not be laid is no
- * error of the guest's: a register that isn't wired is still written by way of the bus.
+ * locks its own state. Each returns whether it was done. A doorbell that could not be laid does no
+ * harm: its register is still written by way of the bus. An interrupt that could not be joined isn't
+ * delivered, which takes a host that is out of memory.
  */
 #ifndef BANTAM_VMM_WIRING_H
 #define BANTAM_VMM_WIRING_H

@@ -351,18 +351,22 @@ static unsigned serve(void *owner)
 {
 	struct block_queue *queue = owner;
 	struct virtq *ring = &queue->block->device.queue[queue->worker.queue];
-	unsigned taken = 0;
+	unsigned taken = 0, took;
 	bool more;
 
 	do {
 		virtq_ask_notify(ring, false);
-		taken += take_chains(queue, ring);
+		took = take_chains(queue, ring);
+		taken += took;
 		/* Without a free request none can be taken: the next completion leads back here. */
 		if (queue->worker.under_way == BLOCK_QUEUE_SIZE)
 			return taken;
 		more = virtq_ask_notify(ring, true);
-	} while (more && taken < BLOCK_QUEUE_SIZE);
-	/* Back after the worker has looked whether it is to stop. */
+	} while (more && took && taken < BLOCK_QUEUE_SIZE);
+	/*
+	 * Back after the worker has looked whether it is to stop: there need be no end, where a guest
+	 * has laid its rings over each other.
+	 */
 	if (more)
 		virtio_notify(&queue->block->device, queue->worker.queue);
 	return taken;
@@ -405,7 +409,8 @@ static void block_write_config(struct virtio_device *device, u64 offset, unsigne
 	if (offset != offsetof(struct virtio_blk_config, wce) || width != 1 ||
 	    !(features & ((u64)1 << VIRTIO_BLK_F_CONFIG_WCE)))
 		return;
-	block->config.wce = value & 1;
+	/* 5.2.5.2: what can't be flushed isn't held back. */
+	block->config.wce = value & 1 && features & ((u64)1 << VIRTIO_BLK_F_FLUSH);
 	if (device->state == VIRTIO_RUNNING)
 		atomic_store(&block->writeback, block->config.wce);
 }
@@ -527,13 +532,12 @@ bool block_close(struct block *block, unsigned timeout_ms)
 {
 	bool done = true;
 
-	for (unsigned i = 0; block->queue && i < block->device.queues; i++) {
+	for (unsigned i = 0; block->queue && i < block->device.queues; i++)
 		done = virtio_worker_close(&block->queue[i].worker, timeout_ms) && done;
-		if (done)
-			free(block->queue[i].request);
-	}
 	if (!done)
 		return false;
+	for (unsigned i = 0; block->queue && i < block->device.queues; i++)
+		free(block->queue[i].request);
 	free(block->queue);
 	if (block->device.class)
 		virtio_device_destroy(&block->device);

@@ -72,7 +72,7 @@ struct virtio_class {
 	void (*was_reset)(struct virtio_device *device);
 };
 
-/* How a transport is told. All are called with the device's lock held. */
+/* How a transport is told; the first three with the device's lock held. */
 struct virtio_transport {
 	/* Lays or takes away the doorbells of all started queues. */
 	void (*doorbells)(void *transport, bool lay);
@@ -80,7 +80,7 @@ struct virtio_transport {
 	void (*config_changed)(void *transport);
 	/* The device was reset: what the transport keeps for the driver is as at power-on. */
 	void (*was_reset)(void *transport);
-	/* Interrupts for a queue with VIRTIO_BY_TRANSPORT; without the lock, on the worker. */
+	/* Interrupts for a queue with VIRTIO_BY_TRANSPORT; on its worker. */
 	void (*interrupt)(void *transport, unsigned queue);
 	/* For traces: how a queue's interrupt reaches the driver, "msix 2". */
 	void (*describe_interrupt)(void *transport, unsigned queue, char *text, size_t bytes);
@@ -157,7 +157,7 @@ struct virtq_regs *virtio_selected_queue(struct virtio_device *device);
 bool virtio_queue_writable(const struct virtio_device *device);
 void virtio_set_queue_size(struct virtio_device *device, u32 value);
 void virtio_enable_queue(struct virtio_device *device, bool enabled);
-/* Where a queue's interrupts go from now on: a descriptor, or one of the two below. */
+/* Where a queue's interrupts go from now on: a descriptor, or one of the two above. */
 void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd);
 /* width: 1 to 8; what lies behind the end reads all-ones and takes no writes. */
 u64 virtio_read_config(const struct virtio_device *device, u64 offset, unsigned width);

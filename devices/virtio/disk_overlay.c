@@ -31,7 +31,7 @@ static int open_in(const char *directory, u64 bytes)
 
 static int open_somewhere(u64 bytes)
 {
-	const char *const directories[] = {getenv("TMPDIR"), "/tmp", "/var/tmp"};
+	const char *const directories[] = {getenv("TMPDIR"), "/var/tmp", "/tmp"};
 
 	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
 		const int fd = directories[i] ? open_in(directories[i], bytes) : -1;
@@ -39,6 +39,7 @@ static int open_somewhere(u64 bytes)
 		if (fd >= 0)
 			return fd;
 	}
+	say("no directory takes a file without a name: what the guest writes is kept in memory");
 	return open_in(NULL, bytes);
 }
 

@@ -8,8 +8,11 @@
  * Registers are 32 bits wide and take no other access, except the device's configuration.
  *
  * A reset that has to wait for requests holds the vCPU for RESET_WAIT_MS at most, because drivers of
- * this transport don't look whether it is done. After that the status reads as before, writes are
- * ignored until it is, and a driver that goes on regardless fails to find its features accepted.
+ * this transport don't look whether it is done. After that the status reads as before and writes are
+ * ignored until it is; a driver that goes on regardless fails to find its features accepted, and
+ * what it has reclaimed may still be written to by requests from before.
+ *
+ * Limits: QueueReady can't be taken back while the device runs, only by a reset.
  *
  * Source: virtio 1.2, 4.2 "Virtio Over MMIO".
  */

@@ -5,7 +5,7 @@
  * its buffers are, and after a queue's worth of them the main loop has its turn.
  *
  * Locks: `serving` is held while the queue is served, so that stop() on another thread finds
- * nothing under way. It comes before no other lock.
+ * nothing under way. It comes behind the device's lock.
  *
  * Source: virtio 1.2, 5.4 "Entropy Device".
  */

@@ -69,8 +69,10 @@ static void run(void *owner)
 		wish = atomic_load(&worker->wish);
 		if (wish == WISH_RUN)
 			choose_policy(worker, worker->serve(worker->owner));
+		/* 2.4.1: nothing is sent behind the end of a reset, so it goes out now. */
 		if (wish != WISH_NOTHING)
-			virtio_signal(worker->device, worker->queue, worker->io);
+			virtio_signal(worker->device, worker->queue,
+				      wish == WISH_STOP ? NULL : worker->io);
 		if (wish == WISH_STOP && worker->under_way == 0) {
 			/* First this: after the answer the next wish may come. */
 			atomic_store(&worker->wish, WISH_NOTHING);
