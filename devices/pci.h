@@ -28,6 +28,7 @@
 #include "vmm/bus.h"
 #include "vmm/irq.h"
 
+enum { PCI_BAR_DWORD = 4 }; /* the first BAR's place in the configuration */
 enum { PCI_SLOTS = 32, PCI_BARS = 6, PCI_CONFIG_DWORDS = 64, PCI_LINES = 4 };
 
 #define PCI_ADDRESS_PORT ((u64)0xcf8)

@@ -162,6 +162,13 @@ int board_gsi(const void *owner, const char *device)
 	return virtio_board_gsi(&board->virtio, device);
 }
 
+const char *board_pci_device(const void *owner, unsigned slot, u64 *memory, u64 *ports, int *gsi)
+{
+	const struct board *board = owner;
+
+	return virtio_board_pci_device(&board->virtio, slot, memory, ports, gsi);
+}
+
 int board_quiesce(struct board *board, struct error *err)
 {
 	if (virtio_board_quiesce(&board->virtio))

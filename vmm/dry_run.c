@@ -7,6 +7,8 @@
  */
 #include "vmm/dry_run.h"
 
+#include "devices/virtio/pci.h"
+
 #include <string.h>
 
 #include "vmm/dry_run_parts.h"
@@ -118,6 +120,23 @@ static void show_bus(struct sheet *sheet, const struct dry_run_input *input, con
 	}
 }
 
+/* PCI's devices, where they are placed before the guest moves them. */
+static void show_pci(struct sheet *sheet, const struct dry_run_input *input)
+{
+	for (unsigned slot = 1; input->pci_device; slot++) {
+		u64 memory, ports;
+		int gsi;
+		const char *name = input->pci_device(input->board, slot, &memory, &ports, &gsi);
+
+		if (!name)
+			return;
+		sheet_row(sheet, TEXT(name), TEXT("memory"), HEX(memory),
+			  HEX(memory + VIRTIO_PCI_MEMORY_BYTES - 1), COUNT((u64)gsi));
+		sheet_row(sheet, TEXT(name), TEXT("port"), HEX(ports),
+			  HEX(ports + VIRTIO_PCI_IO_BYTES - 1), COUNT((u64)gsi));
+	}
+}
+
 int dry_run(const struct dry_run_input *input, FILE *out, bool as_json, struct error *err)
 {
 	static const struct column columns[] = {
@@ -133,6 +152,7 @@ int dry_run(const struct dry_run_input *input, FILE *out, bool as_json, struct e
 	sheet_open(&sheet, "devices", "registers and interrupts", columns);
 	show_bus(&sheet, input, input->pio);
 	show_bus(&sheet, input, input->mmio);
+	show_pci(&sheet, input);
 	dry_run_cpuid(&sheet, input);
 	return sheet_finish(&sheet, err);
 }

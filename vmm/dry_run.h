@@ -27,6 +27,9 @@ struct dry_run_input {
 	const struct bus *pio, *mmio;
 	int (*gsi_of)(const void *board,
 		      const char *device); /* the interrupt that it raises, or -1 */
+	/* The device that is behind a PCI slot, or NULL; with its two addresses and interrupt. */
+	const char *(*pci_device)(const void *board, unsigned slot, u64 *memory, u64 *ports,
+				  int *gsi);
 	const void *board;
 	/* The first vCPU's registers at its first instruction. */
 	const struct kvm_regs *regs;

@@ -47,6 +47,12 @@ u32 io_wait(struct io *io)
 	return io->engine->wait(io);
 }
 
+void io_end(struct io *io)
+{
+	if (io->engine->end)
+		io->engine->end(io);
+}
+
 bool io_close(struct io *io, unsigned timeout_ms)
 {
 	return io->engine->close(io, timeout_ms);

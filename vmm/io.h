@@ -99,6 +99,12 @@ void io_ring(struct io *io, int fd);
 u32 io_wait(struct io *io);
 
 /*
+ * Begins its end, which takes the kernel some time that several can share; io_close() waits for it.
+ * The worker has ended.
+ */
+void io_end(struct io *io);
+
+/*
  * Ends it; the worker has ended (thread_join_within(): a thread can't end while the kernel hangs in
  * something for its io_uring). Operations under way are taken back or waited for, timeout_ms at
  * most, and done() isn't called any more. Returns whether nothing touches their memory now: if

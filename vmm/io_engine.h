@@ -12,6 +12,7 @@ struct io_engine {
 	void (*start)(struct io *io, struct io_op *op);
 	void (*ring)(struct io *io, int fd);
 	u32 (*wait)(struct io *io);
+	void (*end)(struct io *io); /* or NULL */
 	bool (*close)(struct io *io, unsigned timeout_ms);
 };
 

@@ -296,13 +296,21 @@ static bool wait_for_end(const struct ring *ring, unsigned timeout_ms)
 	return ready > 0;
 }
 
+static void ring_end(struct io *io)
+{
+	let_go(ring_of(io));
+}
+
+/*
+ * Waits even when nothing is under way, some 20 ms: until the kernel has let go of the files, a block
+ * device is busy for the next who wants it, and a file system can't be unmounted.
+ */
 static bool ring_close(struct io *io, unsigned timeout_ms)
 {
 	struct ring *ring = ring_of(io);
 
 	let_go(ring);
-	/* The end takes the kernel some 20 ms, for which nobody waits without need. */
-	if (ring->under_way && !wait_for_end(ring, timeout_ms))
+	if (!wait_for_end(ring, timeout_ms) && ring->under_way)
 		return false;
 	close(ring->end_fd);
 	free(ring);
@@ -315,6 +323,7 @@ static const struct io_engine ring_engine = {
 	.start = ring_start,
 	.ring = ring_ring,
 	.wait = ring_wait,
+	.end = ring_end,
 	.close = ring_close,
 };
 

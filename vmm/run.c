@@ -19,7 +19,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -326,30 +328,63 @@ static void report(struct machine *machine)
 		stats_print(machine);
 }
 
-/* An output that is also an input would be emptied before it is read. */
-static int check_outputs(const struct config *config, struct error *err)
-{
-	const char *const outputs[] = {config->result_path, config->trace_path,
-				       config->console == CONSOLE_FILE ? config->console_path
-								       : NULL};
-	const char *others[4 + DISKS_MAX] = {config->kernel, config->initrd, outputs[0],
-					     outputs[1]};
-	struct stat output, other;
+/* The files that a run names, and which of them it writes to. */
+struct named_files {
+	const char *path[5 + DISKS_MAX];
+	bool written[5 + DISKS_MAX];
+	unsigned count;
+};
 
+static void name_file(struct named_files *files, const char *path, bool written)
+{
+	if (!path)
+		return;
+	files->path[files->count] = path;
+	files->written[files->count++] = written;
+}
+
+/*
+ * A file that is written to has that one purpose: an output that is also an input would be emptied
+ * before it is read, and a disk could rewrite the kernel.
+ */
+static int check_files(const struct config *config, struct error *err)
+{
+	struct named_files files = {.count = 0};
+	struct stat first, second;
+
+	name_file(&files, config->kernel, false);
+	name_file(&files, config->initrd, false);
 	for (unsigned i = 0; i < config->disks; i++)
-		others[4 + i] = config->disk[i].path;
-	for (size_t o = 0; o < ARRAY_LEN(outputs); o++) {
-		if (!outputs[o] || stat(outputs[o], &output) || !S_ISREG(output.st_mode))
+		name_file(&files, config->disk[i].path,
+			  !config->disk[i].read_only && !config->disk[i].ephemeral);
+	name_file(&files, config->result_path, true);
+	name_file(&files, config->trace_path, true);
+	name_file(&files, config->console == CONSOLE_FILE ? config->console_path : NULL, true);
+	for (unsigned i = 1; i < files.count; i++) {
+		if (stat(files.path[i], &first) ||
+		    (!S_ISREG(first.st_mode) && !S_ISBLK(first.st_mode)))
 			continue;
-		for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-			if (!others[i] || others[i] == outputs[o] || stat(others[i], &other) ||
-			    other.st_dev != output.st_dev || other.st_ino != output.st_ino)
-				continue;
-			return error_set(err, "'%s' is given as an output and as another file",
-					 outputs[o]);
+		for (unsigned k = 0; k < i; k++) {
+			if ((files.written[i] || files.written[k]) &&
+			    stat(files.path[k], &second) == 0 && second.st_dev == first.st_dev &&
+			    second.st_ino == first.st_ino)
+				return error_set(err,
+						 "'%s' is given twice, and would be written to",
+						 files.path[i]);
 		}
 	}
 	return 0;
+}
+
+/* Each disk's queue takes a few descriptors: as many as the host lets us have. */
+static void take_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Steps 1 and 2. */
@@ -358,7 +393,8 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 {
 	const struct config *config = machine->config;
 
-	if (check_outputs(config, err) || take_signals(machine, err) || set_timers(machine, err) ||
+	take_descriptors();
+	if (check_files(config, err) || take_signals(machine, err) || set_timers(machine, err) ||
 	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
 		       &machine->loop, err))
@@ -385,6 +421,7 @@ static int show(struct machine *machine, const struct boot_plan *plan, struct er
 		.pio = &machine->pio,
 		.mmio = &machine->mmio,
 		.gsi_of = board_gsi,
+		.pci_device = board_pci_device,
 		.board = machine->board,
 		.regs = &regs,
 		.sregs = &sregs,
@@ -474,27 +511,44 @@ static int go(struct machine *machine, const struct boot_files *files, struct er
 	return config->dry_run ? show(machine, &plan, err) : boot(machine, files, &plan, err);
 }
 
-int run(const struct config *config)
+/* All steps, and what is told in the end. Returns the process's exit status. */
+static int run_machine(struct machine *machine, struct board *board, const struct config *config)
 {
 	struct result result = {.file = NULL};
 	struct boot_files files = {.kernel_fd = 0};
-	struct machine machine;
-	struct board board;
 	struct error err = {.text = ""};
 	int status = 0;
 
-	board_init(&board);
-	if (machine_init(&machine, config, &board, &err) ||
-	    prepare(&machine, &board, &result, &err) || keep_files(&files, config, &err) ||
-	    go(&machine, &files, &err))
-		machine_end(&machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
-	if (machine_ended(&machine))
-		status = finish(&machine, &result);
+	board_init(board);
+	if (machine_init(machine, config, board, &err) || prepare(machine, board, &result, &err) ||
+	    keep_files(&files, config, &err) || go(machine, &files, &err))
+		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
+	if (machine_ended(machine))
+		status = finish(machine, &result);
 	if (err.remedy[0])
 		say("%s", err.remedy);
 	boot_close_files(&files);
-	/* I/O that hangs holds on to the guest's memory: only the process's end is its end then. */
-	if (board_close(&board))
-		machine_destroy(&machine);
+	return status;
+}
+
+int run(const struct config *config)
+{
+	struct machine *machine = calloc(1, sizeof(*machine));
+	struct board *board = calloc(1, sizeof(*board));
+	int status = STATUS_VMM_ERROR;
+
+	if (!machine || !board)
+		say("no memory for a machine");
+	else
+		status = run_machine(machine, board, config);
+	/* I/O that hangs holds on to all of it: only the process's end is its end then. */
+	if (machine && board && !board_close(board)) {
+		trace_flush(&machine->trace);
+		return status;
+	}
+	if (machine && board)
+		machine_destroy(machine);
+	free(board);
+	free(machine);
 	return status;
 }

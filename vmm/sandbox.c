@@ -13,6 +13,7 @@
 #include <linux/filter.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -145,6 +146,26 @@ static void add_ioctls(struct filter *filter, u32 refusal)
 	add_return(filter, refusal);
 }
 
+/* A thread may change its own policy between the two that need no rights, and nobody else's. */
+static void add_scheduler(struct filter *filter, u32 refusal)
+{
+	enum { STEPS = 7 };
+
+	add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+						      SYS_sched_setscheduler, 0, STEPS));
+	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						      offsetof(struct seccomp_data, args[0])));
+	add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4));
+	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						      offsetof(struct seccomp_data, args[1])));
+	add_step(filter,
+		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SCHED_OTHER, 1, 0));
+	add_step(filter,
+		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SCHED_BATCH, 0, 1));
+	add_return(filter, SECCOMP_RET_ALLOW);
+	add_return(filter, refusal);
+}
+
 static void make_filter(struct filter *filter, u32 threads, u32 refusal)
 {
 	const struct sandbox_call *calls;
@@ -164,6 +185,10 @@ static void make_filter(struct filter *filter, u32 threads, u32 refusal)
 			continue;
 		if (calls[i].number == SYS_ioctl) {
 			add_ioctls(filter, refusal);
+			continue;
+		}
+		if (calls[i].number == SYS_sched_setscheduler) {
+			add_scheduler(filter, refusal);
 			continue;
 		}
 		add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,

@@ -7,7 +7,7 @@
  * them. What isn't listed ends the process: on vCPU and worker threads at once, on the main thread
  * by a signal whose handler restores the terminal and names the call.
  *
- * Limits: of arguments only ioctl's request is looked at; file access isn't (files are open by
+ * Limits: of arguments only ioctl's request and the scheduler's policy are looked at; file access isn't (files are open by
  * then, and no call that opens one is listed); a kernel without seccomp runs without, and --verbose says so.
  *
  * Source: Linux Documentation/userspace-api/seccomp_filter.rst, no_new_privs.rst.

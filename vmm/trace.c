@@ -198,9 +198,14 @@ int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, 
 	return loop_add_timer(loop, &trace->flush, err);
 }
 
-void trace_close(struct trace *trace)
+void trace_flush(struct trace *trace)
 {
 	flush_all(trace, true);
+}
+
+void trace_close(struct trace *trace)
+{
+	trace_flush(trace);
 	for (unsigned i = 0; i < trace->buffers; i++) {
 		pthread_mutex_destroy(&trace->buffer[i]->lock);
 		free(trace->buffer[i]);

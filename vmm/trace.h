@@ -70,6 +70,9 @@ int trace_add_thread(struct trace *trace, const char *who, struct trace_buffer *
 		     struct error *err);
 void trace_adopt(struct trace_buffer *buffer);
 
+/* Writes everything out that there is by now. */
+void trace_flush(struct trace *trace);
+
 /* Writes everything out and closes; the other threads have ended. */
 void trace_close(struct trace *trace);
 

@@ -153,6 +153,20 @@ int virtio_board_gsi(const struct virtio_board *board, const char *device)
 	return -1;
 }
 
+const char *virtio_board_pci_device(const struct virtio_board *board, unsigned slot, u64 *memory,
+				    u64 *ports, int *gsi)
+{
+	const struct pci_function *function;
+
+	if (slot >= board->pci.slots)
+		return NULL;
+	function = board->pci.slot[slot];
+	*memory = function->power_on[PCI_BAR_DWORD] & ~(u64)0xf;
+	*ports = function->power_on[PCI_BAR_DWORD + 1] & ~(u64)0x3;
+	*gsi = (int)pci_slot_gsi(&board->pci, slot);
+	return function->name;
+}
+
 /* Asks all devices to stop, and waits until they have, timeout_ms at most for all of them. */
 static bool all_quiesced(struct virtio_board *board, unsigned timeout_ms)
 {
@@ -200,6 +214,8 @@ bool virtio_board_close(struct virtio_board *board)
 	const unsigned disks = board->machine ? board->machine->config->disks : 0;
 	bool done = virtio_board_quiesce(board);
 
+	for (unsigned i = 0; board->block && i < disks; i++)
+		done = block_end(&board->block[i], done ? PATIENCE_MS : 0) && done;
 	for (unsigned i = 0; board->block && i < disks; i++)
 		done = block_close(&board->block[i], done ? PATIENCE_MS : 0) && done;
 	if (!done)

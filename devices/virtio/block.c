@@ -528,6 +528,15 @@ enum io_engine_kind block_engine(const struct block *block)
 	return io_engine(block->queue[0].worker.io);
 }
 
+bool block_end(struct block *block, unsigned timeout_ms)
+{
+	bool done = true;
+
+	for (unsigned i = 0; block->queue && i < block->device.queues; i++)
+		done = virtio_worker_end(&block->queue[i].worker, timeout_ms) && done;
+	return done;
+}
+
 bool block_close(struct block *block, unsigned timeout_ms)
 {
 	bool done = true;

@@ -58,7 +58,11 @@ int block_start_workers(struct block *block, const struct worker_setup *setup, c
 /* What the workers' I/O is done by. */
 enum io_engine_kind block_engine(const struct block *block);
 
-/* Ends the workers. Returns false when requests hang: then block and guest memory have to stay. */
+/*
+ * End the workers, and then the disk. Both return false when requests hang: then block and guest
+ * memory have to stay. The first is for ending several disks at once.
+ */
+bool block_end(struct block *block, unsigned timeout_ms);
 bool block_close(struct block *block, unsigned timeout_ms);
 
 #endif

@@ -59,7 +59,14 @@ static int open_image(struct disk *disk, struct error *err)
 	 */
 	const int access_mode = is_written(config) ? O_RDWR | O_EXCL : O_RDONLY;
 
-	disk->fd = open(config->path, access_mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
+		const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+
+		disk->fd = open(config->path, access_mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (disk->fd >= 0 || errno != EBUSY)
+			break;
+		nanosleep(&pause, NULL);
+	}
 	return disk->fd < 0 ? refuse_open(config, errno, err) : 0;
 }
 

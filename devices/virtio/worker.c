@@ -38,7 +38,7 @@ static void set_batch(struct virtio_worker *worker, bool batch)
 {
 	const struct sched_param none = {.sched_priority = 0};
 
-	if (worker->batch != batch)
+	if (worker->batch != batch && !worker->fixed)
 		(void)syscall(SYS_sched_setscheduler, 0, batch ? SCHED_BATCH : SCHED_OTHER, &none);
 	worker->batch = batch;
 }
@@ -88,6 +88,8 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 
 	worker->setup = *setup;
 	worker->left = worker->pause = FIRST_PAUSE;
+	/* A policy that the user chose (chrt) stays. */
+	worker->fixed = syscall(SYS_sched_getscheduler, 0) != SCHED_OTHER;
 	snprintf(thread->name, sizeof(thread->name), "%.9s/q%u", worker->device->name,
 		 worker->queue);
 	io_setup->bell[0] = worker->device->queue[worker->queue].notify_fd;
@@ -122,7 +124,7 @@ void virtio_worker_stop(struct virtio_worker *worker)
 	set_wish(worker, WISH_STOP);
 }
 
-bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
+bool virtio_worker_end(struct virtio_worker *worker, unsigned timeout_ms)
 {
 	if (worker->thread.started) {
 		atomic_store(&worker->ending, true);
@@ -131,6 +133,15 @@ bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
 		if (!thread_join_within(&worker->thread, timeout_ms))
 			return false;
 	}
+	if (worker->io)
+		io_end(worker->io);
+	return true;
+}
+
+bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
+{
+	if (!virtio_worker_end(worker, timeout_ms))
+		return false;
 	if (worker->io && !io_close(worker->io, timeout_ms))
 		return false;
 	worker->io = NULL;

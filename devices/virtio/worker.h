@@ -41,6 +41,7 @@ struct virtio_worker {
 	unsigned under_way; /* chains that were taken and not given back yet */
 	struct io *io;
 	struct thread thread;
+	bool fixed;     /* the policy is the user's choice, and stays */
 	bool batch;     /* under SCHED_BATCH */
 	unsigned left;  /* lonely wake-ups until the policy changes */
 	unsigned pause; /* of them until the next trial */
@@ -60,9 +61,10 @@ void virtio_worker_run(struct virtio_worker *worker);
 void virtio_worker_stop(struct virtio_worker *worker);
 
 /*
- * Ends the thread. Returns false when operations are still under way after timeout_ms: then what
- * they use has to stay.
+ * Ends the thread and begins the end of its I/O, which virtio_worker_close() waits for. Both return
+ * false when operations are still under way after timeout_ms: then what they use has to stay.
  */
+bool virtio_worker_end(struct virtio_worker *worker, unsigned timeout_ms);
 bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms);
 
 #endif

@@ -274,6 +274,12 @@ void virtio_worker_stop(struct virtio_worker *worker)
 	set_wish(worker, WISH_STOP);
 }
 
+bool virtio_worker_end(struct virtio_worker *worker, unsigned timeout_ms)
+{
+	(void)worker, (void)timeout_ms;
+	return true;
+}
+
 bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
 {
 	return !worker->io || io_close(worker->io, timeout_ms);
@@ -295,7 +301,7 @@ static bool turn(struct virtio_worker *worker, unsigned limit)
 	if (wish == WISH_RUN)
 		worker->serve(worker->owner);
 	if (wish != WISH_NOTHING)
-		virtio_signal(worker->device, worker->queue, worker->io);
+		virtio_signal(worker->device, worker->queue, wish == WISH_STOP ? NULL : worker->io);
 	if (wish == WISH_STOP && worker->under_way == 0) {
 		atomic_store(&worker->wish, WISH_NOTHING);
 		virtio_queue_stopped(worker->device, worker->queue);

@@ -334,7 +334,7 @@ def an_output_is_no_input():
         done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                               timeout=PATIENCE)
         want(done.returncode == USAGE, '%s: status %s' % (option, done.returncode))
-        want(b'is given as an output and as another file' in done.stderr, repr(done.stderr))
+        want(b'is given twice, and would be written to' in done.stderr, repr(done.stderr))
         want(open(kernel, 'rb').read() == before, '%s has changed the kernel' % option)
 
 

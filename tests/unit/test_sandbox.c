@@ -123,7 +123,7 @@ static const struct named_call harmless[] = {
 	NAMED(rt_sigaction),
 	NAMED(rt_sigprocmask),
 	NAMED(rt_sigreturn),
-	NAMED(sched_setscheduler), /* workers have no rights to real-time policies */
+	NAMED(sched_setscheduler), /* of themselves, between two policies */
 	NAMED(sendto),
 	NAMED(brk),
 	NAMED(set_robust_list),
