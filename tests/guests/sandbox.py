@@ -517,6 +517,8 @@ def _(m):
 def _(m):
     m.start('spin', '-c', '2')
     m.see(rb'^spinning')
+    m.until_traced('SECCOMP_MODE_FILTER', 4)    # a question, the main thread, two vCPUs …
+    m.until_traced('KVM_RUN', 8)                # … which are all locked in by then
     m.kill(signal.SIGSEGV)
     m.wait(-signal.SIGSEGV)
 
