@@ -222,7 +222,10 @@ int passt_wait(struct passt *passt, struct loop *loop, struct error *err)
 		passt->stderr_source.events = POLLIN;
 		passt->stderr_source.ready = stderr_ready;
 		passt->stderr_source.owner = passt;
+		/* What it said until now was no reason to end. */
+		listen_to(passt);
 		passt->used = 0;
+		passt->said[0] = '\0';
 		return loop_add(loop, &passt->stderr_source, err);
 	}
 	waitpid(passt->pid, &status, 0);

@@ -52,12 +52,12 @@ static void count_frame(struct net_pair *pair, struct net_counts *counts, u32 by
 	count(&counts->bytes, bytes - NET_HEADER_BYTES);
 }
 
-static struct virtq *receive_ring(struct net_pair *pair)
+static struct virtq *receive_ring(const struct net_pair *pair)
 {
 	return &pair->net->device.queue[2 * pair->index];
 }
 
-static struct virtq *send_ring(struct net_pair *pair)
+static struct virtq *send_ring(const struct net_pair *pair)
 {
 	return &pair->net->device.queue[2 * pair->index + 1];
 }
@@ -207,8 +207,9 @@ static bool send_frames(struct net_pair *pair)
 
 static bool holds_all_it_can(const struct net_pair *pair)
 {
-	/* One piece is the spill's. */
+	/* One piece is the spill's; and a driver has no more chains than its ring has entries. */
 	return pair->helds == (pair->net->mergeable ? NET_HELD_MAX : 1) ||
+	       pair->helds == receive_ring(pair)->size ||
 	       pair->pieces + VIRTQ_PIECES_MAX >= NET_PIECES_MAX;
 }
 
