@@ -8,7 +8,6 @@
 
 #include "boot/boot.h"
 #include "devices/virtio/disk.h"
-#include "devices/virtio/net.h"
 #include "vmm/console.h"
 #include "vmm/net_option.h"
 #include "vmm/sandbox.h"

@@ -11,8 +11,22 @@
 #ifndef BANTAM_VMM_NET_OPTION_H
 #define BANTAM_VMM_NET_OPTION_H
 
-#include "devices/virtio/net.h"
+#include <linux/if_ether.h>
+
+#include "devices/virtio/net_port.h"
 #include "vmm/error.h"
+
+/* What the user asked for. */
+enum net_kind { NET_USER, NET_TAP, NET_FD, NET_SOCKET };
+
+struct net_config {
+	enum net_kind kind;
+	char *name;      /* of the tap, the socket or the descriptor; "" for the user's */
+	int fd;          /* of NET_FD */
+	unsigned queues; /* pairs of them */
+	bool has_mac;
+	u8 mac[ETH_ALEN];
+};
 
 /* A port of the host that leads to one of the guest's. */
 struct net_publish {

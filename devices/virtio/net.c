@@ -82,9 +82,9 @@ void net_set_link(struct net *net, bool up)
 	pthread_mutex_lock(&net->device.lock);
 	net->config.status = up ? VIRTIO_NET_S_LINK_UP : 0;
 	pthread_mutex_unlock(&net->device.lock);
-	virtio_config_changed(&net->device);
 	if (!up && net->lost)
 		net->lost(net->owner);
+	virtio_config_changed(&net->device);
 }
 
 void net_adopt(struct net *net, int fd)

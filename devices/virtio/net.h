@@ -33,18 +33,6 @@ enum {
 	NET_CONTROL_NONE = VIRTIO_QUEUES_MAX, /* net.control without a control queue */
 };
 
-/* What the user asked for. */
-enum net_kind { NET_USER, NET_TAP, NET_FD, NET_SOCKET };
-
-struct net_config {
-	enum net_kind kind;
-	char *name;      /* of the tap or the socket; "" for others */
-	int fd;          /* of NET_FD */
-	unsigned queues; /* pairs of them */
-	bool has_mac;
-	u8 mac[ETH_ALEN];
-};
-
 /* Written by the pair's worker alone. */
 struct net_counts {
 	atomic_ullong frames, bytes, drops;

@@ -23,7 +23,7 @@ static void lost(void *owner)
 {
 	struct net_world *world = owner;
 
-	world->lost++;
+	atomic_fetch_add(&world->lost, 1);
 }
 
 static void open_device(struct net_world *world)

@@ -27,7 +27,7 @@ struct net_world {
 	struct rig rig;
 	struct net net;
 	int peer;
-	unsigned lost; /* calls of net.lost */
+	atomic_uint lost; /* calls of net.lost */
 
 	/* The tap that isn't one. */
 	atomic_uint offloads; /* as they were set last */
