@@ -161,7 +161,7 @@ int net_board_attach(struct net_board *board, struct machine *machine, unsigned 
 			return -1;
 	}
 	board->again = (struct loop_timer){.fired = connect_again, .owner = board};
-	if (net_board_sandbox(config) && !config->dry_run &&
+	if ((net_board_sandbox(config) & SANDBOX_CONNECT) && !config->dry_run &&
 	    (loop_wake_init(&board->lost, &machine->loop, lost_woken, board, err) ||
 	     loop_add_timer(&machine->loop, &board->again, err)))
 		return -1;
@@ -202,11 +202,15 @@ int net_board_open(struct net_board *board, const struct worker_setup *setup, st
 
 u32 net_board_sandbox(const struct config *config)
 {
+	u32 kinds_of_calls = 0;
+
 	for (unsigned i = 0; i < config->nets; i++) {
-		if (config->net[i].kind == NET_USER || config->net[i].kind == NET_SOCKET)
-			return SANDBOX_PEERS;
+		if (config->net[i].kind == NET_USER)
+			kinds_of_calls |= SANDBOX_CHILD;
+		if (config->net[i].kind == NET_SOCKET)
+			kinds_of_calls |= SANDBOX_CONNECT;
 	}
-	return 0;
+	return kinds_of_calls;
 }
 
 static void print_totals(const char *way, const struct net_totals *totals)

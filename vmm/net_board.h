@@ -32,7 +32,7 @@ int net_board_attach(struct net_board *board, struct machine *machine, unsigned 
 /* Waits for what was started, and starts the workers. As above. */
 int net_board_open(struct net_board *board, const struct worker_setup *setup, struct error *err);
 
-/* Kinds of calls that the main thread needs for them: SANDBOX_PEERS or 0. */
+/* Kinds of calls that the main thread needs for them: SANDBOX_CHILD, SANDBOX_CONNECT. */
 u32 net_board_sandbox(const struct config *config);
 
 /* For --stats, to stderr. */

@@ -20,8 +20,8 @@
 
 #include "vmm/config.h"
 
-SANDBOX_CALLS(passt, CALL(kill, SANDBOX_PEERS, "passt ends with us"),
-	      CALL(wait4, SANDBOX_PEERS, "for its end"));
+SANDBOX_CALLS(passt, CALL(kill, SANDBOX_CHILD, "passt ends with us"),
+	      CALL(wait4, SANDBOX_CHILD, "for its end"));
 
 enum {
 	READY_MS = 10000,

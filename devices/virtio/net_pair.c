@@ -26,9 +26,7 @@
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(net_pair, CALL(poll, SANDBOX_NET, "waits for frames and notifications"),
-	      CALL(read, SANDBOX_NET, "notifications"),
-	      CALL(readv, SANDBOX_NET, "frames from the network"),
-	      CALL(writev, SANDBOX_NET, "frames to the network"));
+	      CALL(read, SANDBOX_NET, "notifications"));
 
 /* So many frames a direction before the other one has its turn. */
 enum { BUDGET = 64 };

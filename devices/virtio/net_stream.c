@@ -25,12 +25,12 @@
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(net_stream, CALL(read, SANDBOX_NET, "the length of a frame"),
-	      CALL(readv, SANDBOX_NET, "frames from the network"),
-	      CALL(writev, SANDBOX_NET, "frames to the network"),
+	      CALL(readv, SANDBOX_NET, "frames from a socket"),
+	      CALL(writev, SANDBOX_NET, "frames to a socket"),
 	      CALL(write, SANDBOX_NET, "the end of a frame"),
 	      CALL(close, SANDBOX_NET, "a connection whose peer is gone"),
-	      CALL(socket, SANDBOX_PEERS, "a connection is made again"),
-	      CALL(connect, SANDBOX_PEERS, "for that"));
+	      CALL(socket, SANDBOX_CONNECT, "a connection is made again"),
+	      CALL(connect, SANDBOX_CONNECT, "for that"));
 
 enum { PREFIX_BYTES = 4 };
 

@@ -23,6 +23,10 @@
 
 #include "devices/virtio/net_port.h"
 #include "devices/virtio/net_tap.h"
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(net_tap, CALL(readv, SANDBOX_NET, "frames from a tap"),
+	      CALL(writev, SANDBOX_NET, "frames to a tap"));
 
 /* By its number: C libraries differ in the type of ioctl(2)'s request. */
 static int control(int fd, unsigned long request, const void *argument)
