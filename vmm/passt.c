@@ -137,7 +137,7 @@ int passt_start(struct passt *passt, const struct net_publish *publish, unsigned
 		struct error *err)
 {
 	int ends[2] = {-1, -1}, out[2] = {-1, -1}, words[2] = {-1, -1};
-	struct arguments arguments;
+	struct arguments arguments = {.fd = ""};
 	const pid_t parent = getpid();
 
 	if (try_ports(publish, publishes, err))
@@ -166,28 +166,26 @@ int passt_start(struct passt *passt, const struct net_publish *publish, unsigned
 	return passt->pid > 0 ? 0 : -1;
 }
 
-/* Keeps what it said last: the lines that tell something, as one. */
+/* Keeps a line of what it says, if it tells something and there is room. */
+static void keep_line(struct passt *passt, const char *line)
+{
+	const size_t used = strlen(passt->said), room = sizeof(passt->said) - used;
+
+	/* Where there is no syslog, it says that for each line; and root needn't be told. */
+	if (line[0] && strncmp(line, "Failed to send", 14) != 0 &&
+	    strncmp(line, "Don't run as root", 17) != 0)
+		snprintf(passt->said + used, room, "%s%s", used ? "; " : "", line);
+}
+
 static void listen_to(struct passt *passt)
 {
-	char text[512], *line, *rest = text;
+	char text[1024];
 	ssize_t count;
 
 	while ((count = read(passt->stderr_source.fd, text, sizeof(text) - 1)) > 0) {
 		text[count] = '\0';
-		rest = text;
-		while ((line = strsep(&rest, "\n"))) {
-			/* Of no syslog it says that for each line; and root needn't be told. */
-			if (!line[0] || strncmp(line, "Failed to send", 14) == 0 ||
-			    strncmp(line, "Don't run as root", 17) == 0)
-				continue;
-			if (passt->used + strlen(line) + 3 > sizeof(passt->said))
-				passt->used = 0;
-			passt->used += (size_t)snprintf(passt->said + passt->used,
-							sizeof(passt->said) - passt->used, "%s%s",
-							passt->used ? "; " : "", line);
-			if (passt->used >= sizeof(passt->said))
-				passt->used = sizeof(passt->said) - 1;
-		}
+		for (char *rest = text; rest;)
+			keep_line(passt, strsep(&rest, "\n"));
 	}
 	if (count == 0)
 		passt->stderr_source.events = 0;
@@ -201,7 +199,7 @@ static void stderr_ready(void *owner, short revents)
 	listen_to(passt);
 	if (passt->stderr_source.events == 0)
 		say("passt has ended, and with it the network of --net user%s%s; the guest runs on",
-		    passt->used ? ": " : "", passt->said);
+		    passt->said[0] ? ": " : "", passt->said);
 }
 
 int passt_wait(struct passt *passt, struct loop *loop, struct error *err)
@@ -224,7 +222,6 @@ int passt_wait(struct passt *passt, struct loop *loop, struct error *err)
 		passt->stderr_source.owner = passt;
 		/* What it said until now was no reason to end. */
 		listen_to(passt);
-		passt->used = 0;
 		passt->said[0] = '\0';
 		return loop_add(loop, &passt->stderr_source, err);
 	}
@@ -235,7 +232,7 @@ int passt_wait(struct passt *passt, struct loop *loop, struct error *err)
 				      "its package is 'passt'");
 	listen_to(passt);
 	return error_set(err, "--net user: passt (package 'passt') refuses to start: %s",
-			 passt->used ? passt->said : "it doesn't say why");
+			 passt->said[0] ? passt->said : "it doesn't say why");
 }
 
 void passt_close(struct passt *passt)

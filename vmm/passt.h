@@ -24,8 +24,7 @@ struct passt {
 	int socket; /* our end; -1 when somebody else has it */
 	int ready;  /* its stdout, until it is ready */
 	struct loop_source stderr_source;
-	char said[400];
-	size_t used;
+	char said[400]; /* since it is ready */
 };
 
 void passt_init(struct passt *passt);

@@ -137,8 +137,8 @@ static void add_ioctls(struct filter *filter, u32 refusal)
 	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 						      offsetof(struct seccomp_data, args[1])));
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-		add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-							      others[i], 0, 1));
+		add_step(filter,
+			 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, others[i], 0, 1));
 		add_return(filter, SECCOMP_RET_ALLOW);
 	}
 	/* A request's bits 15:8 name whose it is. */

@@ -179,7 +179,7 @@ static void net_start(struct virtio_device *device)
 
 	net->mergeable = features & FEATURE(MRG_RXBUF);
 	net->checksums = features & FEATURE(GUEST_CSUM);
-	net->multi = features & FEATURE(MQ) ? net->backend.pairs : 0;
+	net->multi = (features & FEATURE(MQ)) ? net->backend.pairs : 0;
 	net->control = NET_CONTROL_NONE;
 	if (features & FEATURE(CTRL_VQ))
 		net->control = net->multi ? 2 * net->multi : 2;
@@ -264,7 +264,7 @@ int net_open(struct net *net, const u8 *mac, const char *name, struct error *err
 
 	describe_device(net, mac);
 	snprintf(device->name, sizeof(device->name), "%s", name);
-	device->queues = 2 * pairs + (device->features & FEATURE(CTRL_VQ) ? 1 : 0);
+	device->queues = 2 * pairs + ((device->features & FEATURE(CTRL_VQ)) ? 1 : 0);
 	device->queue_size_max = NET_QUEUE_SIZE;
 	device->config = (const u8 *)&net->config;
 	device->config_bytes = offsetof(struct virtio_net_config, speed);

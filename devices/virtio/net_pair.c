@@ -325,9 +325,9 @@ enum progress { FRAME, NO_FRAME, NO_BUFFERS };
 
 static enum progress receive_frame(struct net_pair *pair)
 {
-	int got;
-
 	if (!pair->frame) {
+		int got;
+
 		if (!connected(pair))
 			return NO_FRAME;
 		/* While a frame is under way, everything stays where it is. */

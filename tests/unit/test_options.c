@@ -369,8 +369,8 @@ static void test_missing_and_surplus_arguments(void **state)
 
 static void test_networks(void **state)
 {
-	const struct config config =
-		good("k --net user --net tap=t,queues=2 -p 8080:80 --publish=[::1]:5:6/udp -p22:22");
+	const struct config config = good(
+		"k --net user --net tap=t,queues=2 -p 8080:80 --publish=[::1]:5:6/udp -p22:22");
 
 	(void)state;
 	assert_int_equal(config.nets, 2);
