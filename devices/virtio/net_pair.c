@@ -360,7 +360,7 @@ static bool receive_frames(struct net_pair *pair)
 {
 	struct virtq *ring = receive_ring(pair);
 
-	if (!virtq_started(ring))
+	if (!pair->receives || !virtq_started(ring))
 		return false;
 	virtq_ask_notify(ring, false);
 	for (unsigned i = 0; i < BUDGET; i++) {
@@ -438,7 +438,8 @@ static void halt(void *owner)
 {
 	struct net_pair *pair = owner;
 
-	virtq_unpop(receive_ring(pair), (u16)pair->helds);
+	if (pair->receives)
+		virtq_unpop(receive_ring(pair), (u16)pair->helds);
 	forget_frame(pair);
 	pair->helds = pair->pieces = 0;
 	pair->room = 0;
@@ -450,6 +451,9 @@ void net_pair_start(struct net_pair *pair)
 {
 	const bool large = pair->net->guest_features & ~((u64)1 << VIRTIO_NET_F_GUEST_CSUM);
 	const u16 mtu = pair->net->backend.mtu;
+
+	/* The second pair's first queue may be the control queue. */
+	pair->receives = virtio_worker_queues(&pair->worker) >> (2 * pair->index) & 1;
 
 	/* Without segments an Ethernet header and a VLAN tag more than the MTU. */
 	pair->want = NET_SPILL_BYTES;

@@ -25,6 +25,7 @@ struct net_pair {
 	struct net_port *port;
 	unsigned index;
 	struct virtq_chain chain; /* the one in hand */
+	bool receives;            /* its first queue is its own */
 
 	/* Chains for what comes next, and their pieces in a row, with room for one of our own. */
 	struct net_held held[NET_HELD_MAX];

@@ -50,6 +50,7 @@ static void bad(const char *line, const char *words)
 	if (!strstr(err.text, words) || err.text[0] == '\0')
 		fail_msg("'%s': \"%s\" doesn't say \"%s\"", line, err.text, words);
 	assert_null(strchr(err.text, '\n'));
+	options_free(&config);
 }
 
 static void test_defaults(void **state)
@@ -369,7 +370,7 @@ static void test_missing_and_surplus_arguments(void **state)
 
 static void test_networks(void **state)
 {
-	const struct config config = good(
+	struct config config = good(
 		"k --net user --net tap=t,queues=2 -p 8080:80 --publish=[::1]:5:6/udp -p22:22");
 
 	(void)state;
@@ -378,6 +379,7 @@ static void test_networks(void **state)
 	assert_int_equal(config.publishes, 3);
 	assert_int_equal(config.publish[2].host, 22);
 	assert_true(config.publish[1].udp);
+	options_free(&config);
 	bad("k -p 80:80", "--publish needs --net user");
 	bad("k --net tap=t -p 80:80", "--publish needs --net user");
 	bad("k --net user -p 80", "[ADDR:]HOST:GUEST[/udp]");
@@ -476,6 +478,7 @@ static void test_the_help_text(void **state)
 		(void)options_parse(&config, 2, argv, &err);
 		options_free(&config);
 		assert_null(strstr(err.text, "unknown"));
+		options_free(&config);
 		options++;
 	}
 	assert_true(options >= 9);
