@@ -121,7 +121,7 @@ static void sent(struct net_pair *pair, int error)
 		count(&pair->sent.drops, 1);
 	else
 		count_frame(pair, &pair->sent, chain->out_bytes);
-	virtq_push(send_ring(pair), chain->head, 0);
+	virtq_place(send_ring(pair), chain->head, 0);
 	if (!traced(pair))
 		return;
 	if (error == -EPROTO)
@@ -173,16 +173,9 @@ static void finish_frame(struct net_pair *pair)
 		pair->stuck_ns = 0;
 }
 
-/* Returns whether there may be more to send at once. */
-static bool send_frames(struct net_pair *pair)
+/* Sends BUDGET frames at most; returns whether there may be more to send at once. */
+static bool send_batch(struct net_pair *pair, struct virtq *ring)
 {
-	struct virtq *ring = send_ring(pair);
-
-	if (!virtq_started(ring))
-		return false;
-	if (pair->stuck_ns)
-		finish_frame(pair);
-	virtq_ask_notify(ring, false);
 	for (unsigned i = 0; i < BUDGET; i++) {
 		const enum virtq_result result = virtq_pop(ring, &pair->chain);
 
@@ -199,6 +192,21 @@ static bool send_frames(struct net_pair *pair)
 		}
 	}
 	return true;
+}
+
+static bool send_frames(struct net_pair *pair)
+{
+	struct virtq *ring = send_ring(pair);
+	bool more;
+
+	if (!virtq_started(ring))
+		return false;
+	if (pair->stuck_ns)
+		finish_frame(pair);
+	virtq_ask_notify(ring, false);
+	more = send_batch(pair, ring);
+	virtq_publish(ring);
+	return more;
 }
 
 /* Receiving. */

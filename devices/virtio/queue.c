@@ -69,6 +69,7 @@ int virtq_start(struct virtq *queue, const struct virtq_regs *regs, const struct
 	}
 	queue->memory = memory;
 	queue->size = regs->size;
+	queue->seen = queue->position.next_available;
 	queue->event_index = event_index;
 	queue->indirect = indirect;
 	queue->broken = false;
@@ -156,7 +157,10 @@ enum virtq_result virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 
 	if (queue->broken || !virtq_started(queue))
 		return VIRTQ_BROKEN;
-	waiting = (u16)(load(queue->available + RING_INDEX) - queue->position.next_available);
+	/* The driver's processor has the index: it is looked at when what was there is used up. */
+	if (queue->seen == queue->position.next_available)
+		queue->seen = load(queue->available + RING_INDEX);
+	waiting = (u16)(queue->seen - queue->position.next_available);
 	if (waiting == 0)
 		return VIRTQ_EMPTY;
 	chain->head = load(queue->available + RING_ENTRIES +

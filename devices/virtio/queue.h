@@ -51,6 +51,7 @@ struct virtq {
 	const struct memory *memory;
 	struct virtq_position position;
 	u16 size;
+	u16 seen;         /* the available index when it was last looked at */
 	bool event_index; /* VIRTIO_F_RING_EVENT_IDX was negotiated … */
 	bool indirect;    /* … and VIRTIO_F_RING_INDIRECT_DESC */
 	bool broken;
