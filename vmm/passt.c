@@ -136,6 +136,7 @@ void passt_init(struct passt *passt)
 int passt_start(struct passt *passt, const struct net_publish *publish, unsigned publishes,
 		struct error *err)
 {
+	const int buffer_bytes = 8 << 20;
 	int ends[2] = {-1, -1}, out[2] = {-1, -1}, words[2] = {-1, -1};
 	struct arguments arguments = {.fd = ""};
 	const pid_t parent = getpid();
@@ -148,6 +149,11 @@ int passt_start(struct passt *passt, const struct net_publish *publish, unsigned
 		error_set(err, "cannot talk to passt: %s", strerror(errno));
 	else
 		passt->pid = fork();
+	/* It drops what has no room there; the kernel gives what the host allows. */
+	for (unsigned i = 0; i < 2 && ends[i] >= 0; i++) {
+		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes));
+		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes, sizeof(buffer_bytes));
+	}
 	if (passt->pid == 0 && words[1] >= 0) {
 		make_arguments(&arguments, ends[1], publish, publishes);
 		become_passt(&arguments, ends[1], out[1], words[1], parent);
