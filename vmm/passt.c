@@ -152,7 +152,8 @@ int passt_start(struct passt *passt, const struct net_publish *publish, unsigned
 	/* It drops what has no room there; the kernel gives what the host allows. */
 	for (unsigned i = 0; i < 2 && ends[i] >= 0; i++) {
 		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes));
-		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes, sizeof(buffer_bytes));
+		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes,
+			   sizeof(buffer_bytes));
 	}
 	if (passt->pid == 0 && words[1] >= 0) {
 		make_arguments(&arguments, ends[1], publish, publishes);

@@ -41,8 +41,8 @@ struct virtio_worker {
 	atomic_uint others; /* further queues, as bits; changes while the worker is stopped */
 	u32 sandbox;        /* kinds of thread that it is besides SANDBOX_WORKER */
 	unsigned (*serve)(void *owner); /* takes chains, until there are none; returns how many */
-	void (*wait)(void *owner);  /* instead of io_wait(); or NULL */
-	void (*halt)(void *owner);  /* it is asked to stop: nothing stays with the owner; or NULL */
+	void (*wait)(void *owner);      /* instead of io_wait(); or NULL */
+	void (*halt)(void *owner); /* it is asked to stop: nothing stays with the owner; or NULL */
 	void *owner;
 
 	struct worker_setup setup;
