@@ -1,6 +1,7 @@
 /*
  * What the user asked for: the options as one struct, checked whole before anything is opened.
- * The strings are argv's own, but for the disks' paths, which options_free() gives back.
+ * The strings are argv's own, but for the disks' and networks' names, which options_free() gives
+ * back.
  */
 #ifndef BANTAM_VMM_CONFIG_H
 #define BANTAM_VMM_CONFIG_H
@@ -8,6 +9,7 @@
 #include "boot/boot.h"
 #include "devices/virtio/disk.h"
 #include "vmm/console.h"
+#include "vmm/net_option.h"
 #include "vmm/sandbox.h"
 #include "vmm/types.h"
 
@@ -21,6 +23,9 @@ enum { CPUS_MAX = 254 };
 
 /* The most disks: PCI has 31 slots for devices, and one is taken. */
 enum { DISKS_MAX = 30 };
+
+/* The most networks, and ports of the host that lead to the guest. */
+enum { NETS_MAX = 16, PUBLISHES_MAX = 64 };
 
 /* How virtio devices are reached. */
 enum transport { TRANSPORT_PCI, TRANSPORT_MMIO };
@@ -41,6 +46,10 @@ struct config {
 
 	struct disk_config disk[DISKS_MAX];
 	unsigned disks;
+	struct net_config net[NETS_MAX];
+	unsigned nets;
+	struct net_publish publish[PUBLISHES_MAX];
+	unsigned publishes;
 	enum transport transport;
 
 	u64 timeout_ns;      /* 0: none */

@@ -10,8 +10,7 @@
 
 #include "devices/virtio/device.h"
 
-/* Copies the file's name, and returns where the words behind it begin, at a comma or the end. */
-static const char *copy_path(char *path, const char *value)
+const char *option_copy_path(char *path, const char *value)
 {
 	while (*value && (value[0] != ',' || value[1] == ',')) {
 		value += *value == ',';
@@ -90,7 +89,7 @@ int disk_option_parse(struct disk_config *disk, const char *value, struct error 
 
 	if (!path)
 		return error_set(err, "no memory for the options");
-	words = copy_path(path, value);
+	words = option_copy_path(path, value);
 	*disk = (struct disk_config){.path = path, .queues = 1};
 	if (!path[0])
 		error_set(err, "--disk '%s': no file is named", value);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "vmm/disk_option.h"
+#include "vmm/net_option.h"
 #include "vmm/trace.h"
 
 enum option_id {
@@ -24,6 +25,8 @@ enum option_id {
 	OPT_MEMORY,
 	OPT_CPUS,
 	OPT_DISK,
+	OPT_NET,
+	OPT_PUBLISH,
 	OPT_TRANSPORT,
 	OPT_CONSOLE,
 	OPT_TIMEOUT,
@@ -51,7 +54,7 @@ struct option {
 };
 
 /*
- * Kept free, because they will mean what docker means by them: -i, -t, -v, -p, -e, -w, -u.
+ * Kept free, because they will mean what docker means by them: -i, -t, -v, -e, -w, -u.
  */
 static const struct option kernel_options[] = {
 	{OPT_INITRD, "initrd", 0, "initrd", "FILE", "initial RAM disk for the guest"},
@@ -72,6 +75,10 @@ static const struct option machine_options[] = {
 static const struct option device_options[] = {
 	{OPT_DISK, "disk", 0, NULL, "FILE[,...]",
 	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N"},
+	{OPT_NET, "net", 0, NULL, "KIND[,…]",
+	 "a network: user (by passt), tap=NAME, fd=N or socket=PATH; with ,mac=MAC ,queues=N"},
+	{OPT_PUBLISH, "publish", 'p', NULL, "PORTS",
+	 "[ADDR:]HOST:GUEST[/udp]: a port of the host leads to the guest's, by --net user"},
 	{OPT_TRANSPORT, "transport", 0, NULL, "KIND",
 	 "how the guest reaches its devices: pci or mmio (default: pci)"},
 };
@@ -374,6 +381,23 @@ static int add_disk(struct config *config, const char *value, struct error *err)
 	return 0;
 }
 
+static int add_net(struct config *config, const char *value, struct error *err)
+{
+	if (config->nets == NETS_MAX)
+		return error_set(err, "--net is given more than %d times", NETS_MAX);
+	if (net_option_parse(&config->net[config->nets], value, err))
+		return -1;
+	config->nets++;
+	return 0;
+}
+
+static int add_publish(struct config *config, const char *value, struct error *err)
+{
+	if (config->publishes == PUBLISHES_MAX)
+		return error_set(err, "--publish is given more than %d times", PUBLISHES_MAX);
+	return net_publish_parse(&config->publish[config->publishes++], value, err);
+}
+
 static int set_duration(const char *option, const char *value, u64 *ns, struct error *err)
 {
 	if (options_duration(value, ns))
@@ -420,6 +444,10 @@ static int apply(struct config *config, const struct option *option, const char 
 		return set_cpus(config, value, err);
 	case OPT_DISK:
 		return add_disk(config, value, err);
+	case OPT_NET:
+		return add_net(config, value, err);
+	case OPT_PUBLISH:
+		return add_publish(config, value, err);
 	case OPT_TRANSPORT:
 		return set_transport(config, value, err);
 	case OPT_CONSOLE:
@@ -569,6 +597,16 @@ static int take_option(struct config *config, int argc, char **argv, int *at, bo
 	return apply(config, option, value ? value : "", err);
 }
 
+/* Ports are passt's to publish. */
+static int check_publish(const struct config *config, struct error *err)
+{
+	for (unsigned i = 0; i < config->nets; i++) {
+		if (config->net[i].kind == NET_USER)
+			return 0;
+	}
+	return config->publishes ? error_set(err, "--publish needs --net user") : 0;
+}
+
 enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err)
 {
 	bool help = false, only_words = false;
@@ -596,11 +634,13 @@ enum options_outcome options_parse(struct config *config, int argc, char **argv,
 			  "no kernel is given; say 'bantam run KERNEL', or 'bantam run --help'");
 		return OPTIONS_WRONG;
 	}
-	return OPTIONS_RUN;
+	return check_publish(config, err) ? OPTIONS_WRONG : OPTIONS_RUN;
 }
 
 void options_free(struct config *config)
 {
 	while (config->disks > 0)
 		disk_option_free(&config->disk[--config->disks]);
+	while (config->nets > 0)
+		net_option_free(&config->net[--config->nets]);
 }

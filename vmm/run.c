@@ -252,7 +252,8 @@ static int make_vm(struct machine *machine, const struct boot_plan *plan, struct
 /* Step 5, for the main thread; each vCPU locks itself in before it runs guest code. */
 static int lock_in(struct machine *machine, struct error *err)
 {
-	const u32 kind = SANDBOX_MAIN | (machine->config->restart ? (u32)SANDBOX_RESTART : 0);
+	const u32 kind = SANDBOX_MAIN | (machine->config->restart ? (u32)SANDBOX_RESTART : 0) |
+			 net_board_sandbox(machine->config);
 
 	descriptors_close(&machine->inherited);
 	return sandbox_enter(machine->sandbox, kind, err);
@@ -326,6 +327,8 @@ static void report(struct machine *machine)
 		(void)!write(STDERR_FILENO, machine->death.text, machine->death.used);
 	if (machine->config->stats)
 		stats_print(machine);
+	if (machine->config->stats)
+		net_board_print(&machine->board->virtio.net);
 }
 
 /* The files that a run names, and which of them it writes to. */

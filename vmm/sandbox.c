@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -121,22 +122,23 @@ static void add_return(struct filter *filter, u32 action)
 }
 
 /*
- * Of ioctl(2) only KVM's requests, and what a terminal needs to be raw and back: TIOCSTI, say, would
- * type into the user's shell.
+ * Of ioctl(2) only KVM's requests, what a terminal needs to be raw and back (TIOCSTI, say, would type
+ * into the user's shell), and which offloads and queues of a tap a guest uses.
  */
 static void add_ioctls(struct filter *filter, u32 refusal)
 {
-	static const u32 terminal[] = {TCGETS, TCSETS, TIOCGPGRP, TIOCGWINSZ};
+	static const u32 others[] = {TCGETS,     TCSETS,        TIOCGPGRP,
+				     TIOCGWINSZ, TUNSETOFFLOAD, TUNSETQUEUE};
 	/* All that follows is jumped over when it is another call. */
-	const u8 steps = 1 + 2 * ARRAY_LEN(terminal) + 4;
+	const u8 steps = 1 + 2 * ARRAY_LEN(others) + 4;
 
 	add_step(filter,
 		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, steps));
 	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 						      offsetof(struct seccomp_data, args[1])));
-	for (size_t i = 0; i < ARRAY_LEN(terminal); i++) {
-		add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-							      terminal[i], 0, 1));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		add_step(filter,
+			 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, others[i], 0, 1));
 		add_return(filter, SECCOMP_RET_ALLOW);
 	}
 	/* A request's bits 15:8 name whose it is. */

@@ -32,7 +32,10 @@ enum {
 	SANDBOX_VCPU = 1 << 1,
 	/* The main thread where a reset restarts the guest: it makes machines after the lock. */
 	SANDBOX_RESTART = 1 << 2,
-	SANDBOX_WORKER = 1 << 3, /* a device's worker, and its helpers */
+	SANDBOX_WORKER = 1 << 3,  /* a device's worker, and its helpers */
+	SANDBOX_NET = 1 << 4,     /* a network's worker, besides */
+	SANDBOX_CHILD = 1 << 5,   /* the main thread that has a passt */
+	SANDBOX_CONNECT = 1 << 6, /* the main thread that connects to a network's socket again */
 	SANDBOX_ALL = SANDBOX_MAIN | SANDBOX_VCPU | SANDBOX_WORKER,
 };
 

@@ -84,13 +84,14 @@ static void add_device(struct virtio_board *board, struct virtio_device *device)
 int virtio_board_attach(struct virtio_board *board, struct machine *machine, struct error *err)
 {
 	const struct config *config = machine->config;
+	const unsigned devices = 1 + config->disks + config->nets;
 	char name[20];
 
 	board->machine = machine;
 	board->block = calloc(config->disks + 1, sizeof(*board->block));
 	for (unsigned i = 0; board->block && i < config->disks; i++)
 		block_init(&board->block[i]);
-	board->slot = calloc(config->disks + 1, sizeof(*board->slot));
+	board->slot = calloc(devices, sizeof(*board->slot));
 	if (!board->block || !board->slot)
 		return error_set(err, "no memory for the devices");
 	if (rng_open(&board->rng, &machine->loop, "virtio0", err))
@@ -102,6 +103,10 @@ int virtio_board_attach(struct virtio_board *board, struct machine *machine, str
 			return -1;
 		add_device(board, &board->block[i].device);
 	}
+	if (net_board_attach(&board->net, machine, config->disks + 1, err))
+		return -1;
+	for (unsigned i = 0; i < config->nets; i++)
+		add_device(board, &board->net.net[i].device);
 	if (by_pci(board) && attach_pci_host(board, err))
 		return -1;
 	return attach_slots(board, err);
@@ -131,7 +136,7 @@ int virtio_board_open(struct virtio_board *board, struct error *err)
 			say("disk '%s': this host doesn't give io_uring; threads do its work",
 			    machine->config->disk[i].path);
 	}
-	return 0;
+	return net_board_open(&board->net, &setup, err);
 }
 
 void virtio_board_describe(const struct virtio_board *board, struct aml *aml)
@@ -218,6 +223,7 @@ bool virtio_board_close(struct virtio_board *board)
 		done = block_end(&board->block[i], done ? PATIENCE_MS : 0) && done;
 	for (unsigned i = 0; board->block && i < disks; i++)
 		done = block_close(&board->block[i], done ? PATIENCE_MS : 0) && done;
+	done = net_board_close(&board->net, done ? PATIENCE_MS : 0) && done;
 	if (!done)
 		return false;
 	for (unsigned i = 0; i < board->slots; i++) {

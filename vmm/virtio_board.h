@@ -3,7 +3,7 @@
  * and interrupts.
  *
  * Slots and numbers are in one order: virtio0 is the entropy device, virtio1 and on are the disks as
- * they were given. On PCI virtio0 sits in slot 1.
+ * they were given, then the networks. On PCI virtio0 sits in slot 1.
  */
 #ifndef BANTAM_VMM_VIRTIO_BOARD_H
 #define BANTAM_VMM_VIRTIO_BOARD_H
@@ -14,6 +14,7 @@
 #include "devices/virtio/pci.h"
 #include "devices/virtio/rng.h"
 #include "vmm/kvm_wiring.h"
+#include "vmm/net_board.h"
 
 enum { VIRTIO_DEVICES_MAX = PCI_SLOTS - 1 };
 
@@ -33,6 +34,7 @@ struct virtio_board {
 	struct pci_host pci;
 	struct rng rng;
 	struct block *block; /* config's disks of them */
+	struct net_board net;
 	struct virtio_slot *slot;
 	unsigned slots;
 };

@@ -69,6 +69,7 @@ int virtq_start(struct virtq *queue, const struct virtq_regs *regs, const struct
 	}
 	queue->memory = memory;
 	queue->size = regs->size;
+	queue->seen = queue->position.next_available;
 	queue->event_index = event_index;
 	queue->indirect = indirect;
 	queue->broken = false;
@@ -156,7 +157,10 @@ enum virtq_result virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 
 	if (queue->broken || !virtq_started(queue))
 		return VIRTQ_BROKEN;
-	waiting = (u16)(load(queue->available + RING_INDEX) - queue->position.next_available);
+	/* The driver's processor has the index: it is looked at when what was there is used up. */
+	if (queue->seen == queue->position.next_available)
+		queue->seen = load(queue->available + RING_INDEX);
+	waiting = (u16)(queue->seen - queue->position.next_available);
 	if (waiting == 0)
 		return VIRTQ_EMPTY;
 	chain->head = load(queue->available + RING_ENTRIES +
@@ -173,7 +177,12 @@ enum virtq_result virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 	return VIRTQ_CHAIN;
 }
 
-void virtq_push(struct virtq *queue, u16 head, u32 written)
+void virtq_unpop(struct virtq *queue, u16 count)
+{
+	queue->position.next_available = (u16)(queue->position.next_available - count);
+}
+
+void virtq_place(struct virtq *queue, u16 head, u32 written)
 {
 	const u32 entry[] = {head, written};
 
@@ -183,7 +192,18 @@ void virtq_push(struct virtq *queue, u16 head, u32 written)
 		       USED_ENTRY_BYTES * (size_t)(queue->position.next_used % queue->size),
 	       entry, sizeof(entry));
 	queue->position.next_used++;
-	store(queue->used + RING_INDEX, queue->position.next_used);
+}
+
+void virtq_publish(struct virtq *queue)
+{
+	if (!queue->broken && virtq_started(queue))
+		store(queue->used + RING_INDEX, queue->position.next_used);
+}
+
+void virtq_push(struct virtq *queue, u16 head, u32 written)
+{
+	virtq_place(queue, head, written);
+	virtq_publish(queue);
 }
 
 bool virtq_wants_interrupt(struct virtq *queue)
@@ -214,10 +234,10 @@ bool virtq_ask_notify(struct virtq *queue, bool wanted)
 	return load(queue->available + RING_INDEX) != queue->position.next_available;
 }
 
-/* Copies between a buffer and the pieces from `first` on; to_guest: into the pieces. */
-static u32 copy_pieces(const struct iovec *piece, unsigned pieces, u32 offset, u8 *buffer,
-		       u32 bytes, bool to_guest)
+u32 virtq_copy(const struct iovec *piece, unsigned pieces, u32 offset, void *buffer, u32 bytes,
+	       bool to_guest)
 {
+	u8 *at = buffer;
 	u32 copied = 0;
 
 	for (unsigned i = 0; i < pieces && copied < bytes; i++) {
@@ -234,9 +254,9 @@ static u32 copy_pieces(const struct iovec *piece, unsigned pieces, u32 offset, u
 		if (count > bytes - copied)
 			count = bytes - copied;
 		if (to_guest)
-			memcpy(host, buffer + copied, count);
+			memcpy(host, at + copied, count);
 		else
-			memcpy(buffer + copied, host, count);
+			memcpy(at + copied, host, count);
 		copied += count;
 	}
 	return copied;
@@ -244,7 +264,7 @@ static u32 copy_pieces(const struct iovec *piece, unsigned pieces, u32 offset, u
 
 u32 virtq_read(const struct virtq_chain *chain, u32 offset, void *to, u32 bytes)
 {
-	const u32 copied = copy_pieces(chain->piece, chain->out, offset, to, bytes, false);
+	const u32 copied = virtq_copy(chain->piece, chain->out, offset, to, bytes, false);
 
 	__asm__ volatile("" ::: "memory");
 	return copied;
@@ -253,6 +273,6 @@ u32 virtq_read(const struct virtq_chain *chain, u32 offset, void *to, u32 bytes)
 u32 virtq_write(const struct virtq_chain *chain, u32 offset, const void *from, u32 bytes)
 {
 	/* The buffer is only read from: to_guest is true. */
-	return copy_pieces(chain->piece + chain->out, chain->in, offset, (u8 *)(uintptr_t)from,
-			   bytes, true);
+	return virtq_copy(chain->piece + chain->out, chain->in, offset, (void *)(uintptr_t)from,
+			  bytes, true);
 }

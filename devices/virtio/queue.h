@@ -51,6 +51,7 @@ struct virtq {
 	const struct memory *memory;
 	struct virtq_position position;
 	u16 size;
+	u16 seen;         /* the available index when it was last looked at */
 	bool event_index; /* VIRTIO_F_RING_EVENT_IDX was negotiated … */
 	bool indirect;    /* … and VIRTIO_F_RING_INDIRECT_DESC */
 	bool broken;
@@ -94,8 +95,15 @@ static inline bool virtq_started(const struct virtq *queue)
 /* Takes the next chain. */
 enum virtq_result virtq_pop(struct virtq *queue, struct virtq_chain *chain);
 
+/* Puts back the last `count` chains that were popped: they will be popped again. */
+void virtq_unpop(struct virtq *queue, u16 count);
+
 /* Gives a chain back; written: how many bytes from the start of its writable part were written. */
 void virtq_push(struct virtq *queue, u16 head, u32 written);
+
+/* The same in two steps, for chains that the driver has to see all at once. */
+void virtq_place(struct virtq *queue, u16 head, u32 written);
+void virtq_publish(struct virtq *queue);
 
 /*
  * Whether the driver wants an interrupt for what was pushed since the last call. The caller sends
@@ -115,5 +123,9 @@ bool virtq_ask_notify(struct virtq *queue, bool wanted);
  */
 u32 virtq_read(const struct virtq_chain *chain, u32 offset, void *to, u32 bytes);
 u32 virtq_write(const struct virtq_chain *chain, u32 offset, const void *from, u32 bytes);
+
+/* The same between a buffer and any pieces; to_guest: into the pieces. */
+u32 virtq_copy(const struct iovec *piece, unsigned pieces, u32 offset, void *buffer, u32 bytes,
+	       bool to_guest);
 
 #endif

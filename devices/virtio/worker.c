@@ -24,7 +24,8 @@ static void enter(void *owner)
 {
 	struct virtio_worker *worker = owner;
 
-	io_enter(worker->io);
+	if (worker->io)
+		io_enter(worker->io);
 }
 
 static void failed(void *owner, const char *why)
@@ -58,26 +59,65 @@ static void choose_policy(struct virtio_worker *worker, unsigned chains)
 	}
 }
 
+u32 virtio_worker_queues(const struct virtio_worker *worker)
+{
+	return (u32)1 << worker->queue | atomic_load(&worker->others);
+}
+
+/* Of its queues those that are started. */
+static u32 started_queues(const struct virtio_worker *worker)
+{
+	u32 queues = virtio_worker_queues(worker);
+
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1 && !virtq_started(&worker->device->queue[i]))
+			queues &= ~((u32)1 << i);
+	}
+	return queues;
+}
+
+static void signal_queues(const struct virtio_worker *worker, u32 queues, struct io *io)
+{
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1)
+			virtio_signal(worker->device, i, io);
+	}
+}
+
+static void answer(struct virtio_worker *worker, u32 queues)
+{
+	/* First this: after the last answer the next wish may come. */
+	atomic_store(&worker->wish, WISH_NOTHING);
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1)
+			virtio_queue_stopped(worker->device, i);
+	}
+}
+
 static void run(void *owner)
 {
 	struct virtio_worker *worker = owner;
 
 	while (!atomic_load(&worker->ending)) {
 		unsigned wish;
+		u32 queues;
 
-		io_wait(worker->io);
+		if (worker->wait)
+			worker->wait(worker->owner);
+		else
+			io_wait(worker->io);
 		wish = atomic_load(&worker->wish);
+		if (wish == WISH_NOTHING)
+			continue;
+		queues = started_queues(worker);
 		if (wish == WISH_RUN)
 			choose_policy(worker, worker->serve(worker->owner));
+		else if (worker->halt)
+			worker->halt(worker->owner);
 		/* 2.4.1: nothing is sent behind the end of a reset, so it goes out now. */
-		if (wish != WISH_NOTHING)
-			virtio_signal(worker->device, worker->queue,
-				      wish == WISH_STOP ? NULL : worker->io);
-		if (wish == WISH_STOP && worker->under_way == 0) {
-			/* First this: after the answer the next wish may come. */
-			atomic_store(&worker->wish, WISH_NOTHING);
-			virtio_queue_stopped(worker->device, worker->queue);
-		}
+		signal_queues(worker, queues, wish == WISH_STOP ? NULL : worker->io);
+		if (wish == WISH_STOP && worker->under_way == 0)
+			answer(worker, queues);
 	}
 }
 
@@ -92,15 +132,18 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 	worker->fixed = syscall(SYS_sched_getscheduler, 0) != SCHED_OTHER;
 	snprintf(thread->name, sizeof(thread->name), "%.9s/q%u", worker->device->name,
 		 worker->queue);
-	io_setup->bell[0] = worker->device->queue[worker->queue].notify_fd;
-	io_setup->bells = 1;
-	io_setup->sandbox = setup->sandbox;
-	io_setup->name = thread->name;
-	if (io_open(&worker->io, io_setup, err) ||
-	    trace_add_thread(setup->trace, thread->name, &thread->trace_buffer, err))
+	if (io_setup) {
+		io_setup->bell[0] = worker->device->queue[worker->queue].notify_fd;
+		io_setup->bells = 1;
+		io_setup->sandbox = setup->sandbox;
+		io_setup->name = thread->name;
+		if (io_open(&worker->io, io_setup, err))
+			return -1;
+	}
+	if (trace_add_thread(setup->trace, thread->name, &thread->trace_buffer, err))
 		return -1;
 	thread->sandbox = setup->sandbox;
-	thread->kind = SANDBOX_WORKER;
+	thread->kind = SANDBOX_WORKER | worker->sandbox;
 	thread->prepare = enter;
 	thread->run = run;
 	thread->failed = failed;

@@ -1,10 +1,14 @@
 /*
- * The thread that serves one queue of a device.
+ * The thread that serves one queue of a device, or a few.
  *
  * It sleeps in io_wait() on the queue's notify_fd, which the guest rings when there are chains and
  * the device core when the queue is to start or stop, and on the operations that it has started.
  * Each time it wakes it calls serve(), as long as the queue may run. Asked to stop, it takes no
  * more chains, waits for those under way, and answers with virtio_queue_stopped().
+ *
+ * An owner with descriptors of its own brings a wait() in the place of io_wait(), which has to hear
+ * the notify_fds of all the worker's queues; and one that holds chains for later a halt(), in which
+ * it puts them back.
  *
  * A doorbell wakes the worker, which on a busy processor takes it from the vCPU that rang: a guest that
  * hands in many requests is interrupted at each, and none ever waits for company. Under SCHED_BATCH a
@@ -33,8 +37,12 @@ struct worker_setup {
 struct virtio_worker {
 	/* Set before it is opened. */
 	struct virtio_device *device;
-	unsigned queue;
+	unsigned queue;     /* whose notify_fd other threads ring to reach the worker */
+	atomic_uint others; /* further queues, as bits; changes while the worker is stopped */
+	u32 sandbox;        /* kinds of thread that it is besides SANDBOX_WORKER */
 	unsigned (*serve)(void *owner); /* takes chains, until there are none; returns how many */
+	void (*wait)(void *owner);      /* instead of io_wait(); or NULL */
+	void (*halt)(void *owner); /* it is asked to stop: nothing stays with the owner; or NULL */
 	void *owner;
 
 	struct worker_setup setup;
@@ -50,13 +58,16 @@ struct virtio_worker {
 };
 
 /*
- * Makes the I/O (files and depth come from io_setup, the bell is added here) and starts the thread,
- * which waits. Returns 0, or -1 with err set.
+ * Makes the I/O (files and depth come from io_setup, the bell is added here; NULL for a worker with
+ * a wait() of its own) and starts the thread, which waits. Returns 0, or -1 with err set.
  */
 int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
 		       struct io_setup *io_setup, struct error *err);
 
-/* The queue is started: serve it. And: stop, and say so. */
+/* The worker's queues, as bits. */
+u32 virtio_worker_queues(const struct virtio_worker *worker);
+
+/* Its queues are started: serve them. And: stop, and say so for each. */
 void virtio_worker_run(struct virtio_worker *worker);
 void virtio_worker_stop(struct virtio_worker *worker);
 

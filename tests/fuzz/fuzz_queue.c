@@ -87,7 +87,10 @@ static struct expected expect_pop(void)
 
 	if (!virtq_started(&world.queue) || world.queue.broken)
 		return expected;
-	index = (u16)guest_load(world.regs.available + 2, 2);
+	/* The index is looked at again when what it announced is used up. */
+	index = world.queue.seen;
+	if (index == next)
+		index = (u16)guest_load(world.regs.available + 2, 2);
 	head = (u16)guest_load(world.regs.available + 4 + 2 * (u64)(next % world.regs.size), 2);
 	expected.head = head;
 	if (index == next)
@@ -146,7 +149,7 @@ static void pop(unsigned slot)
 	world.held[slot] = true;
 	world.bad[slot] = result == VIRTQ_BAD;
 	FUZZ_CHECK(queue->position.next_available == (u16)(next + 1));
-	ahead = (u16)(guest_load(world.regs.available + 2, 2) - next - 1);
+	ahead = (u16)(queue->seen - next - 1);
 	FUZZ_CHECK(ahead < queue->size);
 	FUZZ_CHECK(chain->head == expected.head);
 	if (result == VIRTQ_CHAIN)

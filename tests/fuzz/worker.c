@@ -264,6 +264,11 @@ static void set_wish(struct virtio_worker *worker, unsigned wish)
 	virtio_notify(worker->device, worker->queue);
 }
 
+u32 virtio_worker_queues(const struct virtio_worker *worker)
+{
+	return (u32)1 << worker->queue | atomic_load(&worker->others);
+}
+
 void virtio_worker_run(struct virtio_worker *worker)
 {
 	set_wish(worker, WISH_RUN);

@@ -1,0 +1,45 @@
+/*
+ * The values of --net and --publish.
+ *
+ *	user[,mac=MAC]
+ *	tap=NAME[,mac=MAC][,queues=N]
+ *	fd=N[,mac=MAC]
+ *	socket=PATH[,mac=MAC]
+ *
+ * A comma in a path is written twice, as in --disk.
+ */
+#ifndef BANTAM_VMM_NET_OPTION_H
+#define BANTAM_VMM_NET_OPTION_H
+
+#include <linux/if_ether.h>
+
+#include "devices/virtio/net_port.h"
+#include "vmm/error.h"
+
+/* What the user asked for. */
+enum net_kind { NET_USER, NET_TAP, NET_FD, NET_SOCKET };
+
+struct net_config {
+	enum net_kind kind;
+	char *name;      /* of the tap, the socket or the descriptor; "" for the user's */
+	int fd;          /* of NET_FD */
+	unsigned queues; /* pairs of them */
+	bool has_mac;
+	u8 mac[ETH_ALEN];
+};
+
+/* A port of the host that leads to one of the guest's. */
+struct net_publish {
+	char address[46]; /* as text, IPv4 or IPv6; "": all of the host's */
+	u16 host, guest;
+	bool udp;
+};
+
+/* Returns 0, or -1 with err set. net_option_free() is due after 0. */
+int net_option_parse(struct net_config *net, const char *value, struct error *err);
+void net_option_free(struct net_config *net);
+
+/* [ADDR:]HOST:GUEST[/udp], or /tcp; an IPv6 address in brackets. As above. */
+int net_publish_parse(struct net_publish *publish, const char *value, struct error *err);
+
+#endif
