@@ -8,7 +8,6 @@
 #include "vmm/options.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,56 +187,6 @@ void options_help(void)
 	     "\n"
 	     "Exit status: 0 the guest powered off or reset; 124 the time was up; 125 bantam or\n"
 	     "the host failed; 128+n ended by signal n; 255 the guest crashed.");
-}
-
-bool options_duration(const char *text, u64 *ns)
-{
-	static const struct {
-		const char *unit;
-		u64 ns;
-	} units[] = {{"", 1000000000U},
-		     {"ms", 1000000U},
-		     {"s", 1000000000U},
-		     {"m", 60000000000ULL},
-		     {"h", 3600 * 1000000000ULL}};
-	unsigned long long value;
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return false;
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-		if (strcmp(end, units[i].unit) == 0)
-			return !errno && !__builtin_mul_overflow(value, units[i].ns, ns) &&
-			       *ns <= INT64_MAX;
-	}
-	return false;
-}
-
-bool options_size(const char *text, u64 *bytes)
-{
-	static const char suffixes[] = "KMGT";
-	unsigned long long value;
-	unsigned shift = 20;
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return false;
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (errno)
-		return false;
-	if (*end) {
-		const char *suffix = strchr(suffixes, toupper((unsigned char)*end));
-		if (!suffix || end[1])
-			return false;
-		shift = 10 * (unsigned)(suffix - suffixes + 1);
-	}
-	if (value > UINT64_MAX >> shift)
-		return false;
-	*bytes = (u64)value << shift;
-	return true;
 }
 
 static int set_memory(struct config *config, const char *value, struct error *err)
