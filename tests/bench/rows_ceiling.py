@@ -26,7 +26,7 @@ def rows(setup):
     ours = [program, path, str(SECONDS), str(DEPTH)]
     fio = ['fio', '--name=ceiling', '--filename=' + path, '--rw=randread', '--bs=4k',
            '--iodepth=%d' % DEPTH, '--ioengine=io_uring', '--direct=0', '--time_based',
-           '--runtime=%d' % SECONDS, '--thread', '--gtod_reduce=1', '--output-format=json']
+           '--runtime=%d' % SECONDS, '--invalidate=0', '--thread', '--gtod_reduce=1', '--output-format=json']
 
     def run(argv):
         if not os.path.exists(path):
