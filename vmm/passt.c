@@ -140,6 +140,7 @@ int passt_start(struct passt *passt, const struct net_publish *publish, unsigned
 	int ends[2] = {-1, -1}, out[2] = {-1, -1}, words[2] = {-1, -1};
 	struct arguments arguments = {.fd = ""};
 	const pid_t parent = getpid();
+	pid_t pid = -1;
 
 	if (try_ports(publish, publishes, err))
 		return -1;
@@ -147,20 +148,19 @@ int passt_start(struct passt *passt, const struct net_publish *publish, unsigned
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) || pipe2(out, O_CLOEXEC) ||
 	    pipe2(words, O_CLOEXEC | O_NONBLOCK) || fchmod(out[1], 0666))
 		error_set(err, "cannot talk to passt: %s", strerror(errno));
-	else
-		passt->pid = fork();
+	else if ((pid = fork()) < 0)
+		error_set(err, "cannot start passt: %s", strerror(errno));
 	/* It drops what has no room there; the kernel gives what the host allows. */
 	for (unsigned i = 0; i < 2 && ends[i] >= 0; i++) {
 		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof(buffer_bytes));
 		setsockopt(ends[i], SOL_SOCKET, SO_SNDBUFFORCE, &buffer_bytes,
 			   sizeof(buffer_bytes));
 	}
-	if (passt->pid == 0 && words[1] >= 0) {
+	if (pid == 0) {
 		make_arguments(&arguments, ends[1], publish, publishes);
 		become_passt(&arguments, ends[1], out[1], words[1], parent);
 	}
-	if (passt->pid < 0)
-		error_set(err, "cannot start passt: %s", strerror(errno));
+	passt->pid = pid > 0 ? pid : 0;
 	for (unsigned i = 0; i < 3; i++) {
 		const int theirs = i == 0 ? ends[1] : i == 1 ? out[1] : words[1];
 
@@ -170,7 +170,7 @@ int passt_start(struct passt *passt, const struct net_publish *publish, unsigned
 	passt->socket = ends[0];
 	passt->ready = out[0];
 	passt->stderr_source.fd = words[0];
-	return passt->pid > 0 ? 0 : -1;
+	return pid > 0 ? 0 : -1;
 }
 
 /* Keeps a line of what it says, if it tells something and there is room. */
