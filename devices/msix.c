@@ -3,12 +3,11 @@
  */
 #include "devices/msix.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "vmm/bell.h"
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(msix, CALL(read, SANDBOX_VCPU, "an interrupt that was pending"),
@@ -25,10 +24,9 @@ int msix_init(struct msix *msix, unsigned vectors, const struct wiring *wiring, 
 		msix->entry[v].masked = true;
 	}
 	for (unsigned v = 0; v < vectors; v++) {
-		msix->fd[v] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		msix->fd[v] = bell_open(err);
 		if (msix->fd[v] < 0)
-			return error_set(err, "cannot create an event descriptor: %s",
-					 strerror(errno));
+			return -1;
 	}
 	return 0;
 }
@@ -56,14 +54,12 @@ static bool same_message(const struct msix_entry *a, const struct msix_entry *b)
 static bool join(struct msix *msix, unsigned v)
 {
 	const struct wiring *wiring = msix->wiring;
-	const u64 one = 1;
-	u64 count = 0;
-	const bool pending = read(msix->fd[v], &count, sizeof(count)) == sizeof(count);
+	const bool pending = bell_silence(msix->fd[v]);
 	const bool joined =
 		wiring->ops->interrupt(wiring->owner, msix->fd[v], msix->first_gsi + v, true);
 
 	if (pending)
-		(void)!write(msix->fd[v], &one, sizeof(one));
+		bell_ring(msix->fd[v]);
 	return joined;
 }
 
@@ -109,14 +105,12 @@ void msix_control(struct msix *msix, bool enabled, bool all_masked)
 
 void msix_reset(struct msix *msix)
 {
-	u64 count;
-
 	msix_control(msix, false, false);
 	for (unsigned v = 0; v < msix->vectors; v++) {
 		msix->entry[v] = (struct msix_entry){.masked = true};
 		msix->told[v] = (struct msix_entry){.data = 0};
 		msix->joined[v] = false;
-		(void)!read(msix->fd[v], &count, sizeof(count));
+		(void)bell_silence(msix->fd[v]);
 	}
 }
 

@@ -57,11 +57,3 @@ bool io_close(struct io *io, unsigned timeout_ms)
 {
 	return io->engine->close(io, timeout_ms);
 }
-
-void io_ring_now(int fd)
-{
-	const u64 one = 1;
-
-	/* It fails only when the counter is full, and then whoever listens has been told. */
-	(void)!write(fd, &one, sizeof(one));
-}

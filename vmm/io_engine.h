@@ -25,7 +25,4 @@ struct io {
 int io_uring_open(struct io **io, const struct io_setup *setup, struct error *err);
 int io_threads_open(struct io **io, const struct io_setup *setup, struct error *err);
 
-/* Rings an eventfd right away. */
-void io_ring_now(int fd);
-
 #endif

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/bell.h"
 #include "vmm/io_engine.h"
 #include "vmm/loop.h"
 #include "vmm/thread.h"
@@ -143,7 +144,7 @@ static void finish(struct pool *pool, struct io_op *op)
 		pthread_cond_signal(&pool->idle);
 	pthread_mutex_unlock(&pool->lock);
 	if (first)
-		io_ring_now(pool->source[0].fd);
+		bell_ring(pool->source[0].fd);
 }
 
 /* Waits for an operation; NULL at the end. What nobody has begun by then is not begun any more. */
@@ -195,7 +196,7 @@ static void pool_start(struct io *io, struct io_op *op)
 static void pool_ring(struct io *io, int fd)
 {
 	(void)io;
-	io_ring_now(fd);
+	bell_ring(fd);
 }
 
 static void hand_in(struct pool *pool)
@@ -218,12 +219,10 @@ static u32 hear(struct pool *pool)
 	if (poll(pool->source, pool->sources, -1) <= 0)
 		return 0;
 	for (unsigned i = 0; i < pool->sources; i++) {
-		u64 rings;
-
 		if (!pool->source[i].revents)
 			continue;
 		/* Silent before its reason is looked at: what is rung later is heard later. */
-		(void)!read(pool->source[i].fd, &rings, sizeof(rings));
+		(void)bell_silence(pool->source[i].fd);
 		rang |= i ? 1U << (i - 1) : 0;
 	}
 	return rang;

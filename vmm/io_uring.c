@@ -42,6 +42,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/bell.h"
 #include "vmm/io_engine.h"
 #include "vmm/loop.h"
 
@@ -178,7 +179,7 @@ static void ring_ring(struct io *io, int fd)
 	struct io_uring_sqe *sqe;
 
 	if (file == ring->all_files || !(ring->features & IORING_FEAT_CQE_SKIP)) {
-		io_ring_now(fd);
+		bell_ring(fd);
 		return;
 	}
 	/* Twice before the next wait is heard as once. */
@@ -208,12 +209,10 @@ static void arm_bells(struct ring *ring)
 
 static void bell_reported(struct ring *ring, unsigned bell, u32 flags)
 {
-	u64 rings;
-
 	ring->rang |= 1U << bell;
 	if (flags & IORING_CQE_F_MORE)
 		return;
-	(void)!read(ring->file[ring->files + bell], &rings, sizeof(rings));
+	(void)bell_silence(ring->file[ring->files + bell]);
 	ring->bells_to_arm |= 1U << bell;
 }
 

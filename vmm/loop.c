@@ -5,10 +5,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/bell.h"
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(loop, CALL(poll, SANDBOX_MAIN, "waits for events"),
@@ -114,40 +114,32 @@ void loop_run(struct loop *loop)
 static void wake_ready(void *owner, short revents)
 {
 	struct loop_wake *wake = owner;
-	u64 rings;
 
 	(void)revents;
-	if (read(wake->source.fd, &rings, sizeof(rings)) == sizeof(rings))
+	if (bell_silence(wake->source.fd))
 		wake->woken(wake->owner);
 }
 
 int loop_wake_init(struct loop_wake *wake, struct loop *loop, void (*woken)(void *owner),
 		   void *owner, struct error *err)
 {
-	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	const int fd = bell_open(err);
 
 	wake->source = (struct loop_source){
 		.fd = fd, .events = POLLIN, .ready = wake_ready, .owner = wake};
 	wake->woken = woken;
 	wake->owner = owner;
-	if (fd < 0)
-		return error_set(err, "cannot create an event descriptor: %s", strerror(errno));
-	return loop_add(loop, &wake->source, err);
+	return fd < 0 ? -1 : loop_add(loop, &wake->source, err);
 }
 
 void loop_wake_signal(struct loop_wake *wake)
 {
-	const u64 one = 1;
-
-	/* It fails only when the counter is full, and then the bell is ringing already. */
-	(void)!write(wake->source.fd, &one, sizeof(one));
+	bell_ring(wake->source.fd);
 }
 
 void loop_wake_clear(struct loop_wake *wake)
 {
-	u64 rings;
-
-	(void)!read(wake->source.fd, &rings, sizeof(rings));
+	(void)bell_silence(wake->source.fd);
 }
 
 void loop_wake_close(struct loop_wake *wake)

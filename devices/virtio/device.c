@@ -7,10 +7,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/bell.h"
 #include "vmm/loop.h"
 
 /* What a driver may set; NEEDS_RESET is the device's own. */
@@ -18,14 +18,6 @@ enum {
 	DRIVER_BITS = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_DRIVER_OK | VIRTIO_FEATURES_OK |
 		      VIRTIO_FAILED
 };
-
-static void ring(int fd)
-{
-	const u64 one = 1;
-
-	/* It fails only when the counter is full, and then the bell is ringing already. */
-	(void)!write(fd, &one, sizeof(one));
-}
 
 static void reset_registers(struct virtio_device *device)
 {
@@ -58,10 +50,9 @@ int virtio_device_init(struct virtio_device *device, struct error *err)
 		atomic_store(&device->queue[i].interrupt_fd, VIRTIO_NO_INTERRUPT);
 	}
 	for (unsigned i = 0; i < device->queues; i++) {
-		device->queue[i].notify_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		device->queue[i].notify_fd = bell_open(err);
 		if (device->queue[i].notify_fd < 0)
-			return error_set(err, "cannot create an event descriptor: %s",
-					 strerror(errno));
+			return -1;
 	}
 	reset_registers(device);
 	return 0;
@@ -307,7 +298,7 @@ bool virtio_wait_reset(struct virtio_device *device, unsigned timeout_ms)
 void virtio_notify(struct virtio_device *device, u32 queue)
 {
 	if (queue < device->queues)
-		ring(device->queue[queue].notify_fd);
+		bell_ring(device->queue[queue].notify_fd);
 }
 
 /* Writes the line that waits for its interrupt. */
@@ -356,7 +347,7 @@ void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io)
 	else if (io)
 		io_ring(io, fd);
 	else
-		ring(fd);
+		bell_ring(fd);
 }
 
 void virtio_device_broken(struct virtio_device *device, const char *why)

@@ -3,11 +3,11 @@
  */
 #include "devices/virtio/mmio.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "vmm/bell.h"
 
 enum { MAGIC = 0x74726976 /* "virt" */, VERSION = 2, VENDOR = 0x1af4 };
 
@@ -245,10 +245,9 @@ static void transport_doorbells(void *owner, bool lay)
 
 static void transport_config_changed(void *owner)
 {
-	struct virtio_mmio *mmio = owner;
-	const u64 one = 1;
+	const struct virtio_mmio *mmio = owner;
 
-	(void)!write(mmio->interrupt_fd, &one, sizeof(one));
+	bell_ring(mmio->interrupt_fd);
 }
 
 static void transport_was_reset(void *owner)
@@ -284,10 +283,8 @@ int virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, str
 	const struct bus_range range = {base, VIRTIO_MMIO_BYTES, 8, device->name, &ops, mmio};
 
 	*mmio = (struct virtio_mmio){.device = device, .wiring = wiring, .base = base, .gsi = gsi};
-	mmio->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (mmio->interrupt_fd < 0)
-		return error_set(err, "cannot create an event descriptor: %s", strerror(errno));
-	if (bus_add(bus, &range, err))
+	mmio->interrupt_fd = bell_open(err);
+	if (mmio->interrupt_fd < 0 || bus_add(bus, &range, err))
 		return -1;
 	atomic_store(&device->line_interrupts, true);
 	for (unsigned i = 0; i < device->queues; i++)
@@ -306,10 +303,8 @@ void virtio_mmio_destroy(struct virtio_mmio *mmio)
 
 void virtio_mmio_power_on(struct virtio_mmio *mmio)
 {
-	u64 count;
-
 	mmio->joined = false;
-	(void)!read(mmio->interrupt_fd, &count, sizeof(count));
+	(void)bell_silence(mmio->interrupt_fd);
 }
 
 void virtio_mmio_describe(const struct virtio_mmio *mmio, unsigned number, struct aml *aml)

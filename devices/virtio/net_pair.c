@@ -22,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/bell.h"
 #include "vmm/loop.h"
 #include "vmm/sandbox.h"
 
@@ -422,7 +423,6 @@ static void wait_for_work(void *owner)
 	const u32 queues = virtio_worker_queues(&pair->worker);
 	struct pollfd fds[VIRTIO_QUEUES_MAX + 1];
 	unsigned count_fds = 0;
-	u64 rings;
 
 	pair->writable = false;
 	for (unsigned i = 0; queues >> i; i++) {
@@ -436,7 +436,7 @@ static void wait_for_work(void *owner)
 		return;
 	for (unsigned i = 0; i < count_fds; i++) {
 		if (fds[i].revents)
-			(void)!read(fds[i].fd, &rings, sizeof(rings));
+			(void)bell_silence(fds[i].fd);
 	}
 	pair->writable = fds[count_fds].revents & POLLOUT;
 }

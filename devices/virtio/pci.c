@@ -6,7 +6,8 @@
 #include <linux/pci_regs.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "vmm/bell.h"
 
 enum { VENDOR = 0x1af4, DEVICE_BASE = 0x1040 };
 enum { BAR_MEMORY = 0, BAR_IO = 1 };
@@ -401,12 +402,11 @@ static void transport_config_changed(void *owner)
 {
 	struct virtio_pci *pci = owner;
 	const u16 vector = pci->device->regs.config_vector;
-	const u64 one = 1;
 
 	if (!pci->msix.enabled)
 		pci_update_intx(&pci->function);
 	else if (vector != VIRTIO_NO_VECTOR)
-		(void)!write(pci->msix.fd[vector], &one, sizeof(one));
+		bell_ring(pci->msix.fd[vector]);
 }
 
 /* The registers say "no vector" again. */

@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <unistd.h>
 
+#include "vmm/bell.h"
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(rng, CALL(getrandom, SANDBOX_MAIN, "entropy for the guest"));
@@ -58,10 +58,9 @@ static void notified(void *owner, short revents)
 {
 	struct rng *rng = owner;
 	bool readable = true;
-	u64 rings;
 
 	(void)revents;
-	(void)!read(rng->notified.fd, &rings, sizeof(rings));
+	(void)bell_silence(rng->notified.fd);
 	pthread_mutex_lock(&rng->serving);
 	if (rng->running) {
 		readable = serve(rng);

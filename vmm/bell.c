@@ -1,0 +1,32 @@
+/*
+ * A bell: see bell.h.
+ */
+#include "vmm/bell.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int bell_open(struct error *err)
+{
+	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	return fd >= 0 ? fd
+		       : error_set(err, "cannot create an event descriptor: %s", strerror(errno));
+}
+
+void bell_ring(int fd)
+{
+	const u64 one = 1;
+
+	/* It fails only when the counter is full, and then the bell is ringing already. */
+	(void)!write(fd, &one, sizeof(one));
+}
+
+bool bell_silence(int fd)
+{
+	u64 rings;
+
+	return read(fd, &rings, sizeof(rings)) == sizeof(rings);
+}
