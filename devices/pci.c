@@ -161,15 +161,15 @@ u64 pci_bar_address(const struct pci_function *function, unsigned index)
 	const struct pci_host *host = function->host;
 	const struct pci_bar *bar = &function->bar[index];
 	const u32 enable = bar->io_port ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
-	const u64 base = bar->io_port ? PCI_PORTS_BASE : host->memory_base;
-	const u64 bytes = bar->io_port ? PCI_PORTS_BYTES : host->memory_bytes;
+	const struct pci_window *window = bar->io_port ? &host->ports : &host->memory;
 	const u64 address =
 		function->config[DWORD_BARS + index] &
 		(bar->io_port ? (u32)PCI_BASE_ADDRESS_IO_MASK : (u32)PCI_BASE_ADDRESS_MEM_MASK);
 
 	if (!bar->bytes || !(function->config[DWORD_COMMAND] & enable))
 		return 0;
-	if (address < base || address - base >= bytes || bar->bytes > bytes - (address - base))
+	if (address < window->base || address - window->base >= window->bytes ||
+	    bar->bytes > window->bytes - (address - window->base))
 		return 0;
 	return address;
 }
@@ -203,86 +203,44 @@ static const struct pci_bar *find_bar(struct pci_host *host, bool io_port, u64 a
 	return found;
 }
 
-static u64 window_read(struct pci_host *host, bool io_port, u64 address, unsigned width)
+/* The BAR behind an offset into a window. */
+static const struct pci_bar *bar_behind(const struct pci_window *window, u64 window_offset,
+					unsigned width, u64 *offset)
+{
+	return find_bar(window->host, window->io_port, window->base + window_offset, width, offset);
+}
+
+static u64 window_read(void *window, u64 window_offset, unsigned width)
 {
 	u64 offset;
-	const struct pci_bar *bar = find_bar(host, io_port, address, width, &offset);
+	const struct pci_bar *bar = bar_behind(window, window_offset, width, &offset);
 
 	return bar ? bar->ops->read(bar->device, offset, width) : UINT64_MAX;
 }
 
-static void window_write(struct pci_host *host, bool io_port, u64 address, unsigned width,
-			 u64 value)
+static void window_write(void *window, u64 window_offset, unsigned width, u64 value)
 {
 	u64 offset;
-	const struct pci_bar *bar = find_bar(host, io_port, address, width, &offset);
+	const struct pci_bar *bar = bar_behind(window, window_offset, width, &offset);
 
 	if (bar)
 		bar->ops->write(bar->device, offset, width, value);
 }
 
-static const char *window_who(struct pci_host *host, bool io_port, u64 address)
+static const char *window_who(void *window, u64 window_offset)
 {
 	u64 offset;
-	const struct pci_bar *bar = find_bar(host, io_port, address, 1, &offset);
+	const struct pci_bar *bar = bar_behind(window, window_offset, 1, &offset);
 
 	return bar ? bar->name : NULL;
 }
 
-static const char *window_name(struct pci_host *host, bool io_port, u64 address, bool write)
+static const char *window_name(void *window, u64 window_offset, bool write)
 {
 	u64 offset;
-	const struct pci_bar *bar = find_bar(host, io_port, address, 1, &offset);
+	const struct pci_bar *bar = bar_behind(window, window_offset, 1, &offset);
 
 	return bar && bar->ops->name ? bar->ops->name(bar->device, offset, write) : "";
-}
-
-static u64 memory_window_read(void *device, u64 offset, unsigned width)
-{
-	struct pci_host *host = device;
-
-	return window_read(host, false, host->memory_base + offset, width);
-}
-
-static void memory_window_write(void *device, u64 offset, unsigned width, u64 value)
-{
-	struct pci_host *host = device;
-
-	window_write(host, false, host->memory_base + offset, width, value);
-}
-
-static const char *memory_window_who(void *device, u64 offset)
-{
-	struct pci_host *host = device;
-
-	return window_who(host, false, host->memory_base + offset);
-}
-
-static const char *memory_window_name(void *device, u64 offset, bool write)
-{
-	struct pci_host *host = device;
-
-	return window_name(host, false, host->memory_base + offset, write);
-}
-
-static u64 io_window_read(void *device, u64 offset, unsigned width)
-{
-	return window_read(device, true, PCI_PORTS_BASE + offset, width);
-}
-
-static void io_window_write(void *device, u64 offset, unsigned width, u64 value)
-{
-	window_write(device, true, PCI_PORTS_BASE + offset, width, value);
-}
-
-static const char *io_window_who(void *device, u64 offset)
-{
-	return window_who(device, true, PCI_PORTS_BASE + offset);
-}
-
-static const char *io_window_name(void *device, u64 offset, bool write)
-{
-	return window_name(device, true, PCI_PORTS_BASE + offset, write);
 }
 
 static const char *data_name(void *device, u64 offset, bool write)
@@ -293,14 +251,8 @@ static const char *data_name(void *device, u64 offset, bool write)
 
 static const struct bus_ops data_ops = {.read = data_read, .write = data_write, .name = data_name};
 static const struct bus_ops ecam_ops = {.read = ecam_read, .write = ecam_write};
-static const struct bus_ops memory_window_ops = {.read = memory_window_read,
-						 .write = memory_window_write,
-						 .who = memory_window_who,
-						 .name = memory_window_name};
-static const struct bus_ops io_window_ops = {.read = io_window_read,
-					     .write = io_window_write,
-					     .who = io_window_who,
-					     .name = io_window_name};
+static const struct bus_ops window_ops = {
+	.read = window_read, .write = window_write, .who = window_who, .name = window_name};
 
 void pci_function_init(struct pci_function *function, const char *name, u16 vendor, u16 device,
 		       u32 class)
@@ -352,17 +304,15 @@ static int place_bars(struct pci_host *host, struct pci_function *function, stru
 {
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		const struct pci_bar *bar = &function->bar[i];
-		u64 *next = bar->io_port ? &host->next_io : &host->next_memory;
-		const u64 end = bar->io_port ? PCI_PORTS_BASE + PCI_PORTS_BYTES
-					     : host->memory_base + host->memory_bytes;
+		struct pci_window *window = bar->io_port ? &host->ports : &host->memory;
 
 		if (!bar->bytes)
 			continue;
-		*next = align_up(*next, bar->bytes);
-		if (*next + bar->bytes > end)
+		window->next = align_up(window->next, bar->bytes);
+		if (window->next + bar->bytes > window->base + window->bytes)
 			return error_set(err, "no room in the PCI window for %s", function->name);
-		function->config[DWORD_BARS + i] |= (u32)*next;
-		*next += bar->bytes;
+		function->config[DWORD_BARS + i] |= (u32)window->next;
+		window->next += bar->bytes;
 	}
 	return 0;
 }
@@ -408,25 +358,24 @@ int pci_init(struct pci_host *host, const struct pci_layout *layout, struct bus 
 	     struct bus *mmio, struct error *err)
 {
 	const struct bus_range data = {PCI_DATA_PORT, 4, 4, "pci", &data_ops, host};
-	const struct bus_range io = {PCI_PORTS_BASE, PCI_PORTS_BYTES, 4,
-				     "pci",          &io_window_ops,  host};
+	const struct bus_range ports = {PCI_PORTS_BASE, PCI_PORTS_BYTES, 4,
+					"pci",          &window_ops,     &host->ports};
 	const struct bus_range ecam = {
 		layout->ecam_base, PCI_ECAM_BYTES, 4, "ecam", &ecam_ops, host};
-	const struct bus_range memory = {
-		layout->memory_base, layout->memory_bytes, 8, "pci", &memory_window_ops, host};
+	const struct bus_range memory = {layout->memory_base, layout->memory_bytes, 8, "pci",
+					 &window_ops,         &host->memory};
 
 	*host = (struct pci_host){
-		.memory_base = layout->memory_base,
-		.memory_bytes = layout->memory_bytes,
-		.next_memory = layout->memory_base,
-		.next_io = PCI_PORTS_BASE,
+		.memory = {host, false, layout->memory_base, layout->memory_bytes,
+			   layout->memory_base},
+		.ports = {host, true, PCI_PORTS_BASE, PCI_PORTS_BYTES, PCI_PORTS_BASE},
 	};
 	memcpy(host->line, layout->line, sizeof(host->line));
 	pthread_mutex_init(&host->lock, NULL);
 	pthread_mutex_init(&host->intx_lock, NULL);
 	pci_function_init(&host->bridge, "the bridge", BRIDGE_VENDOR, BRIDGE_DEVICE, BRIDGE_CLASS);
 	if (pci_add(host, &host->bridge, err) || bus_add(pio, &data, err) ||
-	    bus_add(pio, &io, err) || bus_add(mmio, &ecam, err))
+	    bus_add(pio, &ports, err) || bus_add(mmio, &ecam, err))
 		return -1;
 	return bus_add(mmio, &memory, err);
 }
@@ -481,8 +430,8 @@ void pci_describe(const struct pci_host *host, struct aml *aml, u64 ecam_base)
 	resources = aml_open_resources(aml);
 	aml_window(aml, AML_WINDOW_BUS, 0, 1);
 	aml_io(aml, (u16)PCI_ADDRESS_PORT, 8);
-	aml_window(aml, AML_WINDOW_IO, PCI_PORTS_BASE, PCI_PORTS_BYTES);
-	aml_window(aml, AML_WINDOW_MEMORY, host->memory_base, host->memory_bytes);
+	aml_window(aml, AML_WINDOW_IO, host->ports.base, host->ports.bytes);
+	aml_window(aml, AML_WINDOW_MEMORY, host->memory.base, host->memory.bytes);
 	aml_close_resources(aml, resources);
 	describe_routing(host, aml);
 	aml_close(aml, device);

@@ -78,14 +78,21 @@ struct pci_function {
 	atomic_bool intx_high;                /* changed under intx_lock */
 };
 
+/* A range of one of the buses in which BARs answer. */
+struct pci_window {
+	struct pci_host *host;
+	bool io_port;
+	u64 base, bytes;
+	u64 next; /* where the next BAR is placed */
+};
+
 struct pci_host {
 	pthread_mutex_t lock, intx_lock;
 	u32 address; /* the register at 0xcf8 */
 	struct pci_function bridge;
 	struct pci_function *slot[PCI_SLOTS];
-	unsigned slots;                /* used, the bridge's included */
-	u64 memory_base, memory_bytes; /* the window of memory for BARs */
-	u64 next_memory, next_io;      /* where the next BAR is placed */
+	unsigned slots; /* used, the bridge's included */
+	struct pci_window memory, ports;
 	struct irq_line line[PCI_LINES];
 };
 
