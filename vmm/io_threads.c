@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/bell.h"
@@ -259,22 +258,15 @@ static u32 pool_wait(struct io *io)
 /* Says stop, and waits for those who are in a system call. */
 static bool stop_helpers(struct pool *pool, unsigned timeout_ms)
 {
-	struct timespec until;
+	const u64 deadline_ns = clock_now_ns() + (u64)timeout_ms * 1000000;
+	bool in_time = true;
 	bool all_idle;
-	int error = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&pool->lock);
 	pool->stop = true;
 	pthread_cond_broadcast(&pool->work);
-	while (pool->busy && error == 0)
-		error = pthread_cond_timedwait(&pool->idle, &pool->lock, &until);
+	while (pool->busy && in_time)
+		in_time = condition_wait(&pool->idle, &pool->lock, deadline_ns);
 	all_idle = pool->busy == 0;
 	pthread_mutex_unlock(&pool->lock);
 	return all_idle;
@@ -307,14 +299,9 @@ static const struct io_engine pool_engine = {
 
 static void init_locks(struct pool *pool)
 {
-	pthread_condattr_t attributes;
-
 	pthread_mutex_init(&pool->lock, NULL);
 	pthread_cond_init(&pool->work, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&pool->idle, &attributes);
-	pthread_condattr_destroy(&attributes);
+	condition_init(&pool->idle);
 }
 
 static int start_helpers(struct pool *pool, const struct io_setup *setup, struct error *err)

@@ -358,8 +358,7 @@ static int check_files(const struct config *config, struct error *err)
 	name_file(&files, config->kernel, false);
 	name_file(&files, config->initrd, false);
 	for (unsigned i = 0; i < config->disks; i++)
-		name_file(&files, config->disk[i].path,
-			  !config->disk[i].read_only && !config->disk[i].ephemeral);
+		name_file(&files, config->disk[i].path, disk_is_written(&config->disk[i]));
 	name_file(&files, config->result_path, true);
 	name_file(&files, config->trace_path, true);
 	name_file(&files, config->console == CONSOLE_FILE ? config->console_path : NULL, true);

@@ -3,10 +3,12 @@
  */
 #include "vmm/thread.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "vmm/loop.h"
 #include "vmm/terminal.h"
@@ -96,4 +98,22 @@ bool thread_join_within(struct thread *thread, unsigned timeout_ms)
 	}
 	thread->started = false;
 	return true;
+}
+
+void condition_init(pthread_cond_t *condition)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(condition, &attributes);
+	pthread_condattr_destroy(&attributes);
+}
+
+bool condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, u64 deadline_ns)
+{
+	const struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000),
+				       .tv_nsec = (long)(deadline_ns % 1000000000)};
+
+	return pthread_cond_timedwait(condition, lock, &until) != ETIMEDOUT;
 }

@@ -42,4 +42,11 @@ void thread_join(struct thread *thread);
  */
 bool thread_join_within(struct thread *thread, unsigned timeout_ms);
 
+/*
+ * A condition with a time limit, by the clock of clock_now_ns(). Returns false when it has passed;
+ * like any condition's, its wait may also end without reason.
+ */
+void condition_init(pthread_cond_t *condition);
+bool condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, u64 deadline_ns);
+
 #endif

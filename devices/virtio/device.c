@@ -7,11 +7,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/bell.h"
 #include "vmm/loop.h"
+#include "vmm/thread.h"
 
 /* What a driver may set; NEEDS_RESET is the device's own. */
 enum {
@@ -38,13 +38,8 @@ static void reset_registers(struct virtio_device *device)
 
 int virtio_device_init(struct virtio_device *device, struct error *err)
 {
-	pthread_condattr_t monotonic;
-
 	pthread_mutex_init(&device->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&device->stopped, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	condition_init(&device->stopped);
 	for (unsigned i = 0; i < device->queues; i++) {
 		device->queue[i].notify_fd = -1;
 		atomic_store(&device->queue[i].interrupt_fd, VIRTIO_NO_INTERRUPT);
@@ -276,23 +271,14 @@ void virtio_write_config(struct virtio_device *device, u64 offset, unsigned widt
 		device->class->write_config(device, offset, width, value);
 }
 
-/* Waits until the queues have stopped; the lock is held. */
-static bool wait_stopped(struct virtio_device *device, unsigned timeout_ms)
+bool virtio_wait_stopped(struct virtio_device *device, unsigned timeout_ms)
 {
 	const u64 deadline_ns = clock_now_ns() + (u64)timeout_ms * 1000000;
-	const struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000),
-				       .tv_nsec = (long)(deadline_ns % 1000000000)};
+	bool in_time = true;
 
-	while (device->state == VIRTIO_STOPPING) {
-		if (pthread_cond_timedwait(&device->stopped, &device->lock, &until) == ETIMEDOUT)
-			return device->state != VIRTIO_STOPPING;
-	}
-	return true;
-}
-
-bool virtio_wait_reset(struct virtio_device *device, unsigned timeout_ms)
-{
-	return wait_stopped(device, timeout_ms);
+	while (device->state == VIRTIO_STOPPING && in_time)
+		in_time = condition_wait(&device->stopped, &device->lock, deadline_ns);
+	return device->state != VIRTIO_STOPPING;
 }
 
 void virtio_notify(struct virtio_device *device, u32 queue)
@@ -383,7 +369,7 @@ bool virtio_quiesce(struct virtio_device *device, unsigned timeout_ms)
 	pthread_mutex_lock(&device->lock);
 	if (device->state == VIRTIO_RUNNING)
 		begin_stop(device);
-	stopped = wait_stopped(device, timeout_ms);
+	stopped = virtio_wait_stopped(device, timeout_ms);
 	pthread_mutex_unlock(&device->lock);
 	return stopped;
 }

@@ -162,8 +162,8 @@ void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd);
 /* width: 1 to 8; what lies behind the end reads all-ones and takes no writes. */
 u64 virtio_read_config(const struct virtio_device *device, u64 offset, unsigned width);
 void virtio_write_config(struct virtio_device *device, u64 offset, unsigned width, u64 value);
-/* Waits until a reset that is under way is done, timeout_ms at most. Returns whether it is. */
-bool virtio_wait_reset(struct virtio_device *device, unsigned timeout_ms);
+/* Waits until a stop or reset that is under way is done, timeout_ms at most. Returns whether it is. */
+bool virtio_wait_stopped(struct virtio_device *device, unsigned timeout_ms);
 
 /* A notification that came by the bus and not by a doorbell; with or without the lock. */
 void virtio_notify(struct virtio_device *device, u32 queue);

@@ -18,11 +18,6 @@ SANDBOX_CALLS(disk, CALL(fcntl, SANDBOX_MAIN, "a disk's lock is let go of"));
  */
 enum { LOCK_TRIES = 30, LOCK_PAUSE_NS = 10000000 };
 
-static bool is_written(const struct disk_config *config)
-{
-	return !config->read_only && !config->ephemeral;
-}
-
 static const char *kind_of(mode_t mode)
 {
 	if (S_ISDIR(mode))
@@ -42,7 +37,7 @@ static int refuse_open(const struct disk_config *config, int error, struct error
 		return error_set(err,
 				 "the host uses this block device, is it mounted? Unmount it, or "
 				 "add ,ro or ,ephemeral");
-	if (forbidden && is_written(config) && access(config->path, R_OK) == 0)
+	if (forbidden && disk_is_written(config) && access(config->path, R_OK) == 0)
 		return error_set(err,
 				 "%s; add ,ro if the guest shall only read it, or ,ephemeral if "
 				 "what it writes may be lost",
@@ -57,7 +52,7 @@ static int open_image(struct disk *disk, struct error *err)
 	 * O_EXCL: a block device that the host has mounted is refused; it means nothing for a file.
 	 * O_NONBLOCK: opening a FIFO must not wait for its writer.
 	 */
-	const int access_mode = is_written(config) ? O_RDWR | O_EXCL : O_RDONLY;
+	const int access_mode = disk_is_written(config) ? O_RDWR | O_EXCL : O_RDONLY;
 
 	for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
 		const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
@@ -120,7 +115,7 @@ static int lock_image(const struct disk *disk, struct error *err)
 
 	for (int i = 0; i < LOCK_TRIES; i++) {
 		/* A file system that has no locks (ENOLCK, EOPNOTSUPP, …) is used without. */
-		if (set_lock(disk->fd, is_written(disk->config) ? F_WRLCK : F_RDLCK) ||
+		if (set_lock(disk->fd, disk_is_written(disk->config) ? F_WRLCK : F_RDLCK) ||
 		    (errno != EAGAIN && errno != EACCES))
 			return 0;
 		nanosleep(&pause, NULL);
@@ -132,7 +127,7 @@ static int lock_image(const struct disk *disk, struct error *err)
 /* Opens the image a second time; somebody may have put another file in its place. */
 static int open_direct(struct disk *disk, struct error *err)
 {
-	const int access_mode = is_written(disk->config) ? O_RDWR : O_RDONLY;
+	const int access_mode = disk_is_written(disk->config) ? O_RDWR : O_RDONLY;
 	struct stat one, two;
 
 	disk->direct_fd = open(disk->config->path, access_mode | O_DIRECT | O_NOCTTY | O_CLOEXEC);

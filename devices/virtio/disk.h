@@ -52,6 +52,12 @@ struct disk {
 	u64 overlaid_bytes;    /* of the bitmap's mapping */
 };
 
+/* Whether the image itself is written to. */
+static inline bool disk_is_written(const struct disk_config *config)
+{
+	return !config->read_only && !config->ephemeral;
+}
+
 /* Makes a disk that disk_close() can close. */
 void disk_init(struct disk *disk);
 

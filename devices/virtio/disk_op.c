@@ -28,12 +28,6 @@ static bool moves_data(const struct disk_op *op)
 	return op->kind == DISK_READ || op->kind == DISK_WRITE;
 }
 
-/* Whether the image itself is written to. */
-static bool is_written(const struct disk *disk)
-{
-	return !disk->config->read_only && !disk->config->ephemeral;
-}
-
 /* The image: directly, where that is wanted and all of the step is aligned for it. */
 static int image_fd(const struct disk *disk, const struct io_op *step)
 {
@@ -146,7 +140,7 @@ static void go_on(struct disk_op *op)
 {
 	if (op->progress < op->bytes) {
 		take_step(op);
-	} else if (op->durable && !moves_data(op) && is_written(op->disk)) {
+	} else if (op->durable && !moves_data(op) && disk_is_written(op->disk->config)) {
 		op->syncing = true;
 		take_step(op);
 	} else {
@@ -214,7 +208,7 @@ void disk_start(struct disk *disk, struct io *io, struct disk_op *op)
 	op->rest = op->piece;
 	op->rest_pieces = op->pieces;
 	op->by_hand = op->syncing = false;
-	if (op->kind == DISK_FLUSH && !is_written(disk))
+	if (op->kind == DISK_FLUSH && !disk_is_written(disk->config))
 		op->done(op, 0);
 	else if (op->kind == DISK_FLUSH)
 		take_step(op);

@@ -177,7 +177,7 @@ static void write_register(struct virtio_device *device, u64 offset, u32 value)
 		break;
 	case STATUS:
 		virtio_set_status(device, value);
-		virtio_wait_reset(device, RESET_WAIT_MS);
+		virtio_wait_stopped(device, RESET_WAIT_MS);
 		break;
 	default:
 		write_queue(device, offset, value);

@@ -155,7 +155,7 @@ void rig_reset(struct rig *rig)
 {
 	pthread_mutex_lock(&rig->device->lock);
 	virtio_set_status(rig->device, 0);
-	while (!virtio_wait_reset(rig->device, 3600 * 1000))
+	while (!virtio_wait_stopped(rig->device, 3600 * 1000))
 		;
 	assert_int_equal(rig->device->regs.status, 0);
 	pthread_mutex_unlock(&rig->device->lock);

@@ -171,7 +171,7 @@ bool wait_reset(struct virtio_world *world, unsigned timeout_ms)
 	bool done;
 
 	pthread_mutex_lock(&world->device.lock);
-	done = virtio_wait_reset(&world->device, timeout_ms);
+	done = virtio_wait_stopped(&world->device, timeout_ms);
 	pthread_mutex_unlock(&world->device.lock);
 	return done;
 }
