@@ -1,0 +1,380 @@
+/*
+ * virtio-console: see console.h.
+ *
+ * Queues (5.3.2): 0 and 1 are port 0's, to the guest and from it; 2 and 3 carry the messages; from 4
+ * on there are two for each further port.
+ */
+#include "devices/virtio/console.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/bell.h"
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(virtio_console, CALL(poll, SANDBOX_STREAM, "waits for streams and notifications"),
+	      CALL(read, SANDBOX_STREAM, "notifications"));
+
+enum { CONTROL_IN = 2, CONTROL_OUT = 3 };
+
+/* So many chains of a queue before the others have their turn. */
+enum { BUDGET = VCONSOLE_QUEUE_SIZE };
+
+static struct vconsole *console_of(struct virtio_device *device)
+{
+	return (struct vconsole *)(void *)((u8 *)device - offsetof(struct vconsole, device));
+}
+
+/* The queue to the guest; the one from it is the next. */
+static unsigned queue_of(unsigned port)
+{
+	return port == 0 ? 0 : 2 * port + 2;
+}
+
+static bool exists(const struct vconsole *console, unsigned port)
+{
+	return port < console->ports && console->port[port].give;
+}
+
+static bool traced(const struct vconsole *console)
+{
+	return console->device.trace && trace_on(console->device.trace, TRACE_VIRTIO);
+}
+
+static void give_back(struct vconsole *console, unsigned queue, u32 written, const char *what)
+{
+	const struct virtq_chain *chain = &console->chain;
+
+	virtq_push(&console->device.queue[queue], chain->head, written);
+	if (traced(console))
+		virtio_trace_chain(&console->device, queue, chain->head,
+				   "%s out %u, in %u → used %u", what, chain->out_bytes,
+				   chain->in_bytes, written);
+}
+
+/*
+ * Pops the queue's next chain; false when there is none. Chains that break a rule are given back.
+ */
+static bool next_chain(struct vconsole *console, unsigned queue)
+{
+	struct virtq *ring = &console->device.queue[queue];
+
+	for (unsigned i = 0; i < BUDGET && virtq_started(ring); i++) {
+		const enum virtq_result result = virtq_pop(ring, &console->chain);
+
+		if (result == VIRTQ_CHAIN)
+			return true;
+		if (result == VIRTQ_BROKEN)
+			virtio_device_broken(&console->device, "its ring can't be read");
+		if (result == VIRTQ_BROKEN ||
+		    (result == VIRTQ_EMPTY && !virtq_ask_notify(ring, true)))
+			return false;
+		if (result == VIRTQ_BAD) {
+			console->chain.out_bytes = console->chain.in_bytes = 0;
+			give_back(console, queue, 0, "a chain that breaks the rules:");
+		}
+	}
+	console->more = virtq_started(ring);
+	return false;
+}
+
+/* The pieces of one direction from an offset on; returns how many, in *piece. */
+static unsigned cut(struct iovec **piece, unsigned pieces, u32 offset)
+{
+	while (pieces && offset >= (*piece)->iov_len) {
+		offset -= (u32)(*piece)->iov_len;
+		(*piece)++;
+		pieces--;
+	}
+	if (pieces) {
+		(*piece)->iov_base = (u8 *)(*piece)->iov_base + offset;
+		(*piece)->iov_len -= offset;
+	}
+	return pieces;
+}
+
+/* What the guest has sent to a port goes to the host. Returns how many chains were done. */
+static unsigned take_output(struct vconsole *console, unsigned index)
+{
+	struct vconsole_port *port = &console->port[index];
+	const unsigned queue = queue_of(index) + 1;
+	unsigned done = 0;
+
+	while (done < BUDGET && next_chain(console, queue)) {
+		struct iovec *piece = console->chain.piece;
+		unsigned pieces = cut(&piece, console->chain.out, port->offset);
+
+		while (pieces) {
+			const size_t taken = port->take(port->owner, piece, pieces);
+
+			if (taken == 0) {
+				virtq_unpop(&console->device.queue[queue], 1);
+				port->take_waits = true;
+				return done;
+			}
+			port->offset += (u32)taken;
+			pieces = cut(&piece, pieces, (u32)taken);
+		}
+		port->offset = 0;
+		give_back(console, queue, 0, "from the guest:");
+		done++;
+	}
+	console->more = console->more || done == BUDGET;
+	return done;
+}
+
+/* What the host has for a port goes to the guest. */
+static unsigned give_input(struct vconsole *console, unsigned index)
+{
+	struct vconsole_port *port = &console->port[index];
+	const unsigned queue = queue_of(index);
+	unsigned done = 0;
+
+	while (done < BUDGET && next_chain(console, queue)) {
+		const struct virtq_chain *chain = &console->chain;
+		size_t filled = 0;
+
+		if (chain->in_bytes && (port->give_fd < 0 || port->give_ready))
+			filled = port->give(port->owner, &chain->piece[chain->out], chain->in);
+		port->give_ready = false;
+		if (chain->in_bytes && filled == 0) {
+			virtq_unpop(&console->device.queue[queue], 1);
+			port->give_waits = true;
+			return done;
+		}
+		give_back(console, queue, (u32)filled, "to the guest:");
+		done++;
+	}
+	console->more = console->more || done == BUDGET;
+	return done;
+}
+
+/* Takes the next message that is due about a port. Returns how many bytes it has, or 0. */
+static u32 next_message(struct vconsole_port *port, unsigned index, u8 *bytes, size_t room)
+{
+	struct virtio_console_control message = {.id = index, .value = 1};
+	size_t length = 0;
+
+	if (port->add) {
+		port->add = false;
+		message.event = VIRTIO_CONSOLE_PORT_ADD;
+	} else if (port->console) {
+		port->console = false;
+		message.event = VIRTIO_CONSOLE_CONSOLE_PORT;
+	} else if (port->tell_name) {
+		port->tell_name = false;
+		message.event = VIRTIO_CONSOLE_PORT_NAME;
+		length = strlen(port->name);
+	} else if (port->open) {
+		port->open = false;
+		message.event = VIRTIO_CONSOLE_PORT_OPEN;
+	} else {
+		return 0;
+	}
+	memcpy(bytes, &message, sizeof(message));
+	if (length > room - sizeof(message))
+		length = room - sizeof(message);
+	if (length)
+		memcpy(bytes + sizeof(message), port->name, length);
+	return (u32)(sizeof(message) + length);
+}
+
+static bool has_message(const struct vconsole_port *port)
+{
+	return port->add || port->console || port->tell_name || port->open;
+}
+
+static unsigned send_messages(struct vconsole *console)
+{
+	unsigned sent = 0;
+	u8 bytes[64];
+
+	for (unsigned i = 0; i < console->ports; i++) {
+		struct vconsole_port *port = &console->port[i];
+
+		while (has_message(port) && next_chain(console, CONTROL_IN)) {
+			const u32 length = next_message(port, i, bytes, sizeof(bytes));
+
+			give_back(console, CONTROL_IN,
+				  virtq_write(&console->chain, 0, bytes, length), "message:");
+			sent++;
+		}
+	}
+	return sent;
+}
+
+/* 5.3.6.2: what is answered to what the driver says. */
+static void obey(struct vconsole *console, const struct virtio_console_control *message)
+{
+	if (message->value != 1)
+		return;
+	if (message->event == VIRTIO_CONSOLE_DEVICE_READY) {
+		for (unsigned i = 0; i < console->ports; i++)
+			console->port[i].add = exists(console, i);
+	}
+	if (message->event == VIRTIO_CONSOLE_PORT_READY && exists(console, message->id)) {
+		struct vconsole_port *port = &console->port[message->id];
+
+		port->console = message->id == 0;
+		port->tell_name = port->name != NULL;
+		port->open = true;
+	}
+}
+
+static unsigned receive_messages(struct vconsole *console)
+{
+	struct virtio_console_control message;
+	unsigned done = 0;
+
+	while (done < BUDGET && next_chain(console, CONTROL_OUT)) {
+		if (virtq_read(&console->chain, 0, &message, sizeof(message)) == sizeof(message))
+			obey(console, &message);
+		give_back(console, CONTROL_OUT, 0, "message:");
+		done++;
+	}
+	console->more = console->more || done == BUDGET;
+	return done;
+}
+
+static unsigned serve(void *owner)
+{
+	struct vconsole *console = owner;
+	unsigned done = 0;
+
+	console->more = false;
+	if (console->multiport)
+		done += receive_messages(console) + send_messages(console);
+	for (unsigned i = 0; i < console->ports; i++) {
+		if (!exists(console, i))
+			continue;
+		console->port[i].take_waits = console->port[i].give_waits = false;
+		done += take_output(console, i);
+		done += give_input(console, i);
+	}
+	return done;
+}
+
+static void wait_for_work(void *owner)
+{
+	struct vconsole *console = owner;
+	const u32 queues = virtio_worker_queues(&console->worker);
+	struct pollfd fds[VIRTIO_QUEUES_MAX + 2 * VCONSOLE_PORTS_MAX];
+	unsigned bells = 0, count;
+
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1)
+			fds[bells++] = (struct pollfd){.fd = console->device.queue[i].notify_fd,
+						       .events = POLLIN};
+	}
+	count = bells;
+	for (unsigned i = 0; i < console->ports; i++) {
+		const struct vconsole_port *port = &console->port[i];
+
+		fds[count++] = (struct pollfd){.fd = port->take_waits ? port->take_fd : -1,
+					       .events = POLLOUT};
+		fds[count++] = (struct pollfd){.fd = port->give_waits ? port->give_fd : -1,
+					       .events = POLLIN};
+	}
+	if (poll(fds, count, console->more ? 0 : -1) <= 0)
+		return;
+	for (unsigned i = 0; i < bells; i++) {
+		if (fds[i].revents)
+			(void)bell_silence(fds[i].fd);
+	}
+	for (unsigned i = 0; i < console->ports; i++)
+		console->port[i].give_ready = fds[bells + 2 * i + 1].revents;
+}
+
+static void vconsole_start(struct virtio_device *device)
+{
+	struct vconsole *console = console_of(device);
+	u32 queues = 0;
+
+	console->multiport = device->regs.driver_features & ((u64)1 << VIRTIO_CONSOLE_F_MULTIPORT);
+	for (unsigned i = 0; i < device->queues; i++)
+		queues |= device->regs.queue[i].enabled ? (u32)1 << i : 0;
+	atomic_store(&console->worker.others, queues);
+	if (queues)
+		virtio_worker_run(&console->worker);
+}
+
+static bool vconsole_stop(struct virtio_device *device)
+{
+	struct vconsole *console = console_of(device);
+
+	for (unsigned i = 0; i < device->queues; i++) {
+		if (device->regs.queue[i].enabled) {
+			virtio_worker_stop(&console->worker);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void vconsole_was_reset(struct virtio_device *device)
+{
+	struct vconsole *console = console_of(device);
+
+	for (unsigned i = 0; i < console->ports; i++) {
+		struct vconsole_port *port = &console->port[i];
+
+		port->offset = 0;
+		port->add = port->console = port->tell_name = port->open = false;
+	}
+}
+
+static const struct virtio_class vconsole_class = {
+	.name = "console",
+	.id = 3,
+	.pci_class = 0x078000, /* a communication controller */
+	.start = vconsole_start,
+	.stop = vconsole_stop,
+	.was_reset = vconsole_was_reset,
+};
+
+int vconsole_open(struct vconsole *console, unsigned ports, const char *name, struct error *err)
+{
+	struct virtio_device *device = &console->device;
+
+	console->ports = ports;
+	console->config.max_nr_ports = ports;
+	snprintf(device->name, sizeof(device->name), "%s", name);
+	device->features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX;
+	if (ports > 1)
+		device->features |= (u64)1 << VIRTIO_CONSOLE_F_MULTIPORT;
+	device->queues = ports > 1 ? 2 * ports + 2 : 2;
+	device->queue_size_max = VCONSOLE_QUEUE_SIZE;
+	device->config = (const u8 *)&console->config;
+	device->config_bytes = offsetof(struct virtio_console_config, emerg_wr);
+	console->worker.device = device;
+	console->worker.queue = 1;
+	console->worker.sandbox = SANDBOX_STREAM;
+	console->worker.serve = serve;
+	console->worker.wait = wait_for_work;
+	console->worker.owner = console;
+	device->class = &vconsole_class;
+	return virtio_device_init(device, err);
+}
+
+int vconsole_start_worker(struct vconsole *console, const struct worker_setup *setup,
+			  struct error *err)
+{
+	return virtio_worker_open(&console->worker, setup, NULL, err);
+}
+
+void vconsole_wake(struct vconsole *console)
+{
+	virtio_notify(&console->device, console->worker.queue);
+}
+
+bool vconsole_close(struct vconsole *console, unsigned timeout_ms)
+{
+	if (!console->device.class)
+		return true;
+	if (!virtio_worker_close(&console->worker, timeout_ms))
+		return false;
+	virtio_device_destroy(&console->device);
+	console->device.class = NULL;
+	return true;
+}
