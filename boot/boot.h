@@ -37,14 +37,16 @@ struct boot_files {
 	int kernel_fd, initrd_fd;
 };
 
+enum { KERNEL_VERSION_BYTES = 128 };
+
 /* What the loader of a kernel image found out. */
 struct boot_kernel {
 	enum boot_kind kind;
-	enum boot_protocol protocol; /* BOOT_LINUX or BOOT_PVH */
-	u64 entry;                   /* gpa of the first instruction */
-	u64 cmdline_max_bytes;       /* the longest command line, without its end */
-	u64 initrd_limit;            /* gpa that the initrd must end at or below */
-	char version[128];           /* as a bzImage tells it, or empty */
+	enum boot_protocol protocol;        /* BOOT_LINUX or BOOT_PVH */
+	u64 entry;                          /* gpa of the first instruction */
+	u64 cmdline_max_bytes;              /* the longest command line, without its end */
+	u64 initrd_limit;                   /* gpa that the initrd must end at or below */
+	char version[KERNEL_VERSION_BYTES]; /* as a bzImage tells it, or empty */
 };
 
 /* All that boot_load() decided. */

@@ -56,20 +56,24 @@ static int check_header(const struct setup_header *hdr, struct error *err)
 	return 0;
 }
 
-/* The version text, "6.1.0-56-cloud-amd64 (…) #1 SMP …", if the header's pointer leads to one. */
-static void read_version(const struct boot_file *file, u16 at, struct boot_kernel *kernel)
+void bzimage_version(const struct boot_file *file, const struct kernel_head *head,
+		     char version[KERNEL_VERSION_BYTES])
 {
 	struct error ignored = {0};
-	const u64 from = (u64)at + SECTOR_BYTES;
-	u64 room = sizeof(kernel->version) - 1;
+	u64 room = KERNEL_VERSION_BYTES - 1, from;
+	u16 at;
 
+	memset(version, 0, KERNEL_VERSION_BYTES);
+	memcpy(&at, head->bytes + HEADER_AT + offsetof(struct setup_header, kernel_version),
+	       sizeof(at));
+	from = (u64)at + SECTOR_BYTES;
 	if (at == 0 || from >= file->bytes)
 		return;
 	if (room > file->bytes - from)
 		room = file->bytes - from;
-	if (file_read(file, from, kernel->version, room, &ignored))
-		kernel->version[0] = '\0';
-	text_clean(kernel->version);
+	if (file_read(file, from, version, room, &ignored))
+		version[0] = '\0';
+	text_clean(version);
 }
 
 int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
@@ -119,6 +123,6 @@ int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
 	kernel->entry = hdr->pref_address + ENTRY_64_OFFSET;
 	kernel->cmdline_max_bytes = hdr->cmdline_size;
 	kernel->initrd_limit = (u64)hdr->initrd_addr_max + 1;
-	read_version(file, hdr->kernel_version, kernel);
+	bzimage_version(file, head, kernel->version);
 	return 0;
 }

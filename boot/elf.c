@@ -15,6 +15,7 @@
 #include "boot/kernel.h"
 
 #include <elf.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "boot/x86/layout.h"
@@ -25,6 +26,9 @@ enum { NOTES_MAX_BYTES = 4096, NOTE_HEADER_BYTES = 12 };
 
 /* What vmlinux has no header to tell: Linux's COMMAND_LINE_SIZE, and the customary limit. */
 enum { VMLINUX_CMDLINE_BYTES = 2047 };
+/* Its banner lies among the read-only data: near the front, whatever else the file has. */
+enum { VERSION_PIECE_BYTES = 65536 };
+#define VERSION_MAX_OFFSET   (64 * MIB)
 #define VMLINUX_INITRD_LIMIT ((u64)0x80000000)
 
 /* A program header of either class. */
@@ -262,4 +266,26 @@ int elf_load(const struct boot_file *file, const struct kernel_head *head,
 			return -1;
 	}
 	return 0;
+}
+
+void elf_version(const struct boot_file *file, char version[KERNEL_VERSION_BYTES])
+{
+	static const char banner[] = "Linux version ";
+	struct error ignored;
+
+	version[0] = '\0';
+	for (u64 at = 0; at < file->bytes && at < VERSION_MAX_OFFSET; at += VERSION_PIECE_BYTES) {
+		/* Pieces overlap, so that one of them has all of it. */
+		char piece[VERSION_PIECE_BYTES + sizeof(banner) + KERNEL_VERSION_BYTES] = "";
+		const u64 left = file->bytes - at, most = sizeof(piece) - 1;
+		const char *found;
+
+		if (file_read(file, at, piece, left < most ? left : most, &ignored))
+			return;
+		found = memmem(piece, sizeof(piece), banner, strlen(banner));
+		if (found && found < piece + VERSION_PIECE_BYTES) {
+			snprintf(version, KERNEL_VERSION_BYTES, "%s", found + strlen(banner));
+			return;
+		}
+	}
 }

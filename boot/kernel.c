@@ -77,3 +77,27 @@ int kernel_recognise(const struct boot_file *file, struct kernel_head *head, enu
 	}
 	return refuse(head, err);
 }
+
+int kernel_release(const struct boot_file *file, char release[KERNEL_RELEASE_BYTES],
+		   struct error *err)
+{
+	char version[KERNEL_VERSION_BYTES];
+	struct kernel_head head;
+	enum boot_kind kind;
+	size_t bytes;
+
+	if (kernel_recognise(file, &head, &kind, err))
+		return -1;
+	if (kind == BOOT_BZIMAGE)
+		bzimage_version(file, &head, version);
+	else
+		elf_version(file, version);
+	/* It becomes a part of a path: a file that says "../.." says nothing. */
+	bytes = strcspn(version, " /");
+	if (version[0] < '0' || version[0] > '9' || bytes >= KERNEL_RELEASE_BYTES ||
+	    (version[bytes] && version[bytes] != ' '))
+		bytes = 0;
+	memcpy(release, version, bytes);
+	release[bytes] = '\0';
+	return 0;
+}

@@ -1,5 +1,5 @@
 /*
- * Kernel images: tells the kinds apart and loads them.
+ * Kernel images: tells the kinds apart, tells which release of Linux they are, and loads them.
  */
 #ifndef BANTAM_BOOT_KERNEL_H
 #define BANTAM_BOOT_KERNEL_H
@@ -7,7 +7,7 @@
 #include "boot/boot.h"
 #include "boot/file.h"
 
-enum { KERNEL_HEAD_BYTES = 4096 };
+enum { KERNEL_HEAD_BYTES = 4096, KERNEL_RELEASE_BYTES = 65 };
 
 /* The first bytes of a kernel image; what the file doesn't have is zero. */
 struct kernel_head {
@@ -21,6 +21,19 @@ struct kernel_head {
  */
 int kernel_recognise(const struct boot_file *file, struct kernel_head *head, enum boot_kind *kind,
 		     struct error *err);
+
+/*
+ * Fills release with the name that this kernel's modules go by, as uname -r has it
+ * ("6.1.0-56-cloud-amd64"): a digit first, and no '/'. It is empty when the image doesn't tell.
+ * Returns 0, or -1 with err set when it is no kernel. The image isn't loaded for it.
+ */
+int kernel_release(const struct boot_file *file, char release[KERNEL_RELEASE_BYTES],
+		   struct error *err);
+
+/* Fill version with the image's own words, release first, or leave it empty. */
+void bzimage_version(const struct boot_file *file, const struct kernel_head *head,
+		     char version[KERNEL_VERSION_BYTES]);
+void elf_version(const struct boot_file *file, char version[KERNEL_VERSION_BYTES]);
 
 /*
  * Load an image of the kind, taking its places in map, and fill *kernel; protocol as the user
