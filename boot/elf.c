@@ -271,24 +271,20 @@ int elf_load(const struct boot_file *file, const struct kernel_head *head,
 void elf_version(const struct boot_file *file, char version[KERNEL_VERSION_BYTES])
 {
 	static const char banner[] = "Linux version ";
-	const size_t banner_bytes = sizeof(banner) - 1;
-	/* The pieces overlap, so that one of them has all of it. */
-	char piece[VERSION_PIECE_BYTES + KERNEL_VERSION_BYTES + sizeof(banner)];
 	struct error ignored;
 
 	version[0] = '\0';
 	for (u64 at = 0; at < file->bytes && at < VERSION_MAX_OFFSET; at += VERSION_PIECE_BYTES) {
-		const u64 left = file->bytes - at;
-		const size_t bytes = left < sizeof(piece) ? (size_t)left : sizeof(piece);
+		/* Pieces overlap, so that one of them has all of it. */
+		char piece[VERSION_PIECE_BYTES + sizeof(banner) + KERNEL_VERSION_BYTES] = "";
+		const u64 left = file->bytes - at, most = sizeof(piece) - 1;
 		const char *found;
 
-		if (file_read(file, at, piece, bytes, &ignored))
+		if (file_read(file, at, piece, left < most ? left : most, &ignored))
 			return;
-		memset(piece + bytes, 0, sizeof(piece) - bytes);
-		found = memmem(piece, VERSION_PIECE_BYTES + banner_bytes, banner, banner_bytes);
-		if (found) {
-			snprintf(version, KERNEL_VERSION_BYTES, "%.*s", KERNEL_VERSION_BYTES - 1,
-				 found + banner_bytes);
+		found = memmem(piece, sizeof(piece), banner, strlen(banner));
+		if (found && found < piece + VERSION_PIECE_BYTES) {
+			snprintf(version, KERNEL_VERSION_BYTES, "%s", found + strlen(banner));
 			return;
 		}
 	}

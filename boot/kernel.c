@@ -93,8 +93,7 @@ int kernel_release(const struct boot_file *file, char release[KERNEL_RELEASE_BYT
 	else
 		elf_version(file, version);
 	/* It becomes a part of a path: a file that says "../.." says nothing. */
-	bytes = strspn(version,
-		       "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz._+~-");
+	bytes = strcspn(version, " /");
 	if (version[0] < '0' || version[0] > '9' || bytes >= KERNEL_RELEASE_BYTES ||
 	    (version[bytes] && version[bytes] != ' '))
 		bytes = 0;

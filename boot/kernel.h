@@ -24,8 +24,8 @@ int kernel_recognise(const struct boot_file *file, struct kernel_head *head, enu
 
 /*
  * Fills release with the name that this kernel's modules go by, as uname -r has it
- * ("6.1.0-56-cloud-amd64"): letters, digits and "._+~-", a digit first. It is empty when the image
- * doesn't tell. Returns 0, or -1 with err set when it is no kernel. The image isn't loaded for it.
+ * ("6.1.0-56-cloud-amd64"): a digit first, and no '/'. It is empty when the image doesn't tell.
+ * Returns 0, or -1 with err set when it is no kernel. The image isn't loaded for it.
  */
 int kernel_release(const struct boot_file *file, char release[KERNEL_RELEASE_BYTES],
 		   struct error *err);

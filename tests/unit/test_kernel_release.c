@@ -69,7 +69,6 @@ static void test_bzimage(void **state)
 	bzimage_says("x6.1 y", "");
 	bzimage_says(".. x", "");
 	bzimage_says(" 6.1", "");
-	bzimage_says("6.1\ny", "");
 	assert_int_equal(sizeof(longest), 65);
 	snprintf(version, sizeof(version), "%s (x)", longest);
 	bzimage_says(version, longest);
@@ -114,8 +113,9 @@ static void test_elf(void **state)
 	(void)state;
 	elf_says(4096, 100, 0, banner, "5.4.3-test");
 	for (size_t i = 0; i < ARRAY_LEN(edges); i++)
-		for (size_t before = 0; before <= sizeof(banner); before++)
-			elf_says(4 * PIECE_BYTES, edges[i] - before, 0, banner, "5.4.3-test");
+		for (size_t j = 0; j < 200; j++)
+			elf_says(4 * PIECE_BYTES, edges[i] - sizeof(banner) + j, 0, banner,
+				 "5.4.3-test");
 	elf_says(LAST_OFFSET + PIECE_BYTES, LAST_OFFSET - 1, 0, banner, "5.4.3-test");
 	elf_says(LAST_OFFSET + PIECE_BYTES, LAST_OFFSET + 1024, 0, banner, "");
 	/* It ends with the file, within each part. */
