@@ -11,7 +11,7 @@ INIT_ELF := $(INIT_OUT)/init
 INIT_CFLAGS := -std=c17 $(WARNINGS) -Os -I. -ffreestanding -fno-pie -fno-stack-protector \
 	-U_FORTIFY_SOURCE -fcf-protection=none -fno-asynchronous-unwind-tables \
 	-ffunction-sections -fdata-sections
-INIT_LDFLAGS := -nostdlib -static -no-pie -Wl,--gc-sections -Wl,-z,noexecstack \
+INIT_LDFLAGS := -nostdlib -static -Wl,--gc-sections -Wl,-z,noexecstack \
 	-Wl,-z,noseparate-code -Wl,--build-id=none -s
 
 # program.c is the embedding program's; the unit tests have a C library and a start of their own.

@@ -30,7 +30,10 @@ void modules_load(void)
 		fd = file_take(path, O_RDONLY);
 		error = fd < 0 ? fd : sys_finit_module(fd, "", plain ? 0 : COMPRESSED_FILE);
 		if (error && error != -EEXIST)
-			note("can't load module ", name, ": ", text_error(&digits, error), NULL);
+			note("can't load module ", name, ": ",
+			     error == -ENOENT ? "it needs another module's symbols"
+					      : text_error(&digits, error),
+			     NULL);
 		if (fd >= 0)
 			sys_close(fd);
 	}
