@@ -20,7 +20,7 @@ HOST_CC ?= gcc
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS   ?= -Os -g
-DEFINES  := -D_GNU_SOURCE -DBANTAM_VERSION='"$(VERSION)"'
+DEFINES  := -D_GNU_SOURCE -DBANTAM_VERSION='"$(VERSION)"' -DBANTAM_INIT='"$(BUILD)/init/init"'
 # Behind the C library's own, for the kernel's headers: musl-gcc doesn't look where they are.
 KERNEL_HEADERS := -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu
 ALL_CFLAGS = -std=c17 $(WARNINGS) $(CFLAGS) $(DEFINES) -I. -pthread -fstack-protector-strong \
@@ -37,7 +37,8 @@ STATIC_PIE = -static -nostartfiles -Wl,-pie -Wl,--no-dynamic-linker -Wl,-z,text 
 ALL_LDFLAGS = $(LDFLAGS) -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now \
 	$(if $(findstring musl,$(CC)),$(if $(MUSL_LIB),$(STATIC_PIE),-static),-pie)
 
-SOURCES := $(sort $(wildcard vmm/*.c vmm/x86/*.c devices/*.c devices/virtio/*.c boot/*.c boot/x86/*.c))
+SOURCES := $(sort $(wildcard vmm/*.c vmm/x86/*.c devices/*.c devices/virtio/*.c boot/*.c boot/x86/*.c \
+	boot/init/program.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 # All of the program but main(), for the tests.
 LIBRARY := $(filter-out vmm/main.c,$(SOURCES))
@@ -64,7 +65,9 @@ $(BUILD)/flags: FORCE
 
 -include $(OBJECTS:.o=.d)
 
+
 GUEST_CC := $(HOST_CC)
+include boot/init/init.mk
 include tests/guests/guests.mk
 include tests/unit/unit.mk
 include tests/fuzz/fuzz.mk
@@ -97,5 +100,5 @@ uninstall:
 
 .PHONY: clean
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/guests $(BUILD)/unit $(BUILD)/asan $(BUILD)/tsan $(BUILD)/fuzz \
+	rm -rf $(BUILD)/obj $(BUILD)/init $(BUILD)/guests $(BUILD)/unit $(BUILD)/asan $(BUILD)/tsan $(BUILD)/fuzz \
 		$(BUILD)/flags bantam

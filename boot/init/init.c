@@ -1,0 +1,165 @@
+/*
+ * init: process 1 of a guest that runs one COMMAND and ends.
+ *
+ * The kernel unpacks the user's initrd and, over it, bantam's archive (protocol.h), and starts this
+ * program. It makes the system that COMMAND expects (mounts, modules, network, user), runs COMMAND
+ * between pipes or on a terminal, relays between those and the ports of a virtio console, tells how
+ * COMMAND has ended, and powers off.
+ *
+ * It has no C library, so that any compiler for the guest's processor builds it, and is small enough
+ * to travel in every start: system calls by sys.h, <string.h> by string.c. What the kernel has for
+ * constants and layouts comes from its own headers.
+ *
+ * Process 1 must not end, or the kernel panics: every way leads to power_off(). A failure before the
+ * ports are there is a line in the kernel's log, one after that is a line on the control port.
+ *
+ * Limits: one COMMAND, 64 supplementary groups, IPv4 on eth0. A COMMAND with a terminal that lets go
+ * of it (closes it everywhere) has lost it.
+ */
+#include <linux/fcntl.h>
+#include <linux/reboot.h>
+#include <linux/signal.h>
+#include <string.h>
+
+#include "boot/init/files.h"
+#include "boot/init/modules.h"
+#include "boot/init/mounts.h"
+#include "boot/init/net.h"
+#include "boot/init/ports.h"
+#include "boot/init/session.h"
+#include "boot/init/sys.h"
+#include "boot/init/text.h"
+
+void init_main(void);
+
+/* A kernel that can't power off restarts; one that can't do that either stops. */
+static void power_off(void)
+{
+	static const u32 ways[] = {LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART,
+				   LINUX_REBOOT_CMD_HALT};
+
+	mounts_leave();
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++)
+		sys_reboot(LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, ways[i], NULL);
+	for (;;)
+		sys_poll(NULL, 0, -1);
+}
+
+struct init {
+	struct init_config config;
+	struct user user;
+	struct session session;
+	int port[PORTS];
+	char variables[CONFIG_DEFAULTS][PATH_BYTES]; /* those that init adds to the environment */
+};
+
+/* Returns NULL, or what is wrong. */
+static const char *read_config(struct init_config *config)
+{
+	size_t bytes;
+	char *text = file_load(INIT_CONFIG, &bytes);
+	long pointers = text ? sys_mmap_memory(config_pointers(text, bytes) * sizeof(char *)) : -1;
+
+	if (pointers < 0)
+		return INIT_CONFIG " can't be read";
+	return config_parse(config, text, bytes, (char **)pointers);
+}
+
+/* What COMMAND's descriptors will be named must be free: a kernel without a console opens none. */
+static void occupy_standard(void)
+{
+	int fd;
+
+	do
+		fd = file_take("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd >= 0)
+		sys_close(fd);
+}
+
+/* Finds the user. Returns NULL, or what is wrong. */
+static const char *find_user(struct init *init)
+{
+	char superuser[] = "0";
+	size_t bytes;
+
+	return user_find(&init->user, init->config.user ? init->config.user : superuser,
+			 file_load("/etc/passwd", &bytes), file_load("/etc/group", &bytes));
+}
+
+/* The variables that a container has, too, unless the configuration has them. */
+static void complete_environment(struct init *init)
+{
+	const char *const defaults[CONFIG_DEFAULTS][2] = {
+		{"PATH=", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		{"HOME=", init->user.home},
+		{"HOSTNAME=", init->config.hostname},
+		{"TERM=", init->config.tty ? "xterm" : NULL},
+	};
+
+	for (size_t i = 0; i < CONFIG_DEFAULTS; i++) {
+		if (!defaults[i][1] || env_find(&init->config, defaults[i][0]))
+			continue;
+		text_join(init->variables[i], PATH_BYTES, defaults[i][0], defaults[i][1], NULL);
+		env_set(&init->config, init->variables[i]);
+	}
+}
+
+/* Runs COMMAND and says the last line. */
+static void run(struct init *init)
+{
+	const u64 all = ~(u64)0, child = (u64)1 << (SIGCHLD - 1);
+	struct session *session = &init->session;
+	const char *hostname = init->config.hostname, *wrong;
+	char line[PROTOCOL_LINE_BYTES];
+	int children;
+
+	if (hostname && sys_sethostname(hostname, strlen(hostname)))
+		note("can't set the host name to ", hostname, NULL);
+	net_start(&init->config);
+	wrong = find_user(init);
+	if (wrong) {
+		control_say(&session->control, "error user ", init->config.user, ": ", wrong, NULL);
+		return;
+	}
+	complete_environment(init);
+	/* A pipe without a reader is an error, no signal; children are told by a descriptor. */
+	sys_rt_sigprocmask(SIG_SETMASK, &all, NULL, sizeof(all));
+	children = (int)sys_signalfd4(-1, &child, sizeof(child), O_CLOEXEC);
+	if (!command_start(&session->command, &init->config, &init->user, line)) {
+		control_say(&session->control, line, NULL);
+		return;
+	}
+	session->tty = init->config.tty;
+	session_run(session, children, init->port[PORT_STDIO], init->port[PORT_STDERR]);
+	mounts_leave();
+	session_tell_end(session);
+}
+
+void init_main(void)
+{
+	struct init init;
+	const char *wrong, *missing;
+
+	/* Elsewhere than in a guest it would end every process and switch the machine off. */
+	if (sys_getpid() != 1)
+		sys_exit_group(125);
+	wrong = read_config(&init.config);
+	mounts_make();
+	occupy_standard();
+	modules_load();
+	missing = ports_open(init.port);
+	if (missing) {
+		note("can't run the command, this is missing: ", missing, NULL);
+		power_off();
+	}
+	directory_remove(INIT_MODULES);
+	directory_remove(INIT_DIRECTORY);
+	init.session.control = (struct control){.fd = init.port[PORT_CONTROL]};
+	if (wrong)
+		control_say(&init.session.control, "error ", wrong, NULL);
+	else
+		run(&init);
+	session_wait_done(&init.session.control);
+	power_off();
+}
