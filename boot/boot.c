@@ -99,18 +99,24 @@ static int load_initrd(const struct boot_request *request, struct boot_plan *pla
 {
 	const char *path = request->initrd;
 	struct boot_file file;
-	void *host;
+	u64 archive_at;
+	u8 *host;
 	int result = -1;
 
 	if (!path)
 		return 0;
 	if (open_file(&file, path, request->initrd_fd, err))
 		return error_prefix(err, "cannot use the initrd '%s'", path);
-	host = place_high(&plan->map, "initrd", file.bytes, LAYOUT_HIGH_RAM,
+	/* The kernel skips zeros between archives, and looks for the next at a multiple of 4. */
+	archive_at = (file.bytes + 3) & ~(u64)3;
+	handover->initrd_bytes =
+		request->archive ? archive_at + request->archive_bytes : file.bytes;
+	host = place_high(&plan->map, "initrd", handover->initrd_bytes, LAYOUT_HIGH_RAM,
 			  plan->kernel.initrd_limit, &handover->initrd_gpa, err);
 	if (host)
 		result = file_read(&file, 0, host, file.bytes, err);
-	handover->initrd_bytes = file.bytes;
+	if (result == 0 && request->archive)
+		memcpy(host + archive_at, request->archive, request->archive_bytes);
 	file_close(&file);
 	return result ? error_prefix(err, "cannot use the initrd '%s'", path) : 0;
 }

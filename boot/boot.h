@@ -27,6 +27,9 @@ struct boot_request {
 	const char *initrd; /* path, or NULL */
 	/* Descriptors of the two where they are open already (the caller keeps them); else 0. */
 	int kernel_fd, initrd_fd;
+	/* An archive that is put behind the initrd; or NULL. */
+	const void *archive;
+	u64 archive_bytes;
 	const char *cmdline;
 	enum boot_protocol protocol;
 	struct acpi_machine acpi;

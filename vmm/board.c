@@ -20,7 +20,7 @@ static const char COM1_NAME[] = "serial0";
 
 static void power_off(void *owner)
 {
-	machine_end(owner, VERDICT_POWEROFF, 0, "%s", "");
+	machine_end_by_guest(owner, VERDICT_POWEROFF, "");
 }
 
 static void power_reset(void *owner)
@@ -42,12 +42,14 @@ static void console_quit(void *owner)
 	machine_end(owner, VERDICT_SIGNAL, SIGINT, "Ctrl-A x was typed");
 }
 
-/* Called with COM1's lock held, which guards the watch's line. */
+/* Called with the console's lock held, which guards the watch's line and the tail. */
 static void console_watch(void *owner, u8 byte)
 {
 	struct machine *machine = owner;
 
 	timeline_reach(&machine->timeline, STAGE_FIRST_OUTPUT);
+	if (machine->config->command)
+		tail_put(&machine->tail, byte);
 	if (watch_byte(&machine->watch, byte) == WATCH_PANIC_END)
 		machine_end_by_guest(machine, VERDICT_PANIC, machine->watch.panic_line);
 }
@@ -104,6 +106,8 @@ int board_open(struct board *board, struct machine *machine, struct error *err)
 		.output_drained = serial_output_drained,
 		.device = &board->com1,
 	};
+	if (config->console_virtio)
+		board->console.device = hvc_console_device(&board->virtio.hvc);
 	board->console.quit = console_quit;
 	board->console.watch = console_watch;
 	board->console.owner = machine;

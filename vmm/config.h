@@ -27,6 +27,9 @@ enum { DISKS_MAX = 30 };
 /* The most networks, and ports of the host that lead to the guest. */
 enum { NETS_MAX = 16, PUBLISHES_MAX = 64 };
 
+/* The most -e options. */
+enum { ENVS_MAX = 256 };
+
 /* How virtio devices are reached. */
 enum transport { TRANSPORT_PCI, TRANSPORT_MMIO };
 
@@ -34,15 +37,17 @@ enum dry_run_mode { DRY_RUN_NO, DRY_RUN_TEXT, DRY_RUN_JSON };
 
 struct config {
 	const char *kernel;
-	const char *initrd;  /* or NULL */
-	const char *cmdline; /* the kernel command line … */
+	const char *initrd;   /* or NULL */
+	const char *cmdline;  /* the kernel command line … */
+	bool cmdline_default; /* (nobody chose it) */
 	const char *append[APPENDS_MAX];
 	unsigned appends; /* … and what is added to it, in the order given */
 	u64 memory_bytes;
 	unsigned cpus;
 	enum boot_protocol protocol;
 	enum console_target console;
-	const char *console_path; /* with CONSOLE_FILE */
+	const char *console_path; /* what was given; NULL: nothing was */
+	bool console_virtio;      /* the guest's console is hvc0 */
 
 	struct disk_config disk[DISKS_MAX];
 	unsigned disks;
@@ -51,6 +56,18 @@ struct config {
 	struct net_publish publish[PUBLISHES_MAX];
 	unsigned publishes;
 	enum transport transport;
+
+	/* COMMAND in the guest. */
+	char **command; /* its words, `words` of them; NULL: the guest's own init runs */
+	int words;
+	const char *env[ENVS_MAX]; /* NAME=VALUE */
+	unsigned envs;
+	const char *dir;      /* working directory, or NULL */
+	const char *user;     /* USER[:GROUP], or NULL */
+	const char *name;     /* of the machine, or NULL */
+	const char *hostname; /* or NULL: the name */
+	const char *modules;  /* a directory, or NULL: the host's /lib/modules */
+	bool tty;             /* COMMAND gets a terminal */
 
 	u64 timeout_ns;      /* 0: none */
 	u64 stop_timeout_ns; /* how long SIGTERM waits for the guest's own end; 0: not at all */

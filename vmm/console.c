@@ -153,9 +153,9 @@ void console_put(void *owner, u8 byte)
 		ring_bell = !console->attended || console->used == CONSOLE_RING_BYTES / 2;
 		console->attended = true;
 	}
-	pthread_mutex_unlock(&console->lock);
 	if (console->watch)
 		console->watch(console->owner, byte);
+	pthread_mutex_unlock(&console->lock);
 	if (ring_bell)
 		loop_wake_signal(&console->output_wake);
 }

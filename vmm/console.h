@@ -39,7 +39,7 @@ struct console {
 	/* Set before vCPUs run. */
 	struct console_device device;
 	void (*quit)(void *owner);           /* Ctrl-A x */
-	void (*watch)(void *owner, u8 byte); /* sees each byte that the guest sends */
+	void (*watch)(void *owner, u8 byte); /* sees each byte that the guest sends; under `lock` */
 	void *owner;
 
 	/* Main thread only. */

@@ -34,7 +34,7 @@ int machine_init(struct machine *machine, const struct config *config, struct bo
 	machine->sandbox = config->sandbox;
 	machine->kvm_fd = machine->vm_fd = -1;
 	atomic_store(&machine->timeline.at_ns[STAGE_START], config->start_ns);
-	machine->end_wake.source.fd = -1;
+	machine->end_wake.source.fd = machine->command_wake.source.fd = -1;
 	machine->signals.fd = -1;
 	pthread_mutex_init(&machine->gate, NULL);
 	pthread_mutex_init(&machine->lock, NULL);
@@ -212,10 +212,10 @@ static bool end_with(struct machine *machine, const struct verdict *verdict)
 	return first;
 }
 
-void machine_end(struct machine *machine, enum verdict_reason reason, int signal_number,
+void machine_end(struct machine *machine, enum verdict_reason reason, int number,
 		 const char *detail, ...)
 {
-	struct verdict verdict = {.reason = reason, .signal = signal_number};
+	struct verdict verdict = {.reason = reason, .number = number};
 	va_list args;
 
 	va_start(args, detail);
@@ -237,6 +237,13 @@ enum verdict_reason machine_end_by_guest(struct machine *machine, enum verdict_r
 			verdict.reason = VERDICT_PANIC;
 			detail = machine->watch.panic_line;
 		}
+	}
+	/* Init lives until we have heard of COMMAND's end; this is somebody else's. */
+	if (machine->config->command &&
+	    (verdict.reason == VERDICT_RESET || verdict.reason == VERDICT_POWEROFF)) {
+		detail = verdict.reason == VERDICT_RESET ? "it reset the machine"
+							 : "it powered off";
+		verdict.reason = VERDICT_NO_STATUS;
 	}
 	snprintf(verdict.detail, sizeof(verdict.detail), "%s", detail);
 	return end_with(machine, &verdict) ? verdict.reason : VERDICT_NONE;
@@ -323,7 +330,9 @@ void machine_destroy(struct machine *machine)
 	if (machine->kvm_fd >= 0)
 		close(machine->kvm_fd);
 	memory_destroy(&machine->memory);
+	loop_wake_close(&machine->command_wake);
 	loop_wake_close(&machine->end_wake);
+	cpio_free(&machine->init_archive);
 	pthread_mutex_destroy(&machine->gate);
 	pthread_mutex_destroy(&machine->lock);
 }

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 
+#include "boot/cpio.h"
 #include "vmm/bus.h"
 #include "vmm/config.h"
 #include "vmm/irq.h"
@@ -21,6 +22,7 @@
 #include "vmm/memory.h"
 #include "vmm/sandbox.h"
 #include "vmm/stats.h"
+#include "vmm/tail.h"
 #include "vmm/terminal.h"
 #include "vmm/trace.h"
 #include "vmm/verdict.h"
@@ -38,9 +40,15 @@ struct machine {
 	struct memory memory;
 	struct bus pio, mmio;
 	struct loop loop;
-	struct loop_wake end_wake; /* rung by machine_end() */
+	struct loop_wake end_wake;     /* rung by machine_end() */
+	struct loop_wake command_wake; /* rung when COMMAND has been started */
 	struct loop_source signals;
+	bool signal_passed; /* COMMAND has had the signal that it gets */
 	struct terminal terminal;
+	/* With a COMMAND: */
+	struct tail tail;         /* of the kernel's console */
+	struct cpio init_archive; /* bytes NULL: none */
+	struct error modules_hint;
 	struct loop_timer timeout, stop_timer, terminal_timer;
 	struct descriptor_set inherited; /* closed when the process locks itself in */
 	enum sandbox_mode sandbox;       /* config's, or SANDBOX_OFF where the kernel has none */
@@ -88,9 +96,9 @@ void machine_let_run(struct machine *machine);
 
 /*
  * Ends the machine; for every thread, and while it isn't started yet. The first verdict counts,
- * later ones are ignored. detail: more words, printf-like, or "".
+ * later ones are ignored. number: as in struct verdict. detail: more words, printf-like, or "".
  */
-void machine_end(struct machine *machine, enum verdict_reason reason, int signal_number,
+void machine_end(struct machine *machine, enum verdict_reason reason, int number,
 		 const char *detail, ...) PRINTF(4, 5);
 
 /*

@@ -28,13 +28,16 @@ static u64 hash(u64 so_far, const char *text)
 
 /*
  * An address that is the same in the next run and another one in another machine: made from what
- * tells machines apart, the names of their kernel, disks and taps, and from the network's number.
+ * tells machines apart, their names and those of their kernels, disks and taps, and from the
+ * network's number.
  * 02 is the mark of addresses that no manufacturer gave out.
  */
 static void make_mac(const struct config *config, unsigned index, u8 *mac)
 {
 	u64 value = hash(0xcbf29ce484222325U, config->kernel);
 
+	if (config->name)
+		value = hash(value, config->name);
 	for (unsigned i = 0; i < config->disks; i++)
 		value = hash(value, config->disk[i].path);
 	value = hash(value, kinds[config->net[index].kind]);

@@ -17,6 +17,12 @@
 #include "vmm/error.h"
 
 /* What the user asked for. */
+/* What a guest of --net user is told to be, by DHCP or by our init. */
+#define NET_USER_ADDRESS    "10.0.2.15"
+#define NET_USER_BITS       "24"
+#define NET_USER_GATEWAY    "10.0.2.2"
+#define NET_USER_NAMESERVER "10.0.2.3"
+
 enum net_kind { NET_USER, NET_TAP, NET_FD, NET_SOCKET };
 
 struct net_config {

@@ -8,6 +8,7 @@
 #include "vmm/options.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,16 @@ enum option_id {
 	OPT_PUBLISH,
 	OPT_TRANSPORT,
 	OPT_CONSOLE,
+	OPT_CONSOLE_DEVICE,
+	OPT_ENV,
+	OPT_DIR,
+	OPT_USER,
+	OPT_TTY,
+	OPT_INTERACTIVE,
+	OPT_NAME,
+	OPT_HOSTNAME,
+	OPT_MODULES,
+	OPT_RM,
 	OPT_TIMEOUT,
 	OPT_STOP_TIMEOUT,
 	OPT_ON_RESET,
@@ -52,9 +63,6 @@ struct option {
 	const char *help;
 };
 
-/*
- * Kept free, because they will mean what docker means by them: -i, -t, -v, -e, -w, -u.
- */
 static const struct option kernel_options[] = {
 	{OPT_INITRD, "initrd", 0, "initrd", "FILE", "initial RAM disk for the guest"},
 	{OPT_APPEND, "append", 'a', "append", "TEXT",
@@ -84,7 +92,24 @@ static const struct option device_options[] = {
 
 static const struct option console_options[] = {
 	{OPT_CONSOLE, "console", 0, NULL, "WHERE",
-	 "the guest's serial console: stdio, stderr, off or a file (default: stdio)"},
+	 "the kernel's console: stdio, stderr, off or a file (default: stdio; with COMMAND: off)"},
+	{OPT_CONSOLE_DEVICE, "console-device", 0, NULL, "KIND",
+	 "what the guest's console is: serial (ttyS0) or virtio (hvc0) (default: serial)"},
+};
+
+static const struct option command_options[] = {
+	{OPT_ENV, "env", 'e', NULL, "NAME=VALUE",
+	 "set a variable of COMMAND's environment; NAME alone: as it is here"},
+	{OPT_DIR, "workdir", 'w', NULL, "DIR", "COMMAND's working directory (default: /)"},
+	{OPT_USER, "user", 'u', NULL, "USER[:GROUP]",
+	 "who COMMAND runs as: names of the guest's or numbers (default: root)"},
+	{OPT_TTY, "tty", 't', NULL, NULL, "give COMMAND a terminal"},
+	{OPT_INTERACTIVE, "interactive", 'i', NULL, NULL, "accepted: stdin is always connected"},
+	{OPT_NAME, "name", 0, NULL, "NAME", "the machine's name: its hostname and MAC addresses"},
+	{OPT_HOSTNAME, "hostname", 0, NULL, "NAME", "the guest's hostname (default: its name)"},
+	{OPT_MODULES, "modules", 0, NULL, "DIR",
+	 "where the kernel's modules are (default: /lib/modules/VERSION)"},
+	{OPT_RM, "rm", 0, NULL, NULL, "accepted: nothing of a run is kept"},
 };
 
 static const struct option end_options[] = {
@@ -122,6 +147,7 @@ static const struct {
 	{"Machine", machine_options, ARRAY_LEN(machine_options)},
 	{"Devices", device_options, ARRAY_LEN(device_options)},
 	{"Console", console_options, ARRAY_LEN(console_options)},
+	{"Command", command_options, ARRAY_LEN(command_options)},
 	{"End", end_options, ARRAY_LEN(end_options)},
 	{"Look inside", look_options, ARRAY_LEN(look_options)},
 	{"Other", other_options, ARRAY_LEN(other_options)},
@@ -163,10 +189,12 @@ static bool takes_word(const struct option *option)
 
 void options_help(void)
 {
-	puts("Usage: bantam run [options] KERNEL\n"
+	puts("Usage: bantam run [options] KERNEL [-- COMMAND [argument...]]\n"
 	     "\n"
 	     "Boots KERNEL (a bzImage or an ELF kernel) in a virtual machine; the guest's serial\n"
-	     "console is stdin and stdout. Ctrl-A x ends the machine, Ctrl-A a sends a Ctrl-A.");
+	     "console is stdin and stdout. Ctrl-A x ends the machine, Ctrl-A a sends a Ctrl-A.\n"
+	     "With COMMAND, runs that in the guest: stdin, stdout, stderr and the exit status are\n"
+	     "COMMAND's. The initrd is its root directory.");
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
 		printf("\n%s:\n", groups[g].title);
 		for (size_t i = 0; i < groups[g].count; i++) {
@@ -186,7 +214,8 @@ void options_help(void)
 	     "QEMU's -kernel, -initrd, -append, -m and -smp are understood too.\n"
 	     "\n"
 	     "Exit status: 0 the guest powered off or reset; 124 the time was up; 125 bantam or\n"
-	     "the host failed; 128+n ended by signal n; 255 the guest crashed.");
+	     "the host failed; 128+n ended by signal n; 255 the guest crashed. With COMMAND its\n"
+	     "own; 126 it can't be executed; 127 it was not found; 128+n signal n ended it.");
 }
 
 static int set_memory(struct config *config, const char *value, struct error *err)
@@ -320,6 +349,43 @@ static int set_transport(struct config *config, const char *value, struct error 
 	return 0;
 }
 
+static int set_console_device(struct config *config, const char *value, struct error *err)
+{
+	static const char *const names[] = {"serial", "virtio"};
+	unsigned choice = 0;
+
+	if (choose("--console-device", value, names, ARRAY_LEN(names), &choice, err))
+		return -1;
+	config->console_virtio = choice == 1;
+	return 0;
+}
+
+static int add_env(struct config *config, const char *value, struct error *err)
+{
+	if (config->envs == ENVS_MAX)
+		return error_set(err, "--env is given more than %d times", ENVS_MAX);
+	if (value[0] == '=' || !value[0])
+		return error_set(err, "--env '%s': it is NAME=VALUE, or NAME", value);
+	config->env[config->envs++] = value;
+	return 0;
+}
+
+/* What becomes a hostname: letters, digits, dashes and dots. */
+static int set_name(const char **name, const char *option, const char *value, struct error *err)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+	const size_t length = strlen(value);
+
+	if (length == 0 || length > HOST_NAME_MAX || strspn(value, allowed) != length)
+		return error_set(err,
+				 "%s '%s': a name has letters, digits, '-', '.' and '_', and "
+				 "%d of them at most",
+				 option, value, HOST_NAME_MAX);
+	*name = value;
+	return 0;
+}
+
 static int add_disk(struct config *config, const char *value, struct error *err)
 {
 	if (config->disks == DISKS_MAX)
@@ -402,6 +468,29 @@ static int apply(struct config *config, const struct option *option, const char 
 	case OPT_CONSOLE:
 		set_console(config, value);
 		return 0;
+	case OPT_CONSOLE_DEVICE:
+		return set_console_device(config, value, err);
+	case OPT_ENV:
+		return add_env(config, value, err);
+	case OPT_DIR:
+		config->dir = value;
+		return 0;
+	case OPT_USER:
+		config->user = value;
+		return 0;
+	case OPT_TTY:
+		config->tty = true;
+		return 0;
+	case OPT_NAME:
+		return set_name(&config->name, "--name", value, err);
+	case OPT_HOSTNAME:
+		return set_name(&config->hostname, "--hostname", value, err);
+	case OPT_MODULES:
+		config->modules = value;
+		return 0;
+	case OPT_INTERACTIVE:
+	case OPT_RM:
+		return 0;
 	case OPT_TIMEOUT:
 		return set_duration("--timeout", value, &config->timeout_ns, err);
 	case OPT_STOP_TIMEOUT:
@@ -480,12 +569,32 @@ static bool guess_visit(const struct option *option, const void *key)
 	return false;
 }
 
+/* Options of docker run that have no sense here, and what there is instead. */
+static const struct {
+	const char *name, *instead;
+} elsewhere[] = {
+	{"d", "a run ends with its COMMAND; put '&' behind it"},
+	{"detach", "a run ends with its COMMAND; put '&' behind it"},
+	{"restart", "say --on-reset restart, or run it again from a shell's loop"},
+	{"entrypoint", "say COMMAND behind '--'"},
+	{"network", "say --net user, or --net tap=NAME"},
+	{"privileged", "COMMAND is root in a machine of its own already"},
+	{"cap-add", "COMMAND is root in a machine of its own already"},
+	{"device", "say --disk FILE for a disk"},
+	{"init", "there is always an init that reaps orphans"},
+};
+
 static int unknown(const char *argument, size_t name_length, struct error *err)
 {
 	char name[64];
 	struct guess guess = {.meant = name, .distance = 3};
 
 	snprintf(name, sizeof(name), "%.*s", (int)name_length, argument + strspn(argument, "-"));
+	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++) {
+		if (strcmp(name, elsewhere[i].name) == 0)
+			return error_set(err, "there is no '%s': %s", argument,
+					 elsewhere[i].instead);
+	}
 	find(guess_visit, &guess);
 	if (guess.best)
 		return error_set(err, "unknown option '%s'; did you mean '--%s'?", argument,
@@ -531,6 +640,10 @@ static int take_option(struct config *config, int argc, char **argv, int *at, bo
 	const char *value;
 	const struct option *option = recognise(argument, &value);
 
+	if (strcmp(argument, "-it") == 0 || strcmp(argument, "-ti") == 0) {
+		config->tty = true;
+		return 0;
+	}
 	if (!option)
 		return unknown(argument, strcspn(argument + strspn(argument, "-"), "="), err);
 	if (option->id == OPT_HELP)
@@ -556,20 +669,45 @@ static int check_publish(const struct config *config, struct error *err)
 	return config->publishes ? error_set(err, "--publish needs --net user") : 0;
 }
 
+/* What COMMAND wants, and what only makes sense with it. */
+static int check_command(struct config *config, struct error *err)
+{
+	if (!config->command)
+		return config->tty || config->envs || config->dir || config->user || config->modules
+			       ? error_set(err, "--tty, --env, --workdir, --user and --modules are "
+						"for a COMMAND: 'bantam run KERNEL -- COMMAND'")
+			       : 0;
+	if (config->words == 0)
+		return error_set(err, "no COMMAND is given behind '--'");
+	if (!config->initrd)
+		return error_set(err, "COMMAND needs a root directory: give it by --initrd");
+	if (config->restart)
+		return error_set(err,
+				 "--on-reset restart doesn't go with COMMAND, which runs once");
+	if (!config->console_path)
+		config->console = CONSOLE_OFF;
+	if (config->console == CONSOLE_STDIO)
+		return error_set(err,
+				 "--console stdio: with COMMAND, stdin and stdout are its own; "
+				 "say stderr or a file");
+	return 0;
+}
+
 enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err)
 {
-	bool help = false, only_words = false;
+	bool help = false;
 
-	*config = (struct config){.cmdline = CMDLINE_DEFAULT, .memory_bytes = 256 * MIB, .cpus = 1};
+	*config = (struct config){.memory_bytes = 256 * MIB, .cpus = 1};
 	for (int at = 0; at < argc && !help; at++) {
 		const char *argument = argv[at];
 		int result;
 
-		if (!only_words && strcmp(argument, "--") == 0) {
-			only_words = true;
-			continue;
+		if (strcmp(argument, "--") == 0) {
+			config->command = argv + at + 1;
+			config->words = argc - at - 1;
+			break;
 		}
-		if (!only_words && argument[0] == '-' && argument[1])
+		if (argument[0] == '-' && argument[1])
 			result = take_option(config, argc, argv, &at, &help, err);
 		else
 			result = set_kernel(config, argument, err);
@@ -583,7 +721,11 @@ enum options_outcome options_parse(struct config *config, int argc, char **argv,
 			  "no kernel is given; say 'bantam run KERNEL', or 'bantam run --help'");
 		return OPTIONS_WRONG;
 	}
-	return check_publish(config, err) ? OPTIONS_WRONG : OPTIONS_RUN;
+	config->cmdline_default = !config->cmdline;
+	if (config->cmdline_default)
+		config->cmdline = config->console_virtio ? "console=hvc0" : CMDLINE_DEFAULT;
+	return check_publish(config, err) || check_command(config, err) ? OPTIONS_WRONG
+									: OPTIONS_RUN;
 }
 
 void options_free(struct config *config)

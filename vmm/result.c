@@ -69,8 +69,10 @@ int result_write(struct result *result, const struct machine *machine)
 	json_open_object(&json, NULL);
 	json_text(&json, "reason", verdict_name(verdict->reason));
 	json_number(&json, "exit_code", (u64)verdict_status(verdict));
-	if (verdict->reason == VERDICT_SIGNAL)
-		json_number(&json, "signal", (u64)verdict->signal);
+	if (verdict->reason == VERDICT_SIGNAL || verdict->reason == VERDICT_COMMAND_SIGNAL)
+		json_number(&json, "signal", (u64)verdict->number);
+	if (machine->config->command)
+		json_bool(&json, "by_command", verdict_is_commands(verdict));
 	json_text(&json, "message", words);
 	json_fraction(&json, "duration_ms", timeline_ms(timeline, STAGE_END));
 	json_fraction(&json, "first_instruction_ms",

@@ -28,6 +28,7 @@
 
 #include "vmm/board.h"
 #include "vmm/dry_run.h"
+#include "vmm/init_archive.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/result.h"
@@ -54,11 +55,22 @@ static void stop_process(struct machine *machine)
 	kill(getpid(), SIGSTOP);
 }
 
+static struct command *command_of(struct machine *machine)
+{
+	return &machine->board->virtio.command;
+}
+
+/* Until it does, signals and keys are for us. */
+static bool command_runs(struct machine *machine)
+{
+	return machine->config->command && atomic_load(&command_of(machine)->started);
+}
+
 static void take_terminal(struct machine *machine)
 {
 	struct console *console = &machine->board->console;
 
-	if (!machine->terminal.wanted)
+	if (!machine->terminal.wanted || (machine->config->command && !command_runs(machine)))
 		return;
 	console_take_terminal(console, terminal_enter_raw(&machine->terminal));
 	/* A shell's `fg` tells a job that runs in the background nothing: one has to look. */
@@ -85,7 +97,15 @@ static void stop_timer_fired(void *owner)
 static void handle_ending_signal(struct machine *machine, int signal_number)
 {
 	const u64 patience_ns = machine->config->stop_timeout_ns;
+	const bool passed_on = machine->signal_passed;
 
+	/* COMMAND has the first one, as it would have it from a shell. */
+	machine->signal_passed = true;
+	if (!passed_on && command_runs(machine) &&
+	    (signal_number == SIGINT || signal_number == SIGTERM)) {
+		command_signal(command_of(machine), signal_number);
+		return;
+	}
 	if (signal_number == SIGTERM && patience_ns && !machine->stop_timer.deadline_ns) {
 		say("asked the guest to power off");
 		loop_timer_set(&machine->stop_timer, patience_ns);
@@ -109,6 +129,10 @@ static void signals_ready(void *owner, short revents)
 		break;
 	case SIGCONT:
 		take_terminal(machine);
+		break;
+	case SIGWINCH:
+		if (machine->config->tty)
+			command_resize(command_of(machine));
 		break;
 	default:
 		handle_ending_signal(machine, (int)info.ssi_signo);
@@ -154,6 +178,7 @@ static int take_signals(struct machine *machine, struct error *err)
 	}
 	sigaddset(&set, SIGTSTP);
 	sigaddset(&set, SIGCONT);
+	sigaddset(&set, SIGWINCH);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
@@ -167,6 +192,11 @@ static int take_signals(struct machine *machine, struct error *err)
 	if (machine->signals.fd < 0)
 		return error_set(err, "cannot receive signals: %s", strerror(errno));
 	return loop_add(&machine->loop, &machine->signals, err);
+}
+
+static void command_woken(void *owner)
+{
+	take_terminal(owner);
 }
 
 static int set_timers(struct machine *machine, struct error *err)
@@ -215,13 +245,18 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 		.initrd = config->initrd,
 		.kernel_fd = files->kernel_fd,
 		.initrd_fd = files->initrd_fd,
+		.archive = machine->init_archive.bytes,
+		.archive_bytes = machine->init_archive.count,
 		.cmdline = cmdline,
 		.protocol = config->protocol,
 		.acpi = board_acpi(machine->board, machine),
 	};
 	size_t used;
 
-	used = (size_t)snprintf(cmdline, sizeof(cmdline), "%s", config->cmdline);
+	used = (size_t)snprintf(cmdline, sizeof(cmdline), "%s%s", config->cmdline,
+				!config->command          ? ""
+				: config->cmdline_default ? INIT_CMDLINE_DEFAULT
+							  : INIT_CMDLINE);
 	for (unsigned i = 0; i < config->appends && used < sizeof(cmdline); i++)
 		used += (size_t)snprintf(cmdline + used, sizeof(cmdline) - used, "%s%s",
 					 used ? " " : "", config->append[i]);
@@ -305,6 +340,19 @@ static bool was_silent(const struct machine *machine)
 	       timeline_ms(&machine->timeline, STAGE_END) > SILENCE_MS;
 }
 
+/* What the kernel said last may explain an end that isn't COMMAND's own. */
+static bool needs_console(struct machine *machine)
+{
+	const enum verdict_reason reason = machine->verdict.reason;
+
+	if (!machine->config->command || machine->config->console == CONSOLE_STDERR)
+		return false;
+	if (reason == VERDICT_TIMEOUT || reason == VERDICT_SIGNAL)
+		return !command_runs(machine);
+	return !verdict_is_commands(&machine->verdict) && reason != VERDICT_CANNOT_EXECUTE &&
+	       reason != VERDICT_NOT_FOUND;
+}
+
 /* Tells people how it ended. */
 static void report(struct machine *machine)
 {
@@ -317,12 +365,18 @@ static void report(struct machine *machine)
 		    "them",
 		    (unsigned long long)lost, (unsigned long long)console->total);
 	verdict_describe(&machine->verdict, words, sizeof(words));
-	say("%s", words);
+	if (!verdict_is_commands(&machine->verdict) || machine->config->verbose)
+		say("%s", words);
 	if (was_silent(machine))
 		say("the guest never wrote to its console; 'bantam check' tells whether this host can run "
 		    "stock kernels");
 	if (!stderr_is_ready())
 		return;
+	if (needs_console(machine))
+		tail_print(&machine->tail, STDERR_FILENO);
+	if (machine->verdict.reason == VERDICT_NO_STATUS && !command_runs(machine) &&
+	    machine->modules_hint.text[0])
+		say("%s", machine->modules_hint.text);
 	if (machine->death.used)
 		(void)!write(STDERR_FILENO, machine->death.text, machine->death.used);
 	if (machine->config->stats)
@@ -397,9 +451,13 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 
 	take_descriptors();
 	if (check_files(config, err) || take_signals(machine, err) || set_timers(machine, err) ||
+	    loop_wake_init(&machine->command_wake, &machine->loop, command_woken, machine, err) ||
 	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
 		       &machine->loop, err))
+		return -1;
+	if (config->command &&
+	    init_archive_make(&machine->init_archive, config, &machine->modules_hint, err))
 		return -1;
 	return board_attach(board, machine, err);
 }
@@ -453,7 +511,8 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 		return -1;
 	if (config->verbose && machine->sandbox != config->sandbox)
 		say("this kernel has no seccomp filters; the sandbox is off");
-	terminal_init(&machine->terminal, config->console == CONSOLE_STDIO);
+	terminal_init(&machine->terminal,
+		      config->command ? config->tty : config->console == CONSOLE_STDIO);
 	return run_to_the_end(machine, files, plan, err);
 }
 
@@ -472,7 +531,7 @@ static void wait_for_reader(struct machine *machine)
 			stop_process(machine);
 		} else if (info.ssi_signo != SIGCONT) {
 			machine->verdict = (struct verdict){.reason = VERDICT_SIGNAL,
-							    .signal = (int)info.ssi_signo};
+							    .number = (int)info.ssi_signo};
 			return;
 		}
 	}

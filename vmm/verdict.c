@@ -25,6 +25,16 @@ static const struct {
 	[VERDICT_FAILED_ENTRY] = {"failed-entry", "the processor refused the guest's state",
 				  STATUS_GUEST_DIED},
 	[VERDICT_VMM_ERROR] = {"vmm-error", "the machine could not go on", STATUS_VMM_ERROR},
+	[VERDICT_EXIT] = {"exit", "the command ended with status", 0},
+	[VERDICT_COMMAND_SIGNAL] = {"signal", "the command was ended by signal",
+				    STATUS_SIGNAL_BASE},
+	[VERDICT_CANNOT_EXECUTE] = {"cannot-execute", "the command can't be executed",
+				    STATUS_CANNOT_EXECUTE},
+	[VERDICT_NOT_FOUND] = {"not-found", "the command was not found", STATUS_NOT_FOUND},
+	[VERDICT_NO_STATUS] = {"no-status", "the guest ended before the command's status was known",
+			       STATUS_GUEST_DIED},
+	[VERDICT_BAD_REPORT] = {"bad-report", "what the guest reports of the command can't be true",
+				STATUS_GUEST_DIED},
 };
 
 const char *verdict_name(enum verdict_reason reason)
@@ -32,11 +42,21 @@ const char *verdict_name(enum verdict_reason reason)
 	return reasons[reason].name;
 }
 
+bool verdict_is_commands(const struct verdict *verdict)
+{
+	return verdict->reason == VERDICT_EXIT || verdict->reason == VERDICT_COMMAND_SIGNAL;
+}
+
+static bool has_number(const struct verdict *verdict)
+{
+	return verdict->reason == VERDICT_SIGNAL || verdict_is_commands(verdict);
+}
+
 int verdict_status(const struct verdict *verdict)
 {
-	if (verdict->reason == VERDICT_SIGNAL)
-		return STATUS_SIGNAL_BASE + verdict->signal;
-	return reasons[verdict->reason].status;
+	const int base = reasons[verdict->reason].status;
+
+	return has_number(verdict) ? base + verdict->number : base;
 }
 
 void verdict_describe(const struct verdict *verdict, char *text, size_t bytes)
@@ -46,8 +66,8 @@ void verdict_describe(const struct verdict *verdict, char *text, size_t bytes)
 	/* A failure of ours says all by itself. */
 	if (verdict->reason == VERDICT_VMM_ERROR && verdict->detail[0])
 		snprintf(text, bytes, "%s", verdict->detail);
-	else if (verdict->reason == VERDICT_SIGNAL)
-		snprintf(text, bytes, "%s %d%s%s", words, verdict->signal,
+	else if (has_number(verdict))
+		snprintf(text, bytes, "%s %d%s%s", words, verdict->number,
 			 verdict->detail[0] ? ": " : "", verdict->detail);
 	else
 		snprintf(text, bytes, "%s%s%s", words, verdict->detail[0] ? ": " : "",

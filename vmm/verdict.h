@@ -21,23 +21,38 @@ enum verdict_reason {
 	VERDICT_INTERNAL_ERROR,
 	VERDICT_FAILED_ENTRY,
 	VERDICT_VMM_ERROR,
+	/* Of a run with a COMMAND: */
+	VERDICT_EXIT,
+	VERDICT_COMMAND_SIGNAL,
+	VERDICT_CANNOT_EXECUTE,
+	VERDICT_NOT_FOUND,
+	VERDICT_NO_STATUS,  /* the guest has ended, and COMMAND's status isn't known */
+	VERDICT_BAD_REPORT, /* what the guest says of COMMAND can't be */
 };
 
 enum {
 	STATUS_TIMEOUT = 124,
 	STATUS_VMM_ERROR = 125, /* also: wrong usage, no KVM */
+	STATUS_CANNOT_EXECUTE = 126,
+	STATUS_NOT_FOUND = 127,
 	STATUS_SIGNAL_BASE = 128,
 	STATUS_GUEST_DIED = 255,
 };
 
 struct verdict {
 	enum verdict_reason reason;
-	int signal;       /* VERDICT_SIGNAL: its number */
+	int number;       /* VERDICT_SIGNAL, _COMMAND_SIGNAL: the signal; _EXIT: COMMAND's status */
 	char detail[512]; /* more words, or empty */
 };
 
-/* The reason's name, as scripts see it: "poweroff", "triple-fault", … */
+/*
+ * The reason's name, as scripts see it: "poweroff", "triple-fault", … "signal" is COMMAND's signal or
+ * this process's: verdict_is_commands() tells.
+ */
 const char *verdict_name(enum verdict_reason reason);
+
+/* Whether COMMAND ended by itself, with a status or by a signal: there is nothing to explain. */
+bool verdict_is_commands(const struct verdict *verdict);
 
 /* The process's exit status, 0 to 255. */
 int verdict_status(const struct verdict *verdict);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "boot/x86/layout.h"
+#include "vmm/board.h"
 #include "vmm/machine.h"
 
 /* Interrupts: PCI's four lines; and for virtio-mmio all pins that nobody else has. */
@@ -81,10 +82,29 @@ static void add_device(struct virtio_board *board, struct virtio_device *device)
 	board->slot[board->slots++].device = device;
 }
 
+static int attach_console(struct virtio_board *board, struct error *err)
+{
+	struct machine *machine = board->machine;
+	const struct config *config = machine->config;
+	char name[20];
+
+	if (!config->command && !config->console_virtio)
+		return 0;
+	if (config->console_virtio)
+		hvc_init(&board->hvc, &board->vconsole, &machine->board->console);
+	if (config->command)
+		command_open(&board->command, machine, &board->vconsole);
+	snprintf(name, sizeof(name), "virtio%u", board->slots);
+	if (vconsole_open(&board->vconsole, config->command ? COMMAND_PORTS : 1, name, err))
+		return -1;
+	add_device(board, &board->vconsole.device);
+	return 0;
+}
+
 int virtio_board_attach(struct virtio_board *board, struct machine *machine, struct error *err)
 {
 	const struct config *config = machine->config;
-	const unsigned devices = 1 + config->disks + config->nets;
+	const unsigned devices = 2 + config->disks + config->nets;
 	char name[20];
 
 	board->machine = machine;
@@ -107,6 +127,8 @@ int virtio_board_attach(struct virtio_board *board, struct machine *machine, str
 		return -1;
 	for (unsigned i = 0; i < config->nets; i++)
 		add_device(board, &board->net.net[i].device);
+	if (attach_console(board, err))
+		return -1;
 	if (by_pci(board) && attach_pci_host(board, err))
 		return -1;
 	return attach_slots(board, err);
@@ -136,6 +158,8 @@ int virtio_board_open(struct virtio_board *board, struct error *err)
 			say("disk '%s': this host doesn't give io_uring; threads do its work",
 			    machine->config->disk[i].path);
 	}
+	if (board->vconsole.device.class && vconsole_start_worker(&board->vconsole, &setup, err))
+		return -1;
 	return net_board_open(&board->net, &setup, err);
 }
 
@@ -224,8 +248,11 @@ bool virtio_board_close(struct virtio_board *board)
 	for (unsigned i = 0; board->block && i < disks; i++)
 		done = block_close(&board->block[i], done ? PATIENCE_MS : 0) && done;
 	done = net_board_close(&board->net, done ? PATIENCE_MS : 0) && done;
+	done = vconsole_close(&board->vconsole, done ? PATIENCE_MS : 0) && done;
 	if (!done)
 		return false;
+	command_close(&board->command);
+	hvc_close(&board->hvc);
 	for (unsigned i = 0; i < board->slots; i++) {
 		virtio_pci_destroy(&board->slot[i].pci);
 		virtio_mmio_destroy(&board->slot[i].mmio);

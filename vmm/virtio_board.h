@@ -3,7 +3,7 @@
  * and interrupts.
  *
  * Slots and numbers are in one order: virtio0 is the entropy device, virtio1 and on are the disks as
- * they were given, then the networks. On PCI virtio0 sits in slot 1.
+ * they were given, then the networks, then the console if there is one. On PCI virtio0 sits in slot 1.
  */
 #ifndef BANTAM_VMM_VIRTIO_BOARD_H
 #define BANTAM_VMM_VIRTIO_BOARD_H
@@ -13,6 +13,8 @@
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/pci.h"
 #include "devices/virtio/rng.h"
+#include "vmm/command.h"
+#include "vmm/hvc.h"
 #include "vmm/kvm_wiring.h"
 #include "vmm/net_board.h"
 
@@ -35,6 +37,9 @@ struct virtio_board {
 	struct rng rng;
 	struct block *block; /* config's disks of them */
 	struct net_board net;
+	struct vconsole vconsole; /* where it is needed */
+	struct hvc hvc;
+	struct command command;
 	struct virtio_slot *slot;
 	unsigned slots;
 };

@@ -22,7 +22,7 @@ enum { WATCH_LINE_BYTES = 200 };
 enum watch_news { WATCH_NOTHING, WATCH_PANIC_END };
 
 struct watch {
-	/* Guarded by the lock of the device that feeds it. */
+	/* Guarded by the lock of the console that feeds it. */
 	char line[WATCH_LINE_BYTES]; /* the line so far; what is longer is cut */
 	size_t used;
 

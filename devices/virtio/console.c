@@ -207,6 +207,8 @@ static unsigned send_messages(struct vconsole *console)
 /* 5.3.6.2: what is answered to what the driver says. */
 static void obey(struct vconsole *console, const struct virtio_console_control *message)
 {
+	if (message->event == VIRTIO_CONSOLE_PORT_OPEN && exists(console, message->id))
+		console->port[message->id].opened = message->value == 1;
 	if (message->value != 1)
 		return;
 	if (message->event == VIRTIO_CONSOLE_DEVICE_READY) {
@@ -250,7 +252,9 @@ static unsigned serve(void *owner)
 			continue;
 		console->port[i].take_waits = console->port[i].give_waits = false;
 		done += take_output(console, i);
-		done += give_input(console, i);
+		/* Linux throws away what comes for a port that no program has open. */
+		if (i == 0 || console->port[i].opened)
+			done += give_input(console, i);
 	}
 	return done;
 }
@@ -320,6 +324,7 @@ static void vconsole_was_reset(struct virtio_device *device)
 		struct vconsole_port *port = &console->port[i];
 
 		port->offset = 0;
+		port->opened = false;
 		port->add = port->console = port->tell_name = port->open = false;
 	}
 }

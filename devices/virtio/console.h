@@ -16,8 +16,8 @@
  *
  * What a driver gets wrong costs it that chain, or that message.
  *
- * Limits: ports are there from the start to the end; a port's being open in the guest is not looked
- * at. The window size of port 0 isn't told.
+ * Limits: ports are there, and open on the host's side, from the start to the end. The window size
+ * of port 0 isn't told.
  *
  * Source: virtio 1.2, 5.3 "Console Device".
  */
@@ -48,6 +48,7 @@ struct vconsole_port {
 
 	/* The worker's. */
 	u32 offset;                         /* bytes of the first waiting chain that were taken */
+	bool opened;                        /* by a program in the guest */
 	bool take_waits, give_waits;        /* for the descriptor */
 	bool give_ready;                    /* it was ready when last looked at */
 	bool add, console, tell_name, open; /* messages to send */

@@ -82,7 +82,7 @@ static void end_by(struct world *world, enum verdict_reason reason, int number, 
 {
 	struct verdict *verdict = &world->machine.verdict;
 
-	*verdict = (struct verdict){.reason = reason, .signal = number};
+	*verdict = (struct verdict){.reason = reason, .number = number};
 	snprintf(verdict->detail, sizeof(verdict->detail), "%s", detail);
 }
 

@@ -363,7 +363,7 @@ static void test_rows_are_whole(void **state)
 	assert_true(count > 10 && count < 200);
 	for (size_t i = 0; i < count; i++) {
 		const u32 known = SANDBOX_ALL | SANDBOX_RESTART | SANDBOX_NET | SANDBOX_CHILD |
-				  SANDBOX_CONNECT;
+				  SANDBOX_CONNECT | SANDBOX_STREAM;
 
 		assert_non_null(calls[i].name);
 		assert_non_null(calls[i].why);

@@ -26,7 +26,7 @@ static void test_names_and_statuses(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
-		const struct verdict verdict = {.reason = reasons[i].reason, .signal = 15};
+		const struct verdict verdict = {.reason = reasons[i].reason, .number = 15};
 
 		assert_string_equal(verdict_name(reasons[i].reason), reasons[i].name);
 		assert_int_equal(verdict_status(&verdict), reasons[i].status);
@@ -37,7 +37,7 @@ static void test_signals(void **state)
 {
 	(void)state;
 	for (int number = 1; number <= 64; number++) {
-		const struct verdict verdict = {.reason = VERDICT_SIGNAL, .signal = number};
+		const struct verdict verdict = {.reason = VERDICT_SIGNAL, .number = number};
 
 		assert_int_equal(verdict_status(&verdict), 128 + number);
 	}
@@ -45,7 +45,7 @@ static void test_signals(void **state)
 
 static void test_words(void **state)
 {
-	struct verdict verdict = {.reason = VERDICT_SIGNAL, .signal = 2};
+	struct verdict verdict = {.reason = VERDICT_SIGNAL, .number = 2};
 	char text[100];
 
 	(void)state;
@@ -66,7 +66,7 @@ static void test_every_reason_has_words_and_they_are_cut_to_fit(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
-		struct verdict verdict = {.reason = reasons[i].reason, .signal = 64};
+		struct verdict verdict = {.reason = reasons[i].reason, .number = 64};
 		char text[64];
 
 		memset(verdict.detail, '%', sizeof(verdict.detail) - 1);

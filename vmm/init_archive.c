@@ -1,0 +1,127 @@
+/*
+ * The archive with bantam's init: see init_archive.h.
+ */
+#include "vmm/init_archive.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "boot/init/program.h"
+#include "boot/init/protocol.h"
+#include "boot/kernel.h"
+#include "boot/modules.h"
+#include "vmm/command.h"
+
+enum { MODULES_WANTED_MAX = 8 };
+
+static void record(FILE *out, const char *key, const char *value)
+{
+	fprintf(out, "%s=%s", key, value);
+	fputc('\0', out);
+}
+
+static void record_if(FILE *out, const char *key, const char *value)
+{
+	if (value)
+		record(out, key, value);
+}
+
+/* -e NAME alone takes the value that it has here, if it has one. */
+static void record_env(FILE *out, const char *env)
+{
+	const char *value = getenv(env);
+
+	if (strchr(env, '='))
+		record(out, INIT_ENV, env);
+	else if (value)
+		fprintf(out, "%s=%s=%s%c", INIT_ENV, env, value, '\0');
+}
+
+static void record_all(FILE *out, const struct config *config)
+{
+	unsigned rows, columns;
+	char size[32];
+
+	for (int i = 0; i < config->words; i++)
+		record(out, INIT_ARG, config->command[i]);
+	if (config->tty)
+		record_env(out, "TERM");
+	for (unsigned i = 0; i < config->envs; i++)
+		record_env(out, config->env[i]);
+	record_if(out, INIT_DIR, config->dir);
+	record_if(out, INIT_USER, config->user);
+	record(out, INIT_HOSTNAME,
+	       config->hostname ? config->hostname
+	       : config->name   ? config->name
+				: "bantam");
+	if (config->tty) {
+		command_terminal_size(&rows, &columns);
+		snprintf(size, sizeof(size), "%u %u", rows, columns);
+		record(out, INIT_TTY, size);
+	}
+	/* eth0 is the first. */
+	if (config->nets && config->net[0].kind == NET_USER) {
+		record(out, INIT_ADDRESS, NET_USER_ADDRESS "/" NET_USER_BITS);
+		record(out, INIT_GATEWAY, NET_USER_GATEWAY);
+		record(out, INIT_NAMESERVER, NET_USER_NAMESERVER);
+	}
+}
+
+static int add_config(struct cpio *archive, const struct config *config, struct error *err)
+{
+	char *bytes = NULL;
+	size_t count = 0;
+	FILE *out = open_memstream(&bytes, &count);
+	bool failed = true;
+
+	if (out) {
+		record_all(out, config);
+		failed = ferror(out);
+		failed = fclose(out) || failed;
+	}
+	if (!failed)
+		cpio_file(archive, INIT_CONFIG, 0400, bytes, count);
+	free(bytes);
+	return failed ? error_set(err, "no memory for COMMAND's words") : 0;
+}
+
+static int add_modules(struct cpio *archive, const struct config *config, struct error *hint,
+		       struct error *err)
+{
+	char release[KERNEL_RELEASE_BYTES];
+	const char *wanted[MODULES_WANTED_MAX];
+	struct modules_request request = {
+		.release = release, .directory = config->modules, .wanted = wanted};
+	struct boot_file kernel;
+	int result;
+
+	wanted[request.wanted_count++] = config->transport == TRANSPORT_PCI ? "virtio_pci"
+									    : "virtio_mmio";
+	wanted[request.wanted_count++] = "virtio_console";
+	if (config->disks)
+		wanted[request.wanted_count++] = "virtio_blk";
+	if (config->nets)
+		wanted[request.wanted_count++] = "virtio_net";
+	if (file_open(&kernel, config->kernel, err))
+		return error_prefix(err, "cannot boot '%s'", config->kernel);
+	result = kernel_release(&kernel, release, err);
+	file_close(&kernel);
+	if (result)
+		return error_prefix(err, "cannot boot '%s'", config->kernel);
+	result = modules_pack(&request, archive, err);
+	if (result == MODULES_NO_DIRECTORY)
+		*hint = *err;
+	return result < 0 ? -1 : 0;
+}
+
+int init_archive_make(struct cpio *archive, const struct config *config, struct error *hint,
+		      struct error *err)
+{
+	cpio_begin(archive);
+	cpio_directory(archive, INIT_DIRECTORY, 0700);
+	cpio_file(archive, INIT_PROGRAM, 0700, init_program, init_program_bytes);
+	if (add_config(archive, config, err) || add_modules(archive, config, hint, err))
+		return -1;
+	return cpio_end(archive, err);
+}
