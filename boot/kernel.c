@@ -83,7 +83,7 @@ int kernel_release(const struct boot_file *file, char release[KERNEL_RELEASE_BYT
 {
 	char version[KERNEL_VERSION_BYTES];
 	struct kernel_head head;
-	enum boot_kind kind;
+	enum boot_kind kind = BOOT_ELF;
 	size_t bytes;
 
 	if (kernel_recognise(file, &head, &kind, err))

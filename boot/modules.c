@@ -230,11 +230,10 @@ static int unpack(const char *tool, int *fd, struct error *err)
 	/* As long as it may become; it is cut to what was written. */
 	if (out < 0 || ftruncate(out, READ_MAX_BYTES) || fcntl(out, F_ADD_SEALS, F_SEAL_GROW))
 		error = errno;
-	else
-		error = posix_spawnp(&pid, tool, &actions, NULL, arguments, environ);
+	else if ((error = posix_spawnp(&pid, tool, &actions, NULL, arguments, environ)) == 0)
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
 	posix_spawn_file_actions_destroy(&actions);
-	while (error == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
 	if (status == 0 && ftruncate(out, lseek(out, 0, SEEK_CUR)) == 0) {
 		close(*fd);
 		*fd = out;
