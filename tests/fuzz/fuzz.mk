@@ -18,9 +18,9 @@ FUZZ_DIR   := tests/fuzz
 FUZZ_NAMES := $(patsubst $(FUZZ_DIR)/fuzz_%.c,%,$(sort $(wildcard $(FUZZ_DIR)/fuzz_*.c)))
 FUZZ_SHARED := $(filter-out $(FUZZ_DIR)/fuzz_% $(FUZZ_DIR)/replay.c,$(sort \
 	$(wildcard $(FUZZ_DIR)/*.c))) tests/unit/support.c
-# What the devices need; worker.c here stands in for theirs.
+# What is fuzzed, and what it needs; worker.c here stands in for the devices'.
 FUZZ_LIBRARY := $(filter-out devices/virtio/worker.c vmm/x86/%, \
-	$(filter devices/% vmm/% boot/aml.c,$(LIBRARY)))
+	$(filter devices/% vmm/% boot/aml.c boot/cpio.c boot/file.c boot/modules.c,$(LIBRARY)))
 FUZZ_CHOSEN = $(if $(K),$(foreach name,$(FUZZ_NAMES),$(if $(findstring $(K),$(name)),$(name))),$(FUZZ_NAMES))
 
 # Whose calls are watched or answered here: guest.h, worker.h, board.h.
