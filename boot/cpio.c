@@ -30,10 +30,10 @@ static void put_padding(struct cpio *cpio)
 	put(cpio, zeroes, (size_t)(align_up(cpio->used, ALIGNMENT) - cpio->used));
 }
 
-static void put_entry(struct cpio *cpio, const char *path, unsigned mode, const void *bytes,
-		      size_t count)
+void cpio_add(struct cpio *cpio, const char *path, unsigned mode, const void *bytes, size_t count)
 {
-	const size_t name_bytes = strlen(path) + 1;
+	const char *const name = path + (*path == '/');
+	const size_t name_bytes = strlen(name) + 1;
 	char header[HEADER_BYTES + 1];
 
 	/*
@@ -45,34 +45,26 @@ static void put_entry(struct cpio *cpio, const char *path, unsigned mode, const 
 		 ++cpio->entries, mode, 0, S_ISDIR(mode) ? 2 : 1, 0, (unsigned)count, 0,
 		 (unsigned)name_bytes, 0);
 	put(cpio, header, HEADER_BYTES);
-	put(cpio, path, name_bytes);
+	put(cpio, name, name_bytes);
 	put_padding(cpio);
 	put(cpio, bytes, count);
 	put_padding(cpio);
-}
-
-void cpio_directory(struct cpio *cpio, const char *path, unsigned mode)
-{
-	put_entry(cpio, path + (*path == '/'), S_IFDIR | mode, NULL, 0);
-}
-
-void cpio_file(struct cpio *cpio, const char *path, unsigned mode, const void *bytes, size_t count)
-{
-	put_entry(cpio, path + (*path == '/'), S_IFREG | mode, bytes, count);
 }
 
 int cpio_end(struct cpio *cpio, struct error *err)
 {
 	bool failed = !cpio->out;
 
-	put_entry(cpio, "TRAILER!!!", 0, NULL, 0);
+	cpio_add(cpio, "TRAILER!!!", 0, NULL, 0);
 	if (cpio->out)
 		failed = ferror(cpio->out) | fclose(cpio->out);
 	cpio->out = NULL;
-	if (cpio->used > CPIO_MAX_BYTES)
-		return error_set(err, "the archive for the guest is larger than %llu MiB",
+	if (failed || cpio->used > CPIO_MAX_BYTES)
+		return error_set(err,
+				 "what is sent into the guest is larger than %llu MiB, or than "
+				 "the memory for it",
 				 (unsigned long long)(CPIO_MAX_BYTES / MIB));
-	return failed ? error_set(err, "no memory for the archive for the guest") : 0;
+	return 0;
 }
 
 void cpio_free(struct cpio *cpio)

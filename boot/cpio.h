@@ -28,11 +28,10 @@ struct cpio {
 void cpio_begin(struct cpio *cpio);
 
 /*
- * Append an entry; its directory comes before it. A '/' at the path's beginning is left out. mode:
- * permissions alone.
+ * Appends a directory (mode has S_IFDIR) or a file (S_IFREG) with count bytes; the directory that
+ * it is in comes before it. A '/' at the path's beginning is left out.
  */
-void cpio_directory(struct cpio *cpio, const char *path, unsigned mode);
-void cpio_file(struct cpio *cpio, const char *path, unsigned mode, const void *bytes, size_t count);
+void cpio_add(struct cpio *cpio, const char *path, unsigned mode, const void *bytes, size_t count);
 
 /*
  * Ends the archive, a multiple of 4 bytes long, as are all its entries: where it is put behind

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -310,7 +311,7 @@ static int pack(struct resolver *resolver, const char *name, const char *line, s
 	} else if ((result = add_all(resolver, depends, name, err)) == 0) {
 		snprintf(target, sizeof(target), INIT_MODULES "/%03u-%s%s", resolver->packed++,
 			 name, ending);
-		cpio_file(resolver->archive, target, 0644, module, count);
+		cpio_add(resolver->archive, target, S_IFREG | 0644, module, count);
 	}
 	free(module);
 	return result;
@@ -376,7 +377,7 @@ int modules_pack(const struct modules_request *request, struct cpio *archive, st
 	if (result)
 		return result;
 	make_lists(&resolver);
-	cpio_directory(archive, INIT_MODULES, 0755);
+	cpio_add(archive, INIT_MODULES, S_IFDIR | 0755, NULL, 0);
 	for (size_t i = 0; result == 0 && i < request->wanted_count; i++)
 		result = add(&resolver, request->wanted[i], "the guest", err);
 	free(resolver.list);

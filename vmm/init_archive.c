@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "boot/init/program.h"
 #include "boot/init/protocol.h"
@@ -81,7 +82,7 @@ static int add_config(struct cpio *archive, const struct config *config, struct 
 		failed = fclose(out) || failed;
 	}
 	if (!failed)
-		cpio_file(archive, INIT_CONFIG, 0400, bytes, count);
+		cpio_add(archive, INIT_CONFIG, S_IFREG | 0400, bytes, count);
 	free(bytes);
 	return failed ? error_set(err, "no memory for COMMAND's words") : 0;
 }
@@ -119,8 +120,8 @@ int init_archive_make(struct cpio *archive, const struct config *config, struct 
 		      struct error *err)
 {
 	cpio_begin(archive);
-	cpio_directory(archive, INIT_DIRECTORY, 0700);
-	cpio_file(archive, INIT_PROGRAM, 0700, init_program, init_program_bytes);
+	cpio_add(archive, INIT_DIRECTORY, S_IFDIR | 0700, NULL, 0);
+	cpio_add(archive, INIT_PROGRAM, S_IFREG | 0700, init_program, init_program_bytes);
 	if (add_config(archive, config, err) || add_modules(archive, config, hint, err))
 		return -1;
 	return cpio_end(archive, err);

@@ -56,13 +56,13 @@ static void test_entries(void **state)
 
 	(void)state;
 	cpio_begin(&cpio);
-	cpio_directory(&cpio, "/a", 0755);
+	cpio_add(&cpio, "/a", S_IFDIR | 0755, NULL, 0);
 	/* Paths and contents of every length modulo 4. */
-	cpio_file(&cpio, "/a/b", 0644, "x", 1);
-	cpio_file(&cpio, "/a/bc", 0755, "xy", 2);
-	cpio_file(&cpio, "a/bcd", 0600, "x\0z", 3);
-	cpio_file(&cpio, "/a/bcde", 0, "wxyz", 4);
-	cpio_file(&cpio, "/a/empty", 0444, NULL, 0);
+	cpio_add(&cpio, "/a/b", S_IFREG | 0644, "x", 1);
+	cpio_add(&cpio, "/a/bc", S_IFREG | 0755, "xy", 2);
+	cpio_add(&cpio, "a/bcd", S_IFREG | 0600, "x\0z", 3);
+	cpio_add(&cpio, "/a/bcde", S_IFREG, "wxyz", 4);
+	cpio_add(&cpio, "/a/empty", S_IFREG | 0444, NULL, 0);
 	assert_int_equal(cpio_end(&cpio, &err), 0);
 	expect(&cpio, &at, "a", S_IFDIR | 0755, "", 0);
 	expect(&cpio, &at, "a/b", S_IFREG | 0644, "x", 1);
@@ -87,15 +87,15 @@ static void test_it_is_bounded(void **state)
 	(void)state;
 	assert_non_null(bytes);
 	cpio_begin(&cpio);
-	cpio_file(&cpio, "/a", 0644, bytes, half);
-	cpio_file(&cpio, "/b", 0644, bytes, half);
-	cpio_file(&cpio, "/c", 0644, "small", 5);
+	cpio_add(&cpio, "/a", S_IFREG | 0644, bytes, half);
+	cpio_add(&cpio, "/b", S_IFREG | 0644, bytes, half);
+	cpio_add(&cpio, "/c", S_IFREG | 0644, "small", 5);
 	assert_int_equal(cpio_end(&cpio, &err), -1);
 	assert_says(err.text, "larger than 256 MiB");
 	assert_true(cpio.count < CPIO_MAX_BYTES);
 	cpio_free(&cpio);
 	cpio_begin(&cpio);
-	cpio_file(&cpio, "/a", 0644, bytes, (size_t)1 << 32);
+	cpio_add(&cpio, "/a", S_IFREG | 0644, bytes, (size_t)1 << 32);
 	assert_int_equal(cpio_end(&cpio, &err), -1);
 	assert_true(cpio.count < KIB);
 	cpio_free(&cpio);
@@ -109,7 +109,7 @@ static void test_it_is_freed_before_its_end(void **state)
 
 	(void)state;
 	cpio_begin(&cpio);
-	cpio_file(&cpio, "/a", 0644, "x", 1);
+	cpio_add(&cpio, "/a", S_IFREG | 0644, "x", 1);
 	cpio_free(&cpio);
 	cpio_free(&cpio);
 }
@@ -134,11 +134,11 @@ static void unpacked_by(const char *tool)
 	assert_non_null(mkdtemp(directory));
 	fill_pattern(bytes, sizeof(bytes), 3);
 	cpio_begin(&cpio);
-	cpio_directory(&cpio, "/.x", 0711);
-	cpio_directory(&cpio, "/.x/y", 0750);
-	cpio_file(&cpio, "/.x/y/one", 0751, bytes, sizeof(bytes));
-	cpio_file(&cpio, "/.x/y/two words", 0640, bytes, 2);
-	cpio_file(&cpio, "/.x/none", 0604, NULL, 0);
+	cpio_add(&cpio, "/.x", S_IFDIR | 0711, NULL, 0);
+	cpio_add(&cpio, "/.x/y", S_IFDIR | 0750, NULL, 0);
+	cpio_add(&cpio, "/.x/y/one", S_IFREG | 0751, bytes, sizeof(bytes));
+	cpio_add(&cpio, "/.x/y/two words", S_IFREG | 0640, bytes, 2);
+	cpio_add(&cpio, "/.x/none", S_IFREG | 0604, NULL, 0);
 	assert_int_equal(cpio_end(&cpio, &err), 0);
 	snprintf(path, sizeof(path), "%s/archive", directory);
 	file = fopen(path, "w");
