@@ -89,8 +89,9 @@ _Static_assert(offsetof(struct fadt, boot_flags) == 109, "ACPI 6.5, table 5.9");
 _Static_assert(offsetof(struct fadt, x_dsdt) == 140, "ACPI 6.5, table 5.9");
 _Static_assert(sizeof(struct fadt) == 276, "ACPI 6.5, table 5.9");
 
-/* The tables under construction: a piece of guest memory that fills up. */
+/* The tables under construction: a piece of guest memory that fills up, each with its own place. */
 struct tables {
+	struct place_map *map;
 	u8 *host;
 	u64 gpa;
 	u64 bytes;
@@ -116,8 +117,11 @@ static void table_open(struct tables *tables, struct aml *writer)
 	aml_init(writer, tables->host + tables->used, (size_t)(tables->bytes - tables->used));
 }
 
-/* Fills in the header of a finished table; returns its address, or 0 when it did not fit. */
-static u64 table_close(struct tables *tables, const struct aml *writer, const char *signature,
+/*
+ * Fills in the header of a finished table and takes its place. name: "ACPI " and the signature.
+ * Returns the table's address, or 0 when it did not fit.
+ */
+static u64 table_close(struct tables *tables, const struct aml *writer, const char *name,
 		       u8 revision)
 {
 	struct acpi_header header = {
@@ -130,10 +134,11 @@ static u64 table_close(struct tables *tables, const struct aml *writer, const ch
 		.creator_revision = 1,
 	};
 	const u64 gpa = tables->gpa + tables->used;
+	struct error err;
 
-	if (writer->full)
+	if (writer->full || !place_at(tables->map, name, gpa, writer->used, &err))
 		return 0;
-	memcpy(header.signature, signature, sizeof(header.signature));
+	memcpy(header.signature, name + strlen(ACPI_PLACE), sizeof(header.signature));
 	memcpy(writer->bytes, &header, sizeof(header));
 	header.checksum = checksum(writer->bytes, writer->used);
 	memcpy(writer->bytes, &header, sizeof(header));
@@ -142,14 +147,14 @@ static u64 table_close(struct tables *tables, const struct aml *writer, const ch
 }
 
 /* A table whose content is a plain struct, its header at the front. */
-static u64 table_add(struct tables *tables, const void *table, size_t bytes, const char *signature,
+static u64 table_add(struct tables *tables, const void *table, size_t bytes, const char *name,
 		     u8 revision)
 {
 	struct aml writer;
 
 	table_open(tables, &writer);
 	aml_put(&writer, table, bytes);
-	return table_close(tables, &writer, signature, revision);
+	return table_close(tables, &writer, name, revision);
 }
 
 static void open_with_header(struct tables *tables, struct aml *writer)
@@ -171,7 +176,7 @@ static u64 add_dsdt(struct tables *tables, const struct acpi_machine *machine)
 	scope = aml_open_scope(&writer, "\\_SB_");
 	machine->describe_devices(machine->owner, &writer);
 	aml_close(&writer, scope);
-	return table_close(tables, &writer, "DSDT", DSDT_REVISION);
+	return table_close(tables, &writer, ACPI_PLACE "DSDT", DSDT_REVISION);
 }
 
 static struct generic_address io_register(u16 port)
@@ -195,7 +200,7 @@ static u64 add_fadt(struct tables *tables, const struct acpi_machine *machine, u
 		.sleep_status = io_register(machine->sleep_status_port),
 	};
 
-	return table_add(tables, &fadt, sizeof(fadt), "FACP", FADT_REVISION);
+	return table_add(tables, &fadt, sizeof(fadt), ACPI_PLACE "FACP", FADT_REVISION);
 }
 
 static u64 add_madt(struct tables *tables, unsigned cpus)
@@ -204,14 +209,14 @@ static u64 add_madt(struct tables *tables, unsigned cpus)
 
 	open_with_header(tables, &writer);
 	acpi_madt_body(&writer, cpus);
-	return table_close(tables, &writer, "APIC", MADT_REVISION);
+	return table_close(tables, &writer, ACPI_PLACE "APIC", MADT_REVISION);
 }
 
 static u64 add_mcfg(struct tables *tables, u64 ecam_base)
 {
 	const struct mcfg mcfg = {.base = ecam_base};
 
-	return table_add(tables, &mcfg, sizeof(mcfg), "MCFG", MCFG_REVISION);
+	return table_add(tables, &mcfg, sizeof(mcfg), ACPI_PLACE "MCFG", MCFG_REVISION);
 }
 
 static void write_rsdp(u8 *host, u64 xsdt)
@@ -232,15 +237,15 @@ static void write_rsdp(u8 *host, u64 xsdt)
 int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machine *machine,
 	       u64 *rsdp_gpa, struct error *err)
 {
-	struct tables tables = {.gpa = at, .bytes = bytes, .used = sizeof(struct rsdp)};
+	struct tables tables = {.map = map, .gpa = at, .bytes = bytes, .used = sizeof(struct rsdp)};
 	struct xsdt xsdt = {0};
 	const size_t entries = machine->ecam_base ? XSDT_ENTRIES : XSDT_ENTRIES - 1;
 	bool fits = true;
 	u64 dsdt, xsdt_gpa;
 
-	tables.host = place_at(map, "ACPI tables", at, bytes, err);
-	if (!tables.host)
-		return -1;
+	tables.host = memory_at(map->memory, at, bytes);
+	if (!tables.host || !place_at(map, ACPI_PLACE "RSDP", at, sizeof(struct rsdp), err))
+		return error_set(err, "there is no room for the ACPI tables");
 	dsdt = add_dsdt(&tables, machine);
 	xsdt.entry[0] = add_fadt(&tables, machine, dsdt);
 	xsdt.entry[1] = add_madt(&tables, machine->cpus);
@@ -249,7 +254,7 @@ int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machi
 	for (size_t i = 0; i < entries; i++)
 		fits = fits && xsdt.entry[i];
 	xsdt_gpa = table_add(&tables, &xsdt, sizeof(xsdt.header) + entries * sizeof(xsdt.entry[0]),
-			     "XSDT", XSDT_REVISION);
+			     ACPI_PLACE "XSDT", XSDT_REVISION);
 	if (!dsdt || !fits || !xsdt_gpa)
 		return error_set(err, "the ACPI tables don't fit into %llu KiB",
 				 (unsigned long long)(bytes / KIB));

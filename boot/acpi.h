@@ -43,6 +43,9 @@ struct acpi_header {
 	u32 creator_revision;
 } PACKED;
 
+/* What the name of each table's place begins with; its signature follows. */
+#define ACPI_PLACE "ACPI "
+
 /*
  * Writes all tables to `at` (a gpa, 16-byte aligned) and behind, within bytes. *rsdp_gpa gets the
  * root's address. Returns 0, or -1 with err set.

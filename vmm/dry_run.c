@@ -26,7 +26,12 @@ static const char *why_there(const char *name)
 		{"hvm_start_info", "all that PVH tells; EBX points here"},
 		{"command line", "the handover structure points here"},
 		{"BIOS entry", "a reset's first instruction; ends the machine, or starts it anew"},
-		{"ACPI tables", "where old kernels search for their root"},
+		{"ACPI RSDP", "leads to the other tables; where old kernels search for it"},
+		{"ACPI XSDT", "the list of the other tables"},
+		{"ACPI FACP", "power and reset; leads to the DSDT"},
+		{"ACPI APIC", "processors and interrupt controllers"},
+		{"ACPI MCFG", "where PCI's configuration space is"},
+		{"ACPI DSDT", "the devices; --dump-acpi and iasl -d show the tables' content"},
 		{"GDT", "the selectors that Linux's 64-bit protocol wants"},
 		{"page tables", "64-bit mode needs them: the first 4 GiB, each address itself"},
 	};
@@ -148,7 +153,6 @@ int dry_run(const struct dry_run_input *input, FILE *out, bool as_json, struct e
 	show_memory_map(&sheet, input);
 	dry_run_handover(&sheet, input->plan);
 	dry_run_processor(&sheet, input);
-	dry_run_acpi(&sheet, input->plan);
 	sheet_open(&sheet, "devices", "registers and interrupts", columns);
 	show_bus(&sheet, input, input->pio);
 	show_bus(&sheet, input, input->mmio);

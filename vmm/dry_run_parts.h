@@ -7,9 +7,6 @@
 #include "vmm/dry_run.h"
 #include "vmm/dry_run_sheet.h"
 
-/* The ACPI tables, from the RSDP on. */
-void dry_run_acpi(struct sheet *sheet, const struct boot_plan *plan);
-
 /* ---- the architecture's own (vmm/x86/) */
 
 /* A row of the memory map. */
