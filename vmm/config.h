@@ -78,6 +78,7 @@ struct config {
 	const char *trace_path;  /* NULL: stderr */
 	bool stats;
 	bool verbose;
+	bool help; /* only the options are to be printed */
 
 	enum dry_run_mode dry_run;
 	const char *dump_acpi_path; /* a directory, or NULL */

@@ -17,205 +17,47 @@
 #include "vmm/net_option.h"
 #include "vmm/trace.h"
 
-enum option_id {
-	OPT_INITRD,
-	OPT_APPEND,
-	OPT_CMDLINE,
-	OPT_PROTOCOL,
-	OPT_MEMORY,
-	OPT_CPUS,
-	OPT_DISK,
-	OPT_NET,
-	OPT_PUBLISH,
-	OPT_TRANSPORT,
-	OPT_CONSOLE,
-	OPT_CONSOLE_DEVICE,
-	OPT_ENV,
-	OPT_DIR,
-	OPT_USER,
-	OPT_TTY,
-	OPT_INTERACTIVE,
-	OPT_NAME,
-	OPT_HOSTNAME,
-	OPT_MODULES,
-	OPT_RM,
-	OPT_TIMEOUT,
-	OPT_STOP_TIMEOUT,
-	OPT_ON_RESET,
-	OPT_RESULT,
-	OPT_TRACE,
-	OPT_STATS,
-	OPT_VERBOSE,
-	OPT_DRY_RUN,
-	OPT_DUMP_ACPI,
-	OPT_SANDBOX,
-	OPT_HELP,
-	OPT_KERNEL, /* QEMU's -kernel */
+/* What is done with an option's value. */
+enum kind {
+	KIND_TEXT,   /* kept as it is, in a const char * */
+	KIND_FLAG,   /* there is none; a bool becomes true */
+	KIND_TIME,   /* a time, in a u64 of nanoseconds */
+	KIND_CHOICE, /* one of some words, in an enum: the number of the word */
+	KIND_EITHER, /* one of two words, in a bool: whether it is the second */
+	KIND_NAME,   /* what becomes a hostname, in a const char * */
+	KIND_NONE,   /* nothing: it is taken, and changes nothing */
+	KIND_OWN,    /* a function of its own takes it */
 };
 
 struct option {
-	enum option_id id;
 	const char *name;     /* long name without its dashes, or NULL */
 	char letter;          /* short name, or 0 */
 	const char *qemu;     /* QEMU's single-dash word, or NULL */
 	const char *argument; /* what help calls it, or NULL when there is none; "[=WORD]" when it
 			         may be left out */
-	const char *help;
+	const char *help;     /* NULL: help doesn't list it; without a name: a group's title */
+
+	enum kind kind;
+	size_t offset;            /* where it is kept in struct config */
+	const char *const *words; /* those to choose from, ended by NULL */
+	int (*set)(struct config *config, const char *value, struct error *err); /* KIND_OWN */
 };
 
-static const struct option kernel_options[] = {
-	{OPT_INITRD, "initrd", 0, "initrd", "FILE", "initial RAM disk for the guest"},
-	{OPT_APPEND, "append", 'a', "append", "TEXT",
-	 "add TEXT to the kernel command line (" CMDLINE_DEFAULT ")"},
-	{OPT_CMDLINE, "cmdline", 0, NULL, "TEXT", "replace the kernel command line by TEXT"},
-	{OPT_PROTOCOL, "boot-protocol", 0, NULL, "KIND",
-	 "auto, linux (64-bit boot protocol) or pvh (default: auto)"},
-	{OPT_KERNEL, NULL, 0, "kernel", "FILE", NULL},
-};
-
-static const struct option machine_options[] = {
-	{OPT_MEMORY, "memory", 'm', NULL, "SIZE",
-	 "guest memory; K, M, G or T, MiB without (default: 256M)"},
-	{OPT_CPUS, "cpus", 'c', "smp", "N", "number of virtual CPUs (default: 1)"},
-};
-
-static const struct option device_options[] = {
-	{OPT_DISK, "disk", 0, NULL, "FILE[,...]",
-	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N"},
-	{OPT_NET, "net", 0, NULL, "KIND[,…]",
-	 "a network: user (by passt), tap=NAME, fd=N or socket=PATH; with ,mac=MAC ,queues=N"},
-	{OPT_PUBLISH, "publish", 'p', NULL, "PORTS",
-	 "[ADDR:]HOST:GUEST[/udp]: a port of the host leads to the guest's, by --net user"},
-	{OPT_TRANSPORT, "transport", 0, NULL, "KIND",
-	 "how the guest reaches its devices: pci or mmio (default: pci)"},
-};
-
-static const struct option console_options[] = {
-	{OPT_CONSOLE, "console", 0, NULL, "WHERE",
-	 "the kernel's console: stdio, stderr, off or a file (default: stdio; with COMMAND: off)"},
-	{OPT_CONSOLE_DEVICE, "console-device", 0, NULL, "KIND",
-	 "what the guest's console is: serial (ttyS0) or virtio (hvc0) (default: serial)"},
-};
-
-static const struct option command_options[] = {
-	{OPT_ENV, "env", 'e', NULL, "NAME=VALUE",
-	 "set a variable of COMMAND's environment; NAME alone: as it is here"},
-	{OPT_DIR, "workdir", 'w', NULL, "DIR", "COMMAND's working directory (default: /)"},
-	{OPT_USER, "user", 'u', NULL, "USER[:GROUP]",
-	 "who COMMAND runs as: names of the guest's or numbers (default: root)"},
-	{OPT_TTY, "tty", 't', NULL, NULL, "give COMMAND a terminal"},
-	{OPT_INTERACTIVE, "interactive", 'i', NULL, NULL, "accepted: stdin is always connected"},
-	{OPT_NAME, "name", 0, NULL, "NAME", "the machine's name: its hostname and MAC addresses"},
-	{OPT_HOSTNAME, "hostname", 0, NULL, "NAME", "the guest's hostname (default: its name)"},
-	{OPT_MODULES, "modules", 0, NULL, "DIR",
-	 "where the kernel's modules are (default: /lib/modules/VERSION)"},
-	{OPT_RM, "rm", 0, NULL, NULL, "accepted: nothing of a run is kept"},
-};
-
-static const struct option end_options[] = {
-	{OPT_TIMEOUT, "timeout", 0, NULL, "TIME",
-	 "end the machine after TIME: 500ms, 90s, 10m, 2h; seconds without a unit"},
-	{OPT_STOP_TIMEOUT, "stop-timeout", 0, NULL, "TIME",
-	 "at SIGTERM, press the guest's power button and wait TIME (default: 0)"},
-	{OPT_ON_RESET, "on-reset", 0, NULL, "WHAT",
-	 "when the guest resets: exit or restart (default: exit)"},
-	{OPT_RESULT, "result", 0, NULL, "FILE", "write how it ended to FILE, as JSON"},
-};
-
-static const struct option look_options[] = {
-	{OPT_DRY_RUN, "dry-run", 0, NULL, "[=json]",
-	 "print what would be put in guest memory and where; run nothing"},
-	{OPT_DUMP_ACPI, "dump-acpi", 0, NULL, "DIR", "write the ACPI tables to DIR"},
-	{OPT_TRACE, "trace", 0, NULL, "LIST[=FILE]",
-	 "a line an event, to FILE or stderr; LIST: " TRACE_NAMES ", all"},
-	{OPT_STATS, "stats", 0, NULL, NULL, "at the end, print exits, addresses and a time line"},
-	{OPT_VERBOSE, "verbose", 0, NULL, NULL, "say more of what is done, and how"},
-};
-
-static const struct option other_options[] = {
-	{OPT_SANDBOX, "sandbox", 0, NULL, "MODE",
-	 "lock the process in: on, audit (log, don't stop) or off (default: on)"},
-	{OPT_HELP, "help", 'h', NULL, NULL, "print this help"},
-};
-
-static const struct {
-	const char *title;
-	const struct option *options;
-	size_t count;
-} groups[] = {
-	{"Kernel", kernel_options, ARRAY_LEN(kernel_options)},
-	{"Machine", machine_options, ARRAY_LEN(machine_options)},
-	{"Devices", device_options, ARRAY_LEN(device_options)},
-	{"Console", console_options, ARRAY_LEN(console_options)},
-	{"Command", command_options, ARRAY_LEN(command_options)},
-	{"End", end_options, ARRAY_LEN(end_options)},
-	{"Look inside", look_options, ARRAY_LEN(look_options)},
-	{"Other", other_options, ARRAY_LEN(other_options)},
-};
-
-/* Calls visit for each option until it returns true; returns the option that it stopped at. */
-static const struct option *find(bool (*visit)(const struct option *option, const void *key),
-				 const void *key)
+/* The number of the word that value is, or -1 with err set when it is none of them. */
+static int choose(const char *option, const char *value, const char *const *words,
+		  struct error *err)
 {
-	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
-		for (size_t i = 0; i < groups[g].count; i++) {
-			if (visit(&groups[g].options[i], key))
-				return &groups[g].options[i];
-		}
+	char all[128] = "";
+	size_t used = 0;
+
+	for (int i = 0; words[i]; i++) {
+		const char *between = i == 0 ? "" : words[i + 1] ? ", " : " or ";
+
+		if (strcmp(value, words[i]) == 0)
+			return i;
+		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s", between, words[i]);
 	}
-	return NULL;
-}
-
-static bool has_name(const struct option *option, const void *name)
-{
-	return option->name && strcmp(option->name, name) == 0;
-}
-
-static bool has_qemu_word(const struct option *option, const void *word)
-{
-	return option->qemu && strcmp(option->qemu, word) == 0;
-}
-
-static bool has_letter(const struct option *option, const void *letter)
-{
-	return option->letter && option->letter == *(const char *)letter;
-}
-
-/* Whether the option has an argument that must be there. */
-static bool takes_word(const struct option *option)
-{
-	return option->argument && option->argument[0] != '[';
-}
-
-void options_help(void)
-{
-	puts("Usage: bantam run [options] KERNEL [-- COMMAND [argument...]]\n"
-	     "\n"
-	     "Boots KERNEL (a bzImage or an ELF kernel) in a virtual machine; the guest's serial\n"
-	     "console is stdin and stdout. Ctrl-A x ends the machine, Ctrl-A a sends a Ctrl-A.\n"
-	     "With COMMAND, runs that in the guest: stdin, stdout, stderr and the exit status are\n"
-	     "COMMAND's. The initrd is its root directory.");
-	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
-		printf("\n%s:\n", groups[g].title);
-		for (size_t i = 0; i < groups[g].count; i++) {
-			const struct option *option = &groups[g].options[i];
-			char left[40];
-
-			if (!option->help)
-				continue;
-			snprintf(left, sizeof(left), "%c%c%c --%s%s%s", option->letter ? '-' : ' ',
-				 option->letter ? option->letter : ' ', option->letter ? ',' : ' ',
-				 option->name, takes_word(option) ? " " : "",
-				 option->argument ? option->argument : "");
-			printf("  %-27s %s\n", left, option->help);
-		}
-	}
-	puts("\n"
-	     "QEMU's -kernel, -initrd, -append, -m and -smp are understood too.\n"
-	     "\n"
-	     "Exit status: 0 the guest powered off or reset; 124 the time was up; 125 bantam or\n"
-	     "the host failed; 128+n ended by signal n; 255 the guest crashed. With COMMAND its\n"
-	     "own; 126 it can't be executed; 127 it was not found; 128+n signal n ended it.");
+	return error_set(err, "--%s '%s': it is %s", option, value, all);
 }
 
 static int set_memory(struct config *config, const char *value, struct error *err)
@@ -249,17 +91,19 @@ static int set_cpus(struct config *config, const char *value, struct error *err)
 	return 0;
 }
 
-static void set_console(struct config *config, const char *value)
+static int set_console(struct config *config, const char *value, struct error *err)
 {
 	static const char *const names[] = {
 		[CONSOLE_STDIO] = "stdio", [CONSOLE_STDERR] = "stderr", [CONSOLE_OFF] = "off"};
 
+	(void)err;
 	config->console = CONSOLE_FILE;
 	config->console_path = value;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcmp(value, names[i]) == 0)
 			config->console = (enum console_target)i;
 	}
+	return 0;
 }
 
 static int set_kernel(struct config *config, const char *value, struct error *err)
@@ -271,93 +115,15 @@ static int set_kernel(struct config *config, const char *value, struct error *er
 	return 0;
 }
 
-/* Stores which of the names value is in *choice; -1 with err set when it is none of them. */
-static int choose(const char *option, const char *value, const char *const *names, size_t count,
-		  unsigned *choice, struct error *err)
-{
-	char all[128] = "";
-	size_t used = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(value, names[i]) == 0) {
-			*choice = (unsigned)i;
-			return 0;
-		}
-		used += (size_t)snprintf(all + used, sizeof(all) - used, "%s%s",
-					 i == 0           ? ""
-					 : i + 1 == count ? " or "
-							  : ", ",
-					 names[i]);
-	}
-	return error_set(err, "%s '%s': it is %s", option, value, all);
-}
-
-static int set_protocol(struct config *config, const char *value, struct error *err)
-{
-	static const char *const names[] = {
-		[BOOT_AUTO] = "auto", [BOOT_LINUX] = "linux", [BOOT_PVH] = "pvh"};
-	unsigned choice = 0;
-
-	if (choose("--boot-protocol", value, names, ARRAY_LEN(names), &choice, err))
-		return -1;
-	config->protocol = (enum boot_protocol)choice;
-	return 0;
-}
-
-static int set_on_reset(struct config *config, const char *value, struct error *err)
-{
-	static const char *const names[] = {"exit", "restart"};
-	unsigned choice = 0;
-
-	if (choose("--on-reset", value, names, ARRAY_LEN(names), &choice, err))
-		return -1;
-	config->restart = choice == 1;
-	return 0;
-}
-
+/* Without a value it is text. */
 static int set_dry_run(struct config *config, const char *value, struct error *err)
 {
-	static const char *const names[] = {"text", "json"};
-	unsigned choice = 0;
+	const int choice = value[0] ? choose("dry-run", value,
+					     (const char *const[]){"text", "json", NULL}, err)
+				    : 0;
 
-	if (value[0] && choose("--dry-run", value, names, ARRAY_LEN(names), &choice, err))
-		return -1;
 	config->dry_run = choice == 1 ? DRY_RUN_JSON : DRY_RUN_TEXT;
-	return 0;
-}
-
-static int set_sandbox(struct config *config, const char *value, struct error *err)
-{
-	static const char *const names[] = {
-		[SANDBOX_ON] = "on", [SANDBOX_AUDIT] = "audit", [SANDBOX_OFF] = "off"};
-	unsigned choice = 0;
-
-	if (choose("--sandbox", value, names, ARRAY_LEN(names), &choice, err))
-		return -1;
-	config->sandbox = (enum sandbox_mode)choice;
-	return 0;
-}
-
-static int set_transport(struct config *config, const char *value, struct error *err)
-{
-	static const char *const names[] = {[TRANSPORT_PCI] = "pci", [TRANSPORT_MMIO] = "mmio"};
-	unsigned choice = 0;
-
-	if (choose("--transport", value, names, ARRAY_LEN(names), &choice, err))
-		return -1;
-	config->transport = (enum transport)choice;
-	return 0;
-}
-
-static int set_console_device(struct config *config, const char *value, struct error *err)
-{
-	static const char *const names[] = {"serial", "virtio"};
-	unsigned choice = 0;
-
-	if (choose("--console-device", value, names, ARRAY_LEN(names), &choice, err))
-		return -1;
-	config->console_virtio = choice == 1;
-	return 0;
+	return choice < 0 ? -1 : 0;
 }
 
 static int add_env(struct config *config, const char *value, struct error *err)
@@ -371,18 +137,25 @@ static int add_env(struct config *config, const char *value, struct error *err)
 }
 
 /* What becomes a hostname: letters, digits, dashes and dots. */
-static int set_name(const char **name, const char *option, const char *value, struct error *err)
+static int check_name(const char *option, const char *value, struct error *err)
 {
 	static const char allowed[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
 	const size_t length = strlen(value);
 
-	if (length == 0 || length > HOST_NAME_MAX || strspn(value, allowed) != length)
-		return error_set(err,
-				 "%s '%s': a name has letters, digits, '-', '.' and '_', and "
-				 "%d of them at most",
-				 option, value, HOST_NAME_MAX);
-	*name = value;
+	if (length > 0 && length <= HOST_NAME_MAX && strspn(value, allowed) == length)
+		return 0;
+	return error_set(err,
+			 "--%s '%s': a name has letters, digits, '-', '.' and '_', and %d of them "
+			 "at most",
+			 option, value, HOST_NAME_MAX);
+}
+
+static int add_append(struct config *config, const char *value, struct error *err)
+{
+	if (config->appends == APPENDS_MAX)
+		return error_set(err, "--append is given more than %d times", APPENDS_MAX);
+	config->append[config->appends++] = value;
 	return 0;
 }
 
@@ -413,13 +186,6 @@ static int add_publish(struct config *config, const char *value, struct error *e
 	return net_publish_parse(&config->publish[config->publishes++], value, err);
 }
 
-static int set_duration(const char *option, const char *value, u64 *ns, struct error *err)
-{
-	if (options_duration(value, ns))
-		return 0;
-	return error_set(err, "%s '%s' is not a time; say 500ms, 90s, 10m or 2h", option, value);
-}
-
 /* LIST or LIST=FILE. */
 static int set_trace(struct config *config, const char *value, struct error *err)
 {
@@ -436,89 +202,193 @@ static int set_trace(struct config *config, const char *value, struct error *err
 	return trace_parse(list, &config->trace, err);
 }
 
+#define TEXT(member) KIND_TEXT, offsetof(struct config, member), NULL, NULL
+#define FLAG(member) KIND_FLAG, offsetof(struct config, member), NULL, NULL
+#define TIME(member) KIND_TIME, offsetof(struct config, member), NULL, NULL
+#define NAME(member) KIND_NAME, offsetof(struct config, member), NULL, NULL
+#define NOTHING      KIND_NONE, 0, NULL, NULL
+#define EITHER(member, first, second)                                                              \
+	KIND_EITHER, offsetof(struct config, member), (const char *const[]){first, second, NULL},  \
+		NULL
+#define OWN(function) KIND_OWN, 0, NULL, function
+#define CHOICE(member, ...)                                                                        \
+	KIND_CHOICE, offsetof(struct config, member), (const char *const[]){__VA_ARGS__, NULL}, NULL
+
+/* Kept free, because it will mean what docker means by it: -v. */
+static const struct option options[] = {
+	{.help = "Kernel"},
+	{"initrd", 0, "initrd", "FILE", "initial RAM disk for the guest", TEXT(initrd)},
+	{"append", 'a', "append", "TEXT",
+	 "add TEXT to the kernel command line (" CMDLINE_DEFAULT ")", OWN(add_append)},
+	{"cmdline", 0, NULL, "TEXT", "replace the kernel command line by TEXT", TEXT(cmdline)},
+	{"boot-protocol", 0, NULL, "KIND",
+	 "auto, linux (64-bit boot protocol) or pvh (default: auto)",
+	 CHOICE(protocol, [BOOT_AUTO] = "auto", [BOOT_LINUX] = "linux", [BOOT_PVH] = "pvh")},
+	{NULL, 0, "kernel", "FILE", NULL, OWN(set_kernel)},
+
+	{.help = "Machine"},
+	{"memory", 'm', NULL, "SIZE", "guest memory; K, M, G or T, MiB without (default: 256M)",
+	 OWN(set_memory)},
+	{"cpus", 'c', "smp", "N", "number of virtual CPUs (default: 1)", OWN(set_cpus)},
+
+	{.help = "Devices"},
+	{"disk", 0, NULL, "FILE[,...]",
+	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N",
+	 OWN(add_disk)},
+	{"net", 0, NULL, "KIND[,…]",
+	 "a network: user (by passt), tap=NAME, fd=N or socket=PATH; with ,mac=MAC ,queues=N",
+	 OWN(add_net)},
+	{"publish", 'p', NULL, "PORTS",
+	 "[ADDR:]HOST:GUEST[/udp]: a port of the host leads to the guest's, by --net user",
+	 OWN(add_publish)},
+	{"transport", 0, NULL, "KIND",
+	 "how the guest reaches its devices: pci or mmio (default: pci)",
+	 CHOICE(transport, [TRANSPORT_PCI] = "pci", [TRANSPORT_MMIO] = "mmio")},
+
+	{.help = "Console"},
+	{"console", 0, NULL, "WHERE",
+	 "the kernel's console: stdio, stderr, off or a file (default: stdio; with COMMAND: off)",
+	 OWN(set_console)},
+	{"console-device", 0, NULL, "KIND",
+	 "what the guest's console is: serial (ttyS0) or virtio (hvc0) (default: serial)",
+	 EITHER(console_virtio, "serial", "virtio")},
+
+	{.help = "Command"},
+	{"env", 'e', NULL, "NAME=VALUE",
+	 "set a variable of COMMAND's environment; NAME alone: as it is here", OWN(add_env)},
+	{"workdir", 'w', NULL, "DIR", "COMMAND's working directory (default: /)", TEXT(dir)},
+	{"user", 'u', NULL, "USER[:GROUP]",
+	 "who COMMAND runs as: names of the guest's or numbers (default: root)", TEXT(user)},
+	{"tty", 't', NULL, NULL, "give COMMAND a terminal", FLAG(tty)},
+	{"interactive", 'i', NULL, NULL, "accepted: stdin is always connected", NOTHING},
+	{"name", 0, NULL, "NAME", "the machine's name: its hostname and MAC addresses", NAME(name)},
+	{"hostname", 0, NULL, "NAME", "the guest's hostname (default: its name)", NAME(hostname)},
+	{"modules", 0, NULL, "DIR",
+	 "where the kernel's modules are (default: /lib/modules/VERSION)", TEXT(modules)},
+	{"rm", 0, NULL, NULL, "accepted: nothing of a run is kept", NOTHING},
+
+	{.help = "End"},
+	{"timeout", 0, NULL, "TIME",
+	 "end the machine after TIME: 500ms, 90s, 10m, 2h; seconds without a unit",
+	 TIME(timeout_ns)},
+	{"stop-timeout", 0, NULL, "TIME",
+	 "at SIGTERM, press the guest's power button and wait TIME (default: 0)",
+	 TIME(stop_timeout_ns)},
+	{"on-reset", 0, NULL, "WHAT", "when the guest resets: exit or restart (default: exit)",
+	 EITHER(restart, "exit", "restart")},
+	{"result", 0, NULL, "FILE", "write how it ended to FILE, as JSON", TEXT(result_path)},
+
+	{.help = "Look inside"},
+	{"dry-run", 0, NULL, "[=json]",
+	 "print what would be put in guest memory and where; run nothing", OWN(set_dry_run)},
+	{"dump-acpi", 0, NULL, "DIR", "write the ACPI tables to DIR", TEXT(dump_acpi_path)},
+	{"trace", 0, NULL, "LIST[=FILE]",
+	 "a line an event, to FILE or stderr; LIST: " TRACE_NAMES ", all", OWN(set_trace)},
+	{"stats", 0, NULL, NULL, "at the end, print exits, addresses and a time line", FLAG(stats)},
+	{"verbose", 0, NULL, NULL, "say more of what is done, and how", FLAG(verbose)},
+
+	{.help = "Other"},
+	{"sandbox", 0, NULL, "MODE",
+	 "lock the process in: on, audit (log, don't stop) or off (default: on)",
+	 CHOICE(sandbox, [SANDBOX_ON] = "on", [SANDBOX_AUDIT] = "audit", [SANDBOX_OFF] = "off")},
+	{"help", 'h', NULL, NULL, "print this help", FLAG(help)},
+};
+
+static bool is_it(const char *name, const char *asked)
+{
+	return name && asked && strcmp(name, asked) == 0;
+}
+
+/* The option of that name, of that word of QEMU's, or of that letter; NULL and 0 are none. */
+static const struct option *find(const char *name, const char *qemu, char letter)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		const struct option *option = &options[i];
+
+		if (is_it(option->name, name) || is_it(option->qemu, qemu) ||
+		    (letter && option->letter == letter))
+			return option;
+	}
+	return NULL;
+}
+
+/* Whether the option has an argument that must be there. */
+static bool takes_word(const struct option *option)
+{
+	return option->argument && option->argument[0] != '[';
+}
+
+static void print_option(const struct option *option)
+{
+	char left[40];
+
+	if (!option->help)
+		return;
+	if (!option->name) {
+		printf("\n%s:\n", option->help);
+		return;
+	}
+	snprintf(left, sizeof(left), "%c%c%c --%s%s%s", option->letter ? '-' : ' ',
+		 option->letter ? option->letter : ' ', option->letter ? ',' : ' ', option->name,
+		 takes_word(option) ? " " : "", option->argument ? option->argument : "");
+	printf("  %-27s %s\n", left, option->help);
+}
+
+void options_help(void)
+{
+	puts("Usage: bantam run [options] KERNEL [-- COMMAND [argument...]]\n"
+	     "\n"
+	     "Boots KERNEL (a bzImage or an ELF kernel) in a virtual machine; the guest's serial\n"
+	     "console is stdin and stdout. Ctrl-A x ends the machine, Ctrl-A a sends a Ctrl-A.\n"
+	     "With COMMAND, runs that in the guest: stdin, stdout, stderr and the exit status are\n"
+	     "COMMAND's. The initrd is its root directory.");
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		print_option(&options[i]);
+	puts("\n"
+	     "QEMU's -kernel, -initrd, -append, -m and -smp are understood too.\n"
+	     "\n"
+	     "Exit status: 0 the guest powered off or reset; 124 the time was up; 125 bantam or\n"
+	     "the host failed; 128+n ended by signal n; 255 the guest crashed. With COMMAND its\n"
+	     "own; 126 it can't be executed; 127 it was not found; 128+n signal n ended it.");
+}
+
 static int apply(struct config *config, const struct option *option, const char *value,
 		 struct error *err)
 {
-	switch (option->id) {
-	case OPT_INITRD:
-		config->initrd = value;
+	void *at = (u8 *)config + option->offset;
+	int choice;
+
+	switch (option->kind) {
+	case KIND_NONE:
 		return 0;
-	case OPT_APPEND:
-		if (config->appends == APPENDS_MAX)
-			return error_set(err, "--append is given more than %d times", APPENDS_MAX);
-		config->append[config->appends++] = value;
+	case KIND_NAME:
+		if (check_name(option->name, value, err))
+			return -1;
+		memcpy(at, &value, sizeof(value));
 		return 0;
-	case OPT_CMDLINE:
-		config->cmdline = value;
+	case KIND_TEXT:
+		memcpy(at, &value, sizeof(value));
 		return 0;
-	case OPT_PROTOCOL:
-		return set_protocol(config, value, err);
-	case OPT_MEMORY:
-		return set_memory(config, value, err);
-	case OPT_CPUS:
-		return set_cpus(config, value, err);
-	case OPT_DISK:
-		return add_disk(config, value, err);
-	case OPT_NET:
-		return add_net(config, value, err);
-	case OPT_PUBLISH:
-		return add_publish(config, value, err);
-	case OPT_TRANSPORT:
-		return set_transport(config, value, err);
-	case OPT_CONSOLE:
-		set_console(config, value);
+	case KIND_FLAG:
+		memcpy(at, &(bool){true}, sizeof(bool));
 		return 0;
-	case OPT_CONSOLE_DEVICE:
-		return set_console_device(config, value, err);
-	case OPT_ENV:
-		return add_env(config, value, err);
-	case OPT_DIR:
-		config->dir = value;
+	case KIND_TIME:
+		if (options_duration(value, at))
+			return 0;
+		return error_set(err, "--%s '%s' is not a time; say 500ms, 90s, 10m or 2h",
+				 option->name, value);
+	case KIND_CHOICE:
+	case KIND_EITHER:
+		choice = choose(option->name, value, option->words, err);
+		if (choice < 0)
+			return -1;
+		if (option->kind == KIND_EITHER)
+			memcpy(at, &(bool){choice == 1}, sizeof(bool));
+		else
+			memcpy(at, &choice, sizeof(choice));
 		return 0;
-	case OPT_USER:
-		config->user = value;
-		return 0;
-	case OPT_TTY:
-		config->tty = true;
-		return 0;
-	case OPT_NAME:
-		return set_name(&config->name, "--name", value, err);
-	case OPT_HOSTNAME:
-		return set_name(&config->hostname, "--hostname", value, err);
-	case OPT_MODULES:
-		config->modules = value;
-		return 0;
-	case OPT_INTERACTIVE:
-	case OPT_RM:
-		return 0;
-	case OPT_TIMEOUT:
-		return set_duration("--timeout", value, &config->timeout_ns, err);
-	case OPT_STOP_TIMEOUT:
-		return set_duration("--stop-timeout", value, &config->stop_timeout_ns, err);
-	case OPT_ON_RESET:
-		return set_on_reset(config, value, err);
-	case OPT_RESULT:
-		config->result_path = value;
-		return 0;
-	case OPT_TRACE:
-		return set_trace(config, value, err);
-	case OPT_STATS:
-		config->stats = true;
-		return 0;
-	case OPT_VERBOSE:
-		config->verbose = true;
-		return 0;
-	case OPT_DRY_RUN:
-		return set_dry_run(config, value, err);
-	case OPT_DUMP_ACPI:
-		config->dump_acpi_path = value;
-		return 0;
-	case OPT_SANDBOX:
-		return set_sandbox(config, value, err);
-	case OPT_KERNEL:
-		return set_kernel(config, value, err);
-	case OPT_HELP:
-		return 0;
+	case KIND_OWN:
+		return option->set(config, value, err);
 	}
 	return 0;
 }
@@ -550,25 +420,6 @@ static unsigned distance(const char *a, const char *b)
 	return row[width];
 }
 
-struct guess {
-	const char *meant;
-	const struct option *best;
-	unsigned distance;
-};
-
-static bool guess_visit(const struct option *option, const void *key)
-{
-	/* find() hands keys through unchanged; this one is the guess that it collects. */
-	struct guess *guess = (struct guess *)(uintptr_t)key;
-	const unsigned far = option->name ? distance(guess->meant, option->name) : UINT32_MAX;
-
-	if (far < guess->distance) {
-		guess->distance = far;
-		guess->best = option;
-	}
-	return false;
-}
-
 /* Options of docker run that have no sense here, and what there is instead. */
 static const struct {
 	const char *name, *instead;
@@ -584,21 +435,30 @@ static const struct {
 	{"init", "there is always an init that reaps orphans"},
 };
 
-static int unknown(const char *argument, size_t name_length, struct error *err)
+static int unknown(const char *argument, struct error *err)
 {
-	char name[64];
-	struct guess guess = {.meant = name, .distance = 3};
+	const char *name = argument + strspn(argument, "-");
+	const char *best = NULL;
+	unsigned nearest = 3;
+	char meant[64];
 
-	snprintf(name, sizeof(name), "%.*s", (int)name_length, argument + strspn(argument, "-"));
+	snprintf(meant, sizeof(meant), "%.*s", (int)strcspn(name, "="), name);
 	for (size_t i = 0; i < ARRAY_LEN(elsewhere); i++) {
-		if (strcmp(name, elsewhere[i].name) == 0)
+		if (strcmp(meant, elsewhere[i].name) == 0)
 			return error_set(err, "there is no '%s': %s", argument,
 					 elsewhere[i].instead);
 	}
-	find(guess_visit, &guess);
-	if (guess.best)
-		return error_set(err, "unknown option '%s'; did you mean '--%s'?", argument,
-				 guess.best->name);
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		const char *other = options[i].name;
+		const unsigned far = other ? distance(meant, other) : UINT32_MAX;
+
+		if (far < nearest) {
+			nearest = far;
+			best = other;
+		}
+	}
+	if (best)
+		return error_set(err, "unknown option '%s'; did you mean '--%s'?", argument, best);
 	return error_set(err, "unknown option '%s'; see 'bantam run --help'", argument);
 }
 
@@ -614,11 +474,11 @@ static const struct option *recognise(const char *argument, const char **value)
 
 	*value = NULL;
 	if (argument[1] != '-') {
-		const struct option *option = find(has_qemu_word, name);
+		const struct option *option = find(NULL, name, 0);
 
 		if (option)
 			return option;
-		option = find(has_letter, name);
+		option = find(NULL, NULL, name[0]);
 		/* "-m512M" is a short option with its argument; "-memory" is a word nobody knows. */
 		if (!option || !name[1])
 			return option;
@@ -629,12 +489,11 @@ static const struct option *recognise(const char *argument, const char **value)
 		 name);
 	if (equals)
 		*value = equals + 1;
-	return find(has_name, word);
+	return find(word, NULL, 0);
 }
 
 /* Handles the option at argv[*at] and moves *at to its last argument. */
-static int take_option(struct config *config, int argc, char **argv, int *at, bool *help,
-		       struct error *err)
+static int take_option(struct config *config, int argc, char **argv, int *at, struct error *err)
 {
 	const char *argument = argv[*at];
 	const char *value;
@@ -645,9 +504,7 @@ static int take_option(struct config *config, int argc, char **argv, int *at, bo
 		return 0;
 	}
 	if (!option)
-		return unknown(argument, strcspn(argument + strspn(argument, "-"), "="), err);
-	if (option->id == OPT_HELP)
-		*help = true;
+		return unknown(argument, err);
 	if (!option->argument && value)
 		return error_set(err, "--%s takes no argument", option->name);
 	if (takes_word(option) && !value) {
@@ -695,10 +552,8 @@ static int check_command(struct config *config, struct error *err)
 
 enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err)
 {
-	bool help = false;
-
 	*config = (struct config){.memory_bytes = 256 * MIB, .cpus = 1};
-	for (int at = 0; at < argc && !help; at++) {
+	for (int at = 0; at < argc && !config->help; at++) {
 		const char *argument = argv[at];
 		int result;
 
@@ -708,13 +563,13 @@ enum options_outcome options_parse(struct config *config, int argc, char **argv,
 			break;
 		}
 		if (argument[0] == '-' && argument[1])
-			result = take_option(config, argc, argv, &at, &help, err);
+			result = take_option(config, argc, argv, &at, err);
 		else
 			result = set_kernel(config, argument, err);
 		if (result)
 			return OPTIONS_WRONG;
 	}
-	if (help)
+	if (config->help)
 		return OPTIONS_HELP;
 	if (!config->kernel) {
 		error_set(err,
