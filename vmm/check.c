@@ -17,7 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/check_print.h"
 #include "vmm/kvm.h"
 #include "vmm/verdict.h"
 
@@ -29,101 +28,83 @@ int check_status(enum check_verdict verdict)
 	return statuses[verdict];
 }
 
-/* KVM answers, but with the wrong API or without what is needed. */
-static void advise_kvm(const struct check_kvm *kvm, struct check_advice *advice)
+/* The names of the needed probes that were tried and failed: "cmpxchg16b, int3". */
+static void name_failed(const struct check_guests *guests, char *text, size_t bytes)
 {
-	if (kvm->api_version != KVM_API_VERSION) {
-		snprintf(advice->what, sizeof(advice->what),
-			 "this host's KVM speaks API version %d, and %d is needed",
-			 kvm->api_version, KVM_API_VERSION);
-	} else {
-		const char *name = "";
+	size_t used = 0;
 
-		for (unsigned i = kvm->capabilities; i-- > 0;) {
-			if (kvm->capability[i].needed && !kvm->capability[i].value)
-				name = kvm->capability[i].name;
-		}
-		snprintf(advice->what, sizeof(advice->what),
-			 "this host's KVM lacks %s, without which no guest runs", name);
+	text[0] = '\0';
+	for (unsigned i = 0; i < CHECK_NEEDED && used < bytes; i++) {
+		const enum check_end end = guests->probe[i].end;
+
+		if (end != CHECK_DONE && end != CHECK_NOT_TRIED)
+			used += (size_t)snprintf(text + used, bytes - used, "%s%s",
+						 used ? ", " : "",
+						 check_probe_name((enum check_probe)i));
 	}
-	snprintf(advice->remedy, sizeof(advice->remedy), "boot a newer kernel (5.4 or later)");
 }
 
-static void advise_no_guest(const struct check_guests *guests, struct check_advice *advice)
+static void explain_no_guest(const struct check_guests *guests, struct error *why)
 {
 	char words[64];
 
 	check_outcome_describe(&guests->probe[CHECK_LONG_MODE], words, sizeof(words));
-	snprintf(advice->what, sizeof(advice->what),
-		 "KVM answers, but a guest of three instructions does not run: %.280s",
-		 guests->err.text[0] ? guests->err.text : words);
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "stop other hypervisors (VirtualBox, VMware), and see what the kernel says: sudo "
-		 "dmesg | grep -i kvm");
+	error_set(why, "KVM answers, but a guest of three instructions does not run: %.280s",
+		  guests->err.text[0] ? guests->err.text : words);
+	error_remedy(why, "stop other hypervisors (VirtualBox, VMware), and see what the kernel "
+			  "says: sudo dmesg | grep -i kvm");
 }
 
-static void advise_tiny(const struct check_report *report, bool failed, struct check_advice *advice)
+/* failed: what doesn't run, or nothing when it is the speed. */
+static void explain_tiny(const struct check_report *report, const char *failed, struct error *why)
 {
 	const char *who = report->host.pvm
 				  ? "this host's KVM (kvm_pvm) runs only paravirtual kernels"
 				  : "this host's KVM can't run an unmodified kernel's ring 0";
 	const char *module = check_host_module(&report->host);
-	char names[128];
 
-	check_print_failed(&report->guests, names, sizeof(names));
-	if (failed)
-		snprintf(advice->what, sizeof(advice->what), "%s: a guest fails at %s", who, names);
+	if (failed[0])
+		error_set(why, "%s: a guest fails at %s", who, failed);
 	else
-		snprintf(advice->what, sizeof(advice->what),
-			 "%s: it emulates it, at %.1f million instructions a second", who,
-			 report->guests.mips);
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "use a host with hardware virtualization: bare metal, or a virtual machine with "
-		 "nested virtualization (the parameter nested of %s on the outer host), where %s "
-		 "can be loaded",
-		 module ? module : "kvm_intel or kvm_amd", module ? module : "it");
+		error_set(why, "%s: it emulates it, at %.1f million instructions a second", who,
+			  report->guests.mips);
+	error_remedy(why,
+		     "use a host with hardware virtualization: bare metal, or a virtual machine "
+		     "with nested virtualization (the parameter nested of %s on the outer host), "
+		     "where %s can be loaded",
+		     module ? module : "kvm_intel or kvm_amd", module ? module : "it");
 }
 
 void check_decide(struct check_report *report)
 {
 	const struct check_guests *guests = &report->guests;
-	const struct check_kvm *kvm = &report->kvm;
-	struct check_advice *advice = &report->advice;
-	bool failed = false;
+	char failed[128];
 
-	*advice = (struct check_advice){0};
 	report->verdict = CHECK_NOTHING;
-	report->finding = check_host_find(&report->host, kvm->error);
-	if (report->finding != CHECK_FOUND_OK) {
-		check_host_advise(&report->host, report->finding, kvm->error, advice);
+	if (!report->usable)
 		return;
-	}
-	if (kvm->api_version != KVM_API_VERSION || kvm->needed_missing) {
-		advise_kvm(kvm, advice);
-		return;
-	}
 	if (guests->probe[CHECK_LONG_MODE].end != CHECK_DONE) {
-		advise_no_guest(guests, advice);
+		explain_no_guest(guests, &report->why);
 		return;
 	}
-	for (unsigned i = 0; i < CHECK_PROBES; i++)
-		failed |= guests->probe[i].end != CHECK_DONE &&
-			  guests->probe[i].end != CHECK_NOT_TRIED;
-	report->verdict = failed || guests->mips < CHECK_MIPS_MIN ? CHECK_TINY : CHECK_STOCK;
+	name_failed(guests, failed, sizeof(failed));
+	report->verdict = failed[0] || guests->mips < CHECK_MIPS_MIN ? CHECK_TINY : CHECK_STOCK;
 	if (report->verdict == CHECK_TINY)
-		advise_tiny(report, failed, advice);
+		explain_tiny(report, failed, &report->why);
 }
 
 static void collect(struct check_report *report)
 {
 	int fd;
 
-	*report = (struct check_report){0};
+	*report = (struct check_report){.verdict = CHECK_NOTHING};
 	check_host_look("", &report->host);
-	fd = check_kvm_open(&report->kvm);
+	fd = kvm_open(&report->why);
 	if (fd >= 0) {
-		if (!report->kvm.needed_missing)
-			check_guests_run(&report->guests, fd);
+		report->usable = true;
+		report->vcpus_recommended = kvm_capability(fd, KVM_CAP_NR_VCPUS);
+		report->vcpus_max = kvm_capability(fd, KVM_CAP_MAX_VCPUS);
+		check_guests_run(&report->guests, fd);
 		close(fd);
 	}
 	check_sandbox_look(&report->sandbox);
@@ -147,6 +128,7 @@ static void help(void)
 int check_command(int argc, char **argv)
 {
 	struct check_report report;
+	struct error err;
 	bool json = false;
 
 	for (int i = 0; i < argc; i++) {
@@ -161,9 +143,7 @@ int check_command(int argc, char **argv)
 		json = true;
 	}
 	collect(&report);
-	if (json)
-		check_print_json(&report, stdout);
-	else
-		check_print_text(&report, stdout);
+	/* Whether stdout took it all, is main's to tell. */
+	(void)check_print(&report, stdout, json, &err);
 	return check_status(report.verdict);
 }

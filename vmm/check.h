@@ -2,15 +2,16 @@
  * `bantam check`: what this host can run, and if not, what to do.
  *
  * check_command() collects a report (the host, KVM's answers, what tiny guests did, the sandbox
- * layers), comes to a verdict and prints both. The collecting parts are check_host.c, check_kvm.c,
+ * layers), comes to a verdict and prints both. The collecting parts are check_host.c, kvm.c,
  * check_guests.c and check_sandbox.c; check_print.c is the voice.
  */
 #ifndef BANTAM_VMM_CHECK_H
 #define BANTAM_VMM_CHECK_H
 
+#include <stdio.h>
+
 #include "vmm/check_guests.h"
 #include "vmm/check_host.h"
-#include "vmm/check_kvm.h"
 #include "vmm/check_sandbox.h"
 
 enum check_verdict {
@@ -21,21 +22,24 @@ enum check_verdict {
 
 struct check_report {
 	struct check_host host;
-	enum check_finding finding; /* how opening /dev/kvm went */
-	struct check_kvm kvm;
+	bool usable; /* kvm_open() likes this KVM; if not, `why` says why */
+	int vcpus_recommended, vcpus_max;
 	struct check_guests guests; /* all zero when KVM isn't usable */
 	struct check_sandbox sandbox;
 	enum check_verdict verdict;
-	struct check_advice advice; /* empty with CHECK_STOCK */
+	struct error why; /* not CHECK_STOCK: what is wrong, and what to do */
 };
 
 /* The least speed, in millions of ring-0 instructions a second, that counts as running a kernel. */
 #define CHECK_MIPS_MIN 25.0
 
 /*
- * Decides: fills verdict and advice from the other fields of *report.
+ * Decides: fills verdict from the other fields of *report, and why where kvm_open() hasn't.
  */
 void check_decide(struct check_report *report);
+
+/* Writes the report. Returns 0, or -1 with err set when out takes it not. */
+int check_print(const struct check_report *report, FILE *out, bool as_json, struct error *err);
 
 /* The process's exit status: 0 stock, 1 tiny, 125 nothing. */
 int check_status(enum check_verdict verdict);

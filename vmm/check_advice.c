@@ -6,33 +6,12 @@
  */
 #include "vmm/check_host.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define UDEV_RULE                                                                                  \
 	"echo 'KERNEL==\"kvm\", GROUP=\"kvm\", MODE=\"0666\", OPTIONS+=\"static_node=kvm\"' | "    \
 	"sudo tee /etc/udev/rules.d/99-kvm.rules && sudo udevadm control --reload-rules && "       \
 	"sudo udevadm trigger --name-match=kvm"
-
-const char *check_finding_name(enum check_finding finding)
-{
-	static const char *const names[] = {
-		[CHECK_FOUND_OK] = "ok",
-		[CHECK_FOUND_FIRMWARE] = "firmware",
-		[CHECK_FOUND_NO_NESTED] = "no-nested",
-		[CHECK_FOUND_NO_MODULE] = "no-module",
-		[CHECK_FOUND_DRIVER_OFF] = "driver-off",
-		[CHECK_FOUND_NO_DEVICE] = "no-device",
-		[CHECK_FOUND_NOT_PASSED] = "not-passed",
-		[CHECK_FOUND_NOT_DEVICE] = "not-a-device",
-		[CHECK_FOUND_NO_PERMISSION] = "no-permission",
-		[CHECK_FOUND_FORBIDDEN] = "forbidden",
-		[CHECK_FOUND_OTHER] = "other",
-	};
-
-	_Static_assert(ARRAY_LEN(names) == CHECK_FINDINGS, "a name for each");
-	return names[finding];
-}
 
 /* Inside a container, modules and firmware are the outer system's business. */
 static const char *where(const struct check_host *host)
@@ -46,7 +25,7 @@ static const char *then(const struct check_host *host)
 	return host->container ? "; then start the container with --device /dev/kvm" : "";
 }
 
-static void advise_firmware(const struct check_host *host, struct check_advice *advice)
+static void advise_firmware(const struct check_host *host, struct error *err)
 {
 	const char *module = check_host_module(host);
 	const char *name = "VT-x or SVM";
@@ -54,145 +33,139 @@ static void advise_firmware(const struct check_host *host, struct check_advice *
 	if (module)
 		name = strcmp(module, "kvm_intel") == 0 ? "VT-x (Intel Virtualization Technology)"
 							: "SVM (AMD-V)";
-	snprintf(advice->what, sizeof(advice->what),
-		 "the processor offers no virtualization: no vmx or svm among the flags in "
-		 "/proc/cpuinfo");
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "turn on %s in the firmware's set-up (BIOS, UEFI) and boot again%s", name,
-		 then(host));
+	error_set(err, "the processor offers no virtualization: no vmx or svm among the flags in "
+		       "/proc/cpuinfo");
+	error_remedy(err, "turn on %s in the firmware's set-up (BIOS, UEFI) and boot again%s", name,
+		     then(host));
 }
 
-static void advise_nested(const struct check_host *host, struct check_advice *advice)
+static void advise_nested(const struct check_host *host, struct error *err)
 {
 	const char *module = check_host_module(host);
 
-	snprintf(advice->what, sizeof(advice->what),
-		 "this is a virtual machine without nested virtualization: no vmx or svm among the "
-		 "flags in /proc/cpuinfo");
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "on the outer host, turn on the parameter nested of %s (echo 'options %s "
-		 "nested=1' | sudo tee /etc/modprobe.d/kvm.conf, then load the module again) and "
-		 "give this machine the host's processor (-cpu host); in a cloud, choose an "
-		 "instance type with nested virtualization%s",
-		 module ? module : "kvm_intel or kvm_amd", module ? module : "kvm_intel",
-		 then(host));
+	error_set(
+		err,
+		"this is a virtual machine without nested virtualization: no vmx or svm among the "
+		"flags in /proc/cpuinfo");
+	error_remedy(
+		err,
+		"on the outer host, turn on the parameter nested of %s (echo 'options %s "
+		"nested=1' | sudo tee /etc/modprobe.d/kvm.conf, then load the module again) and "
+		"give this machine the host's processor (-cpu host); in a cloud, choose an "
+		"instance type with nested virtualization%s",
+		module ? module : "kvm_intel or kvm_amd", module ? module : "kvm_intel",
+		then(host));
 }
 
-static void advise_module(const struct check_host *host, struct check_advice *advice)
+static void advise_module(const struct check_host *host, struct error *err)
 {
 	const char *module = check_host_module(host);
 
-	snprintf(advice->what, sizeof(advice->what),
-		 "the processor can virtualize (%s), but the module %s is not loaded",
-		 host->vmx ? "vmx" : "svm", module);
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "%ssudo modprobe %s; if that says 'Operation not supported', turn on "
-		 "virtualization in the firmware's set-up%s",
-		 where(host), module, then(host));
+	error_set(err, "the processor can virtualize (%s), but the module %s is not loaded",
+		  host->vmx ? "vmx" : "svm", module);
+	error_remedy(err,
+		     "%ssudo modprobe %s; if that says 'Operation not supported', turn on "
+		     "virtualization in the firmware's set-up%s",
+		     where(host), module, then(host));
 }
 
-static void advise_driver(const struct check_host *host, struct check_advice *advice)
+static void advise_driver(const struct check_host *host, struct error *err)
 {
 	const char *module = host->intel ? "kvm_intel" : "kvm_amd";
 
-	snprintf(advice->what, sizeof(advice->what),
-		 "the module %s is there, but no device answers: it could not turn virtualization "
-		 "on",
-		 module);
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "%ssee why (sudo dmesg | grep -i kvm): 'disabled by bios' is turned on in the "
-		 "firmware's set-up; then sudo modprobe -r %s && sudo modprobe %s%s",
-		 where(host), module, module, then(host));
+	error_set(err,
+		  "the module %s is there, but no device answers: it could not turn virtualization "
+		  "on",
+		  module);
+	error_remedy(err,
+		     "%ssee why (sudo dmesg | grep -i kvm): 'disabled by bios' is turned on in the "
+		     "firmware's set-up; then sudo modprobe -r %s && sudo modprobe %s%s",
+		     where(host), module, module, then(host));
 }
 
-static void advise_not_passed(const struct check_host *host, struct check_advice *advice)
+static void advise_not_passed(const struct check_host *host, struct error *err)
 {
 	(void)host;
-	snprintf(advice->what, sizeof(advice->what),
-		 "this container has no /dev/kvm, though its host has KVM");
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "start the container with --device /dev/kvm (docker, podman)");
+	error_set(err, "this container has no /dev/kvm, though its host has KVM");
+	error_remedy(err, "start the container with --device /dev/kvm (docker, podman)");
 }
 
-static void advise_no_device(const struct check_host *host, struct check_advice *advice)
+static void advise_no_device(const struct check_host *host, struct error *err)
 {
 	(void)host;
-	snprintf(advice->what, sizeof(advice->what),
-		 "KVM is loaded, but there is no device node /dev/kvm");
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "sudo udevadm trigger --name-match=kvm, or without udev: sudo mknod -m 660 "
-		 "/dev/kvm c 10 232 && sudo chgrp kvm /dev/kvm");
+	error_set(err, "KVM is loaded, but there is no device node /dev/kvm");
+	error_remedy(err,
+		     "sudo udevadm trigger --name-match=kvm, or without udev: sudo mknod -m 660 "
+		     "/dev/kvm c 10 232 && sudo chgrp kvm /dev/kvm");
 }
 
-static void advise_not_device(const struct check_host *host, struct check_advice *advice)
+static void advise_not_device(const struct check_host *host, struct error *err)
 {
-	snprintf(advice->what, sizeof(advice->what),
-		 "/dev/kvm is there, but it is not KVM's device");
-	snprintf(advice->remedy, sizeof(advice->remedy), "%s",
-		 host->container
-			 ? "start the container with --device /dev/kvm instead of a volume; on "
-			   "a host without KVM, -v makes an empty directory of that name"
-			 : "remove it (sudo rm -r /dev/kvm), then sudo udevadm trigger "
-			   "--name-match=kvm");
+	error_set(err, "/dev/kvm is there, but it is not KVM's device");
+	error_remedy(err, "%s",
+		     host->container
+			     ? "start the container with --device /dev/kvm instead of a volume; on "
+			       "a host without KVM, -v makes an empty directory of that name"
+			     : "remove it (sudo rm -r /dev/kvm), then sudo udevadm trigger "
+			       "--name-match=kvm");
 }
 
 /* The first of these that fits: the way in that changes least. */
-static void permission_remedy(const struct check_host *host, char *remedy, size_t bytes)
+static void permission_remedy(const struct check_host *host, struct error *err)
 {
 	const bool group_may = (host->device.mode & 0060) == 0060 && host->device.gid != 0;
 
 	if (host->container && host->device.gid == CHECK_OVERFLOW_ID)
-		snprintf(remedy, bytes,
-			 "start the container with --device /dev/kvm and (podman) "
-			 "--group-add keep-groups");
+		error_remedy(err, "start the container with --device /dev/kvm and (podman) "
+				  "--group-add keep-groups");
 	else if (host->container && group_may)
-		snprintf(remedy, bytes,
-			 "start the container with --device /dev/kvm --group-add %u, or as root",
-			 host->device.gid);
+		error_remedy(
+			err,
+			"start the container with --device /dev/kvm --group-add %u, or as root",
+			host->device.gid);
 	else if (host->ci && !host->container)
-		snprintf(remedy, bytes, "in an earlier step of the CI job: %s", UDEV_RULE);
+		error_remedy(err, "in an earlier step of the CI job: %s", UDEV_RULE);
 	else if (group_may && host->member_listed)
-		snprintf(
-			remedy, bytes,
+		error_remedy(
+			err,
 			"%s is in the group %s already, but this session is older: log out and in, "
 			"or say newgrp %s",
 			host->user, host->device.group, host->device.group);
 	else if (group_may)
-		snprintf(remedy, bytes, "sudo usermod -aG %s %s, then log out and in",
-			 host->device.group, host->user);
+		error_remedy(err, "sudo usermod -aG %s %s, then log out and in", host->device.group,
+			     host->user);
 	else
-		snprintf(
-			remedy, bytes,
+		error_remedy(
+			err,
 			"run as root, or let a group in: sudo chgrp kvm /dev/kvm && sudo chmod 660 "
 			"/dev/kvm && sudo usermod -aG kvm %s, then log out and in",
 			host->user);
 }
 
-static void advise_permission(const struct check_host *host, struct check_advice *advice)
+static void advise_permission(const struct check_host *host, struct error *err)
 {
-	snprintf(advice->what, sizeof(advice->what),
-		 "no permission for /dev/kvm: owner %s, group %s, mode %04o; you are %s",
-		 host->device.owner, host->device.group, (unsigned)host->device.mode, host->user);
-	permission_remedy(host, advice->remedy, sizeof(advice->remedy));
+	error_set(err, "no permission for /dev/kvm: owner %s, group %s, mode %04o; you are %s",
+		  host->device.owner, host->device.group, (unsigned)host->device.mode, host->user);
+	permission_remedy(host, err);
 }
 
-static void advise_forbidden(const struct check_host *host, struct check_advice *advice)
+static void advise_forbidden(const struct check_host *host, struct error *err)
 {
-	snprintf(advice->what, sizeof(advice->what),
-		 "/dev/kvm may not be opened, though its mode (%s:%s, %04o) would allow it",
-		 host->device.owner, host->device.group, (unsigned)host->device.mode);
-	snprintf(advice->remedy, sizeof(advice->remedy), "%s",
-		 host->container
-			 ? "start the container with --device /dev/kvm: without, its device list "
-			   "forbids it"
-			 : "in a systemd unit: DeviceAllow=/dev/kvm rw; else a security module "
-			   "(SELinux, AppArmor) says no: sudo dmesg | tail");
+	error_set(err, "/dev/kvm may not be opened, though its mode (%s:%s, %04o) would allow it",
+		  host->device.owner, host->device.group, (unsigned)host->device.mode);
+	error_remedy(
+		err, "%s",
+		host->container
+			? "start the container with --device /dev/kvm: without, its device list "
+			  "forbids it"
+			: "in a systemd unit: DeviceAllow=/dev/kvm rw; else a security module "
+			  "(SELinux, AppArmor) says no: sudo dmesg | tail");
 }
 
 void check_host_advise(const struct check_host *host, enum check_finding finding, int error,
-		       struct check_advice *advice)
+		       struct error *err)
 {
-	static void (*const advise[])(const struct check_host *, struct check_advice *) = {
+	static void (*const advise[])(const struct check_host *, struct error *) = {
 		[CHECK_FOUND_FIRMWARE] = advise_firmware,
 		[CHECK_FOUND_NO_NESTED] = advise_nested,
 		[CHECK_FOUND_NO_MODULE] = advise_module,
@@ -205,15 +178,10 @@ void check_host_advise(const struct check_host *host, enum check_finding finding
 		[CHECK_FOUND_OTHER] = NULL,
 	};
 
-	*advice = (struct check_advice){0};
-	if (finding == CHECK_FOUND_OK)
-		return;
 	if (advise[finding]) {
-		advise[finding](host, advice);
+		advise[finding](host, err);
 		return;
 	}
-	snprintf(advice->what, sizeof(advice->what), "/dev/kvm can't be opened: %s",
-		 strerror(error));
-	snprintf(advice->remedy, sizeof(advice->remedy),
-		 "see what the kernel says: sudo dmesg | grep -i kvm");
+	error_set(err, "/dev/kvm can't be opened: %s", strerror(error));
+	error_remedy(err, "see what the kernel says: sudo dmesg | grep -i kvm");
 }

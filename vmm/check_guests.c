@@ -44,29 +44,34 @@ enum { LOOP_SHORT_MS = 5 };
 static const struct {
 	const char *name;
 	enum check_code_id code;
+	u32 debug; /* KVM_GUESTDBG_…: what the debugger asks for, or 0 without one */
 } probes[] = {
-	[CHECK_LONG_MODE] = {"long mode", CHECK_CODE_LONG_MODE},
-	[CHECK_SYSTEM] = {"system registers", CHECK_CODE_SYSTEM},
-	[CHECK_CMPXCHG16B] = {"cmpxchg16b", CHECK_CODE_CMPXCHG16B},
-	[CHECK_XRSTOR] = {"xrstor", CHECK_CODE_XRSTOR},
-	[CHECK_INT3] = {"int3", CHECK_CODE_INT3},
+	[CHECK_LONG_MODE] = {"long_mode", CHECK_CODE_LONG_MODE, 0},
+	[CHECK_SYSTEM] = {"system_registers", CHECK_CODE_SYSTEM, 0},
+	[CHECK_CMPXCHG16B] = {"cmpxchg16b", CHECK_CODE_CMPXCHG16B, 0},
+	[CHECK_XRSTOR] = {"xrstor", CHECK_CODE_XRSTOR, 0},
+	[CHECK_INT3] = {"int3", CHECK_CODE_INT3, 0},
+	[CHECK_STEP] = {"single_step", CHECK_CODE_LONG_MODE, KVM_GUESTDBG_SINGLESTEP},
+	[CHECK_HARDWARE_BREAKPOINT] = {"hardware_breakpoint", CHECK_CODE_LONG_MODE,
+				       KVM_GUESTDBG_USE_HW_BP},
+	[CHECK_SOFTWARE_BREAKPOINT] = {"software_breakpoint", CHECK_CODE_INT3,
+				       KVM_GUESTDBG_USE_SW_BP},
 };
 
-static const struct {
-	const char *name;
-	const char *words; /* with a place for the number, or without */
-} ends[] = {
-	[CHECK_NOT_TRIED] = {"not-tried", "not tried"},
-	[CHECK_DONE] = {"done", "ok"},
-	[CHECK_WRONG] = {"wrong-answer", "wrong answer 0x%llx"},
-	[CHECK_EXCEPTION] = {"exception", "exception %llu"},
-	[CHECK_INTERNAL_ERROR] = {"internal-error", "KVM internal error, suberror %llu"},
-	[CHECK_TRIPLE_FAULT] = {"triple-fault", "triple fault"},
-	[CHECK_ENTRY_FAILED] = {"entry-failed", "the processor refused entry, reason 0x%llx"},
-	[CHECK_STOPPED] = {"stopped", "stopped at 0x%llx"},
-	[CHECK_TIMED_OUT] = {"timed-out", "no end in %llu ms"},
-	[CHECK_EXIT] = {"unexpected-exit", "unexpected exit reason %llu"},
-	[CHECK_NOT_BEGUN] = {"not-begun", "could not be started"},
+/* In words, with a place for the number or without. */
+static const char *const ends[] = {
+	[CHECK_NOT_TRIED] = "not tried",
+	[CHECK_DONE] = "ok",
+	[CHECK_WRONG] = "wrong answer 0x%llx",
+	[CHECK_EXCEPTION] = "exception %llu",
+	[CHECK_INTERNAL_ERROR] = "KVM internal error, suberror %llu",
+	[CHECK_TRIPLE_FAULT] = "triple fault",
+	[CHECK_ENTRY_FAILED] = "the processor refused entry, reason 0x%llx",
+	[CHECK_STOPPED] = "stopped",
+	[CHECK_NOT_STOPPED] = "not stopped",
+	[CHECK_TIMED_OUT] = "no end in %llu ms",
+	[CHECK_EXIT] = "unexpected exit reason %llu",
+	[CHECK_NOT_BEGUN] = "could not be started",
 };
 
 const char *check_probe_name(enum check_probe probe)
@@ -74,14 +79,9 @@ const char *check_probe_name(enum check_probe probe)
 	return probes[probe].name;
 }
 
-const char *check_end_name(enum check_end end)
-{
-	return ends[end].name;
-}
-
 void check_outcome_describe(const struct check_outcome *outcome, char *text, size_t bytes)
 {
-	const char *words = ends[outcome->end].words;
+	const char *words = ends[outcome->end];
 	const char *number = strchr(words, '%');
 	char digits[24];
 
@@ -142,7 +142,6 @@ static void take_exit(const struct kvm_run *run, struct check_outcome *outcome)
 	switch (run->exit_reason) {
 	case KVM_EXIT_DEBUG:
 		outcome->end = CHECK_STOPPED;
-		outcome->number = check_code_debug_address(run);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		outcome->end = CHECK_INTERNAL_ERROR;
@@ -208,19 +207,23 @@ static int make_guest(struct machine *machine, const struct config *config,
 
 static const struct config guest_config = {.memory_bytes = MEMORY_MIN_BYTES, .cpus = 1};
 
-/* One guest from its making to its end. debug: NULL without. */
-static struct check_outcome run_guest(enum check_code_id id, struct kvm_guest_debug *debug,
-				      struct error *err)
+/* One guest from its making to its end. */
+static struct check_outcome run_guest(enum check_probe probe, struct error *err)
 {
-	const struct check_code *code = check_code_find(id);
+	const struct check_code *code = check_code_find(probes[probe].code);
+	struct kvm_guest_debug debug = check_code_debug(probes[probe].debug);
 	struct check_outcome outcome = {.end = CHECK_NOT_BEGUN};
 	struct machine machine;
 
 	if (make_guest(&machine, &guest_config, code, err) == 0 &&
 	    check_code_set_registers(machine.vcpu[0].fd, 0, err) == 0 &&
-	    (!debug || kvm_ioctl(machine.vcpu[0].fd, KVM_SET_GUEST_DEBUG, debug) == 0))
+	    (!debug.control || kvm_ioctl(machine.vcpu[0].fd, KVM_SET_GUEST_DEBUG, &debug) == 0))
 		outcome = run_vcpu(&machine.vcpu[0], code, err);
 	machine_destroy(&machine);
+	if (debug.control && outcome.end == CHECK_DONE)
+		outcome.end = CHECK_NOT_STOPPED;
+	else if (outcome.end == CHECK_STOPPED)
+		outcome.end = CHECK_DONE;
 	return outcome;
 }
 
@@ -276,34 +279,18 @@ static double measure_mips(void)
 	return best;
 }
 
-/* Whether KVM stops the guest for a debugger, at the right instruction. */
-static bool stops(enum check_debug kind, enum check_code_id id)
-{
-	struct kvm_guest_debug debug;
-	struct check_outcome outcome;
-	struct error err = {0};
-	u64 address;
-
-	check_code_debug(kind, &debug, &address);
-	outcome = run_guest(id, &debug, &err);
-	return outcome.end == CHECK_STOPPED && outcome.number == address;
-}
-
 static void run_all(struct check_guests *guests, bool xsave)
 {
 	struct error ignored = {0};
 
-	guests->probe[CHECK_LONG_MODE] = run_guest(CHECK_CODE_LONG_MODE, NULL, &guests->err);
+	guests->probe[CHECK_LONG_MODE] = run_guest(CHECK_LONG_MODE, &guests->err);
 	if (guests->probe[CHECK_LONG_MODE].end != CHECK_DONE)
 		return;
 	for (unsigned i = CHECK_LONG_MODE + 1; i < CHECK_PROBES; i++) {
 		if (i != CHECK_XRSTOR || xsave)
-			guests->probe[i] = run_guest(probes[i].code, NULL, &ignored);
+			guests->probe[i] = run_guest((enum check_probe)i, &ignored);
 	}
 	guests->mips = measure_mips();
-	guests->debug.step = stops(CHECK_DEBUG_STEP, CHECK_CODE_NOPS);
-	guests->debug.hardware = stops(CHECK_DEBUG_HARDWARE, CHECK_CODE_NOPS);
-	guests->debug.software = stops(CHECK_DEBUG_SOFTWARE, CHECK_CODE_INT3);
 }
 
 void check_guests_run(struct check_guests *guests, int kvm_fd)

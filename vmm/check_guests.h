@@ -20,6 +20,12 @@ enum check_probe {
 	CHECK_CMPXCHG16B,
 	CHECK_XRSTOR,
 	CHECK_INT3,
+	CHECK_NEEDED,
+
+	/* What only a debugger needs: KVM stops the guest for it. */
+	CHECK_STEP = CHECK_NEEDED,
+	CHECK_HARDWARE_BREAKPOINT,
+	CHECK_SOFTWARE_BREAKPOINT,
 	CHECK_PROBES,
 };
 
@@ -31,7 +37,8 @@ enum check_end {
 	CHECK_INTERNAL_ERROR, /* KVM gave up; number: the suberror, 1 = emulation */
 	CHECK_TRIPLE_FAULT,
 	CHECK_ENTRY_FAILED, /* number: the hardware's reason */
-	CHECK_STOPPED,      /* by the debugger, at number */
+	CHECK_STOPPED,      /* by the debugger … */
+	CHECK_NOT_STOPPED,  /* … or not, though it was asked */
 	CHECK_TIMED_OUT,
 	CHECK_EXIT,      /* number: KVM's exit reason, one that should not be */
 	CHECK_NOT_BEGUN, /* no virtual machine could be made, or KVM_RUN failed */
@@ -45,18 +52,12 @@ struct check_outcome {
 
 struct check_guests {
 	struct check_outcome probe[CHECK_PROBES];
-	double mips; /* millions of ring-0 instructions a second, 0 when not measured */
-	struct {
-		bool step, hardware, software;
-	} debug;
+	double mips;      /* millions of ring-0 instructions a second, 0 when not measured */
 	struct error err; /* why the first guest did not begin, or empty */
 };
 
-/* The probe's name, as reports have it. */
+/* The probe's name, as reports have it: "long_mode". */
 const char *check_probe_name(enum check_probe probe);
-
-/* The end's name for scripts: "done", "internal-error", … */
-const char *check_end_name(enum check_end end);
 
 /* The outcome in words. bytes: the size of text, at least 1. */
 void check_outcome_describe(const struct check_outcome *outcome, char *text, size_t bytes);

@@ -5,7 +5,7 @@
  * Where it is read, below root:
  *
  *	/proc/cpuinfo                        the first processor's vendor and flags
- *	/sys/module/kvm_{intel,amd,pvm}      loaded or built in; parameters/nested
+ *	/sys/module/kvm_{intel,amd,pvm}      loaded or built in
  *	/sys/class/misc/kvm                  a driver that works has registered the device
  *	/dev/kvm                             owner, group, mode
  *	/etc/passwd, /etc/group              names; who is in the group
@@ -122,14 +122,9 @@ static void look_at_processor(const char *root, struct check_host *host)
 
 static void look_at_modules(const char *root, struct check_host *host)
 {
-	static const char *const nested[] = {"/sys/module/kvm_intel/parameters/nested",
-					     "/sys/module/kvm_amd/parameters/nested"};
-
 	host->intel = exists(root, "/sys/module/kvm_intel");
 	host->amd = exists(root, "/sys/module/kvm_amd");
 	host->pvm = exists(root, "/sys/module/kvm_pvm");
-	for (size_t i = 0; i < ARRAY_LEN(nested); i++)
-		host->nested |= file_has(root, nested[i], "Y") || file_has(root, nested[i], "1");
 	/* Where the list of devices can't be seen, a module is taken to work. */
 	host->driver = exists(root, "/sys/class/misc") ? exists(root, "/sys/class/misc/kvm")
 						       : host->intel || host->amd || host->pvm;
@@ -196,7 +191,6 @@ static void look_at_device(const char *root, struct check_host *host)
 	if (!path_make(path, root, "/dev/kvm") || stat(path, &stat_of) < 0)
 		return;
 	host->device.there = true;
-	host->device.character = S_ISCHR(stat_of.st_mode);
 	host->device.mode = stat_of.st_mode & 07777;
 	host->device.uid = stat_of.st_uid;
 	host->device.gid = stat_of.st_gid;
@@ -271,8 +265,6 @@ static enum check_finding find_missing(const struct check_host *host, bool node)
 enum check_finding check_host_find(const struct check_host *host, int error)
 {
 	switch (error) {
-	case 0:
-		return CHECK_FOUND_OK;
 	case ENOENT:
 	case ENOTDIR:
 		return find_missing(host, false);
@@ -308,14 +300,10 @@ const char *check_host_module(const struct check_host *host)
 	return NULL;
 }
 
-void check_explain(const char *root, int error, char *what, size_t what_bytes, char *remedy,
-		   size_t remedy_bytes)
+void check_explain(const char *root, int error, struct error *err)
 {
-	struct check_advice advice;
 	struct check_host host;
 
 	check_host_look(root, &host);
-	check_host_advise(&host, check_host_find(&host, error), error, &advice);
-	snprintf(what, what_bytes, "%s", advice.what);
-	snprintf(remedy, remedy_bytes, "%s", advice.remedy);
+	check_host_advise(&host, check_host_find(&host, error), error, err);
 }

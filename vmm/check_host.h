@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include "vmm/error.h"
 #include "vmm/types.h"
 
 enum { CHECK_NAME_BYTES = 33 };
@@ -22,11 +23,10 @@ struct check_host {
 	bool hypervisor;      /* this host is itself a virtual machine */
 	bool intel, amd, pvm; /* kvm_intel, kvm_amd, kvm_pvm: loaded or built in */
 	bool driver;          /* a driver has registered the device */
-	bool nested;          /* its `nested` parameter is on: guests may have KVM too; not pvm's */
 	bool container;       /* this process is in a container, as far as can be seen … */
 	bool ci;              /* … and in a CI job */
 	struct {              /* /dev/kvm */
-		bool there, character;
+		bool there;
 		mode_t mode;
 		uid_t uid;
 		gid_t gid;
@@ -40,7 +40,6 @@ struct check_host {
 };
 
 enum check_finding {
-	CHECK_FOUND_OK,
 	CHECK_FOUND_FIRMWARE,      /* no vmx or svm, on bare metal */
 	CHECK_FOUND_NO_NESTED,     /* no vmx or svm, in a virtual machine */
 	CHECK_FOUND_NO_MODULE,     /* the flag, but no kvm_intel or kvm_amd */
@@ -51,12 +50,6 @@ enum check_finding {
 	CHECK_FOUND_NO_PERMISSION, /* owner, group and mode say no */
 	CHECK_FOUND_FORBIDDEN, /* they say yes, and something else says no: device cgroup, LSM */
 	CHECK_FOUND_OTHER,
-	CHECK_FINDINGS,
-};
-
-struct check_advice {
-	char what[384];   /* what is wrong, one line */
-	char remedy[512]; /* what to do about it, one line; empty when nothing is to do */
 };
 
 /*
@@ -65,24 +58,17 @@ struct check_advice {
  */
 void check_host_look(const char *root, struct check_host *host);
 
-/* What it comes to. error: errno of opening /dev/kvm for reading and writing, 0 when it opened. */
+/* What it comes to. error: errno of opening /dev/kvm for reading and writing. */
 enum check_finding check_host_find(const struct check_host *host, int error);
 
-/* The finding in words. */
+/* The finding in words, and what to do about it: err's two lines. */
 void check_host_advise(const struct check_host *host, enum check_finding finding, int error,
-		       struct check_advice *advice);
-
-/* The finding's name for scripts: "no-module", … */
-const char *check_finding_name(enum check_finding finding);
+		       struct error *err);
 
 /* The driver that this processor needs, "kvm_intel" or "kvm_amd", or NULL when neither would do. */
 const char *check_host_module(const struct check_host *host);
 
-/*
- * Why /dev/kvm couldn't be opened, and what to do: two lines for people, without line ends. root:
- * as above; error: errno of the open. The sizes are in bytes, at least 1.
- */
-void check_explain(const char *root, int error, char *what, size_t what_bytes, char *remedy,
-		   size_t remedy_bytes);
+/* All three: fills err with why /dev/kvm couldn't be opened, and what to do. root, error: as above. */
+void check_explain(const char *root, int error, struct error *err);
 
 #endif

@@ -7,7 +7,7 @@
  * for CPUID.
  *
  * The text is for people, the JSON for programs; both are written by the same calls (see
- * dry_run_sheet.h) and tell the same.
+ * sheet.h) and tell the same.
  */
 #ifndef BANTAM_VMM_DRY_RUN_H
 #define BANTAM_VMM_DRY_RUN_H

@@ -5,7 +5,7 @@
 #define BANTAM_VMM_DRY_RUN_PARTS_H
 
 #include "vmm/dry_run.h"
-#include "vmm/dry_run_sheet.h"
+#include "vmm/sheet.h"
 
 /* ---- the architecture's own (vmm/x86/) */
 

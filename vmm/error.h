@@ -11,8 +11,8 @@
 
 struct error {
 	char text[768];
-	char remedy
-		[512]; /* a second line on what to do, where the first has no room for it; or empty */
+	/* A second line on what to do, where the first has no room for it; or empty. */
+	char remedy[512];
 };
 
 /*
@@ -20,6 +20,9 @@ struct error {
  * so that a caller can say `return error_set(...)`.
  */
 int error_set(struct error *err, const char *format, ...) PRINTF(2, 3);
+
+/* Fills err->remedy, printf-like, behind error_set(). Returns -1. */
+int error_remedy(struct error *err, const char *format, ...) PRINTF(2, 3);
 
 /*
  * Puts "<printf-like text>: " in front of what err already says. Returns -1.

@@ -11,7 +11,11 @@
 
 #include "vmm/check_host.h"
 
-static const struct kvm_capability_name needed[] = {
+/* What bantam can't do without. */
+static const struct {
+	int capability;
+	const char *name;
+} needed[] = {
 	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
 	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
 	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
@@ -22,12 +26,6 @@ static const struct kvm_capability_name needed[] = {
 	{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
 	{KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING"},
 };
-
-const struct kvm_capability_name *kvm_needed(size_t *count)
-{
-	*count = ARRAY_LEN(needed);
-	return needed;
-}
 
 int kvm_ioctl(int fd, unsigned long request, void *argument)
 {
@@ -59,31 +57,29 @@ int kvm_capability(int fd, int capability)
 int kvm_open(struct error *err)
 {
 	const int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	int version;
+	const int version = fd < 0 ? -1 : kvm_ioctl_number(fd, KVM_GET_API_VERSION, 0);
 
-	if (fd < 0) {
-		check_explain("", errno, err->text, sizeof(err->text), err->remedy,
-			      sizeof(err->remedy));
-		return -1;
+	if (version < 0) {
+		check_explain("", errno, err);
+		goto close;
 	}
-	version = kvm_ioctl_number(fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
-		if (version < 0)
-			error_set(err, "/dev/kvm is no KVM: %s", strerror(errno));
-		else
-			error_set(err, "this host's KVM speaks API version %d, and %d is needed",
-				  version, KVM_API_VERSION);
+		error_set(err, "this host's KVM speaks API version %d, and %d is needed", version,
+			  KVM_API_VERSION);
 		goto close;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(needed); i++) {
 		if (!kvm_capability(fd, needed[i].capability)) {
-			error_set(err, "this host's KVM lacks %s", needed[i].name);
+			error_set(err, "this host's KVM lacks %s, without which no guest runs",
+				  needed[i].name);
+			error_remedy(err, "boot a newer kernel (5.4 or later)");
 			goto close;
 		}
 	}
 	return fd;
 
 close:
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return -1;
 }

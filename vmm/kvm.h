@@ -8,15 +8,6 @@
 
 #include "vmm/error.h"
 
-/* A capability by its number and its name, "KVM_CAP_…". */
-struct kvm_capability_name {
-	int capability;
-	const char *name;
-};
-
-/* What bantam can't do without: the table, of *count entries, that kvm_open() goes through. */
-const struct kvm_capability_name *kvm_needed(size_t *count);
-
 /* ioctl(2), repeated while a signal interrupts it. Not for KVM_RUN, which signals must end. */
 int kvm_ioctl(int fd, unsigned long request, void *argument);
 

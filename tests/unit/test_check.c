@@ -4,21 +4,15 @@
  */
 #include "tests/unit/test.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "vmm/check.h"
-#include "vmm/check_print.h"
-#include "vmm/kvm.h"
 
 /* A report of a host on which all is well. */
 static void report_make(struct check_report *report)
 {
-	*report = (struct check_report){.kvm = {.api_version = KVM_API_VERSION}};
-	report->kvm.capability[0] = (struct check_capability){"KVM_CAP_IRQCHIP", true, 1};
-	report->kvm.capability[1] = (struct check_capability){"KVM_CAP_IRQFD", false, 0};
-	report->kvm.capabilities = 2;
+	*report = (struct check_report){.usable = true};
 	for (unsigned i = 0; i < CHECK_PROBES; i++)
 		report->guests.probe[i].end = CHECK_DONE;
 	report->guests.mips = 2000;
@@ -35,7 +29,7 @@ static void test_verdict_stock(void **state)
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_STOCK);
 	assert_int_equal(check_status(report.verdict), 0);
-	assert_string_equal(report.advice.what, "");
+	assert_string_equal(report.why.text, "");
 }
 
 static void test_verdict_tiny(void **state)
@@ -50,18 +44,18 @@ static void test_verdict_tiny(void **state)
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_TINY);
 	assert_int_equal(check_status(report.verdict), 1);
-	assert_says(report.advice.what, "cmpxchg16b, int3");
-	assert_null(strstr(report.advice.what, "kvm_pvm"));
+	assert_says(report.why.text, "cmpxchg16b, int3");
+	assert_null(strstr(report.why.text, "kvm_pvm"));
 	report.host.pvm = true;
 	check_decide(&report);
-	assert_says(report.advice.what, "kvm_pvm");
-	assert_says(report.advice.what, "paravirtual");
+	assert_says(report.why.text, "kvm_pvm");
+	assert_says(report.why.text, "paravirtual");
 
 	report_make(&report);
 	report.guests.mips = CHECK_MIPS_MIN - 1;
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_TINY);
-	assert_says(report.advice.what, "24.0 million instructions a second");
+	assert_says(report.why.text, "24.0 million instructions a second");
 	report.guests.mips = CHECK_MIPS_MIN;
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_STOCK);
@@ -77,26 +71,27 @@ static void test_verdict_nothing(void **state)
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_NOTHING);
 	assert_int_equal(check_status(report.verdict), 125);
-	assert_says(report.advice.what, "triple fault");
+	assert_says(report.why.text, "triple fault");
 
+	/* What kvm_open() said stays. */
 	report_make(&report);
-	report.kvm.capability[0].value = 0;
-	report.kvm.needed_missing = 1;
+	report.usable = false;
+	error_set(&report.why, "no KVM");
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_NOTHING);
-	assert_says(report.advice.what, "KVM_CAP_IRQCHIP");
+	assert_string_equal(report.why.text, "no KVM");
+}
 
-	report_make(&report);
-	report.kvm.api_version = 11;
-	check_decide(&report);
-	assert_int_equal(report.verdict, CHECK_NOTHING);
-	assert_says(report.advice.what, "version 11");
+/* What only a debugger needs has no say. */
+static void test_verdict_without_breakpoints(void **state)
+{
+	struct check_report report;
 
+	(void)state;
 	report_make(&report);
-	report.kvm.error = EACCES;
+	report.guests.probe[CHECK_SOFTWARE_BREAKPOINT].end = CHECK_INTERNAL_ERROR;
 	check_decide(&report);
-	assert_int_equal(report.verdict, CHECK_NOTHING);
-	assert_true(report.advice.remedy[0]);
+	assert_int_equal(report.verdict, CHECK_STOCK);
 }
 
 static void check_words(enum check_end end, u64 number, const char *words)
@@ -119,10 +114,11 @@ static void test_outcomes(void **state)
 	check_words(CHECK_TIMED_OUT, 2000, "no end in 2000 ms");
 }
 
-/* Every verdict in both forms: text with its three parts, JSON with its closing brace. */
+/* Every verdict in both forms. */
 static void test_print(void **state)
 {
 	struct check_report report;
+	struct error err;
 	char *text = NULL;
 	size_t bytes = 0;
 
@@ -132,19 +128,22 @@ static void test_print(void **state)
 
 		report_make(&report);
 		report.guests.probe[CHECK_INT3].end = i > 0 ? CHECK_INTERNAL_ERROR : CHECK_DONE;
-		report.kvm.error = i > 1 ? ENOENT : 0;
+		report.usable = i < 2;
+		error_remedy(&report.why, "%s", i > 1 ? "load the module" : "");
 		check_decide(&report);
-		check_print_text(&report, out);
-		fflush(out);
-		assert_says(text, "\nsandbox ");
+		assert_int_equal(check_print(&report, out, false, &err), 0);
+		assert_says(text, "\nsandbox: ");
+		assert_says(text, "\n  long_mode             yes  ok\n");
 		assert_says(text, i == 0   ? "\nStock kernels run here.\n"
 				  : i == 1 ? "\nOnly tiny guests run here"
 					   : "\nNo guest runs here.");
 		assert_int_equal(strstr(text, "\nWhat to do: ") != NULL, i > 0);
 		rewind(out);
-		check_print_json(&report, out);
+		assert_int_equal(check_print(&report, out, true, &err), 0);
 		fclose(out);
-		assert_says(text, "\"verdict\": ");
+		assert_says(text, i == 0   ? "\"verdict\": \"stock\""
+				  : i == 1 ? "\"verdict\": \"tiny\""
+					   : "\"verdict\": \"nothing\"");
 		assert_int_equal(text[0], '{');
 		free(text);
 	}
@@ -153,8 +152,11 @@ static void test_print(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_verdict_stock),   cmocka_unit_test(test_verdict_tiny),
-		cmocka_unit_test(test_verdict_nothing), cmocka_unit_test(test_outcomes),
+		cmocka_unit_test(test_verdict_stock),
+		cmocka_unit_test(test_verdict_tiny),
+		cmocka_unit_test(test_verdict_nothing),
+		cmocka_unit_test(test_verdict_without_breakpoints),
+		cmocka_unit_test(test_outcomes),
 		cmocka_unit_test(test_print),
 	};
 

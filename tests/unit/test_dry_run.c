@@ -12,7 +12,7 @@
 #include "boot/x86/layout.h"
 #include "tests/unit/support.h"
 #include "vmm/dry_run.h"
-#include "vmm/dry_run_sheet.h"
+#include "vmm/sheet.h"
 #include "vmm/x86/entry.h"
 
 enum { LOW_BYTES = 16 * 1024 * 1024, HIGH_BYTES = 2 * 1024 * 1024 };
@@ -538,7 +538,7 @@ static void test_a_full_disk(void **state)
 		SKIP("there is no /dev/full");
 	load_bzimage(&shown);
 	assert_int_equal(dry_run(&shown.input, out, false, &err), -1);
-	assert_says(err.text, "cannot write the dry run's report: No space left");
+	assert_says(err.text, "cannot write the report: No space left");
 	fclose(out);
 	unload(&shown);
 }

@@ -110,12 +110,6 @@ static const u8 loop[] = {
 	0xe6, CHECK_PORT_DONE,			/* out %al, $DONE */
 };
 
-static const u8 nops[] = {
-	0x90, 0x90, 0x90, 0x90, 0x90,		/* nop, five times */
-	0xb0, 0x55,				/* mov $0x55, %al */
-	0xe6, CHECK_PORT_DONE,			/* out %al, $DONE */
-};
-
 static const u8 handler[HANDLER_BYTES] = {
 	0xb0, 0x00,				/* mov $vector, %al		filled in */
 	0xe6, CHECK_PORT_EXCEPTION,		/* out %al, $EXCEPTION */
@@ -131,11 +125,7 @@ static const struct check_code codes[] = {
 	[CHECK_CODE_XRSTOR] = {xrstor, sizeof(xrstor), 0x03, -1},
 	[CHECK_CODE_INT3] = {int3, sizeof(int3), 0x33, VECTOR_BREAKPOINT},
 	[CHECK_CODE_LOOP] = {loop, sizeof(loop), 0x44, -1},
-	[CHECK_CODE_NOPS] = {nops, sizeof(nops), 0x55, -1},
 };
-
-/* Where a debugger's breakpoint is set: behind the first instructions. */
-enum { STOP_HARDWARE = CODE_AT + 3, STOP_STEP = CODE_AT + 1 };
 
 const struct check_code *check_code_find(enum check_code_id id)
 {
@@ -214,34 +204,11 @@ bool check_code_has_xsave(int kvm_fd)
 	return false;
 }
 
-void check_code_debug(enum check_debug kind, struct kvm_guest_debug *debug, u64 *stop)
+struct kvm_guest_debug check_code_debug(u32 asked)
 {
 	/* DR7: breakpoint 0 is enabled (L0, G0), on execution, one byte; bit 10 is always set. */
 	const u64 dr7 = 0x403;
 
-	*debug = (struct kvm_guest_debug){.control = KVM_GUESTDBG_ENABLE};
-	*stop = CODE_AT;
-	switch (kind) {
-	case CHECK_DEBUG_STEP:
-		debug->control |= KVM_GUESTDBG_SINGLESTEP;
-		*stop = STOP_STEP;
-		break;
-	case CHECK_DEBUG_HARDWARE:
-		debug->control |= KVM_GUESTDBG_USE_HW_BP;
-		debug->arch.debugreg[0] = STOP_HARDWARE;
-		debug->arch.debugreg[7] = dr7;
-		*stop = STOP_HARDWARE;
-		break;
-	case CHECK_DEBUG_SOFTWARE:
-		debug->control |= KVM_GUESTDBG_USE_SW_BP;
-		break;
-	case CHECK_DEBUG_NONE:
-		debug->control = 0;
-		break;
-	}
-}
-
-u64 check_code_debug_address(const struct kvm_run *run)
-{
-	return run->debug.arch.pc;
+	return (struct kvm_guest_debug){.control = asked ? KVM_GUESTDBG_ENABLE | asked : 0,
+					.arch.debugreg = {[0] = CODE_AT, [7] = dr7}};
 }

@@ -27,7 +27,6 @@ enum check_code_id {
 	CHECK_CODE_XRSTOR,     /* XSETBV, XSAVE, XRSTOR */
 	CHECK_CODE_INT3,       /* a breakpoint that the guest handles itself */
 	CHECK_CODE_LOOP,       /* CHECK_LOOP_INSTRUCTIONS a round, RCX rounds */
-	CHECK_CODE_NOPS,       /* five instructions of a byte each: something to step through */
 };
 
 enum { CHECK_LOOP_INSTRUCTIONS = 2 };
@@ -60,16 +59,8 @@ int check_code_set_registers(int vcpu_fd, u64 rounds, struct error *err);
 /* Whether the vCPU's processor, as KVM supports it, has XSAVE. kvm_fd: /dev/kvm. */
 bool check_code_has_xsave(int kvm_fd);
 
-/* What KVM_SET_GUEST_DEBUG takes. */
-enum check_debug { CHECK_DEBUG_NONE, CHECK_DEBUG_STEP, CHECK_DEBUG_HARDWARE, CHECK_DEBUG_SOFTWARE };
-
-/*
- * Fills *debug for that probe and stores in *stop the address of the instruction at which KVM has
- * to report it.
- */
-void check_code_debug(enum check_debug kind, struct kvm_guest_debug *debug, u64 *stop);
-
-/* The address of the instruction that a KVM_EXIT_DEBUG is about. */
-u64 check_code_debug_address(const struct kvm_run *run);
+/* For KVM_SET_GUEST_DEBUG: what is asked for, KVM_GUESTDBG_…, is to happen at the first instruction.
+ * All zero for 0. */
+struct kvm_guest_debug check_code_debug(u32 asked);
 
 #endif

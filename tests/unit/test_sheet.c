@@ -1,5 +1,5 @@
 /*
- * vmm/dry_run_sheet.c: the same calls as text and as JSON.
+ * vmm/sheet.c: the same calls as text and as JSON.
  */
 #include "tests/unit/test.h"
 
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/support.h"
-#include "vmm/dry_run_sheet.h"
+#include "vmm/sheet.h"
 
 /* A sheet that is written to memory. */
 struct paper {
@@ -45,6 +45,8 @@ static void write_facts(struct sheet *sheet)
 	sheet_fact(sheet, "count", COUNT(12));
 	sheet_fact(sheet, "bytes", SIZE(2048));
 	sheet_fact(sheet, "nothing", NONE);
+	sheet_fact(sheet, "good", YES_NO(true));
+	sheet_fact(sheet, "bad", YES_NO(false));
 	sheet_open(sheet, "other", "Another", NULL);
 }
 
@@ -61,6 +63,8 @@ static void test_facts(void **state)
 			    "  count                  12\n"
 			    "  bytes                  2 KiB\n"
 			    "  nothing                -\n"
+			    "  good                   yes\n"
+			    "  bad                    no\n"
 			    "\nother: Another\n");
 	write_facts(paper_take(&paper, true));
 	paper_check(&paper, "{\n  \"key\": {\n"
@@ -69,7 +73,9 @@ static void test_facts(void **state)
 			    "    \"address\": \"0x1000\",\n"
 			    "    \"count\": 12,\n"
 			    "    \"bytes\": 2048,\n"
-			    "    \"nothing\": null\n"
+			    "    \"nothing\": null,\n"
+			    "    \"good\": true,\n"
+			    "    \"bad\": false\n"
 			    "  },\n  \"other\": {}\n}\n");
 }
 

@@ -1,7 +1,7 @@
 /*
- * The form of a dry run: one set of calls that writes either text for people or JSON for programs,
- * so that both say the same.
- * A dry run is a flat list of sections, each with a key and a title:
+ * The form of a report: one set of calls that writes either text for people or JSON for programs,
+ * so that both say the same. `run --dry-run` and `check` have it.
+ * A report is a flat list of sections, each with a key and a title:
  *
  *	facts	names and values; a JSON object
  *	table	rows under column heads; a JSON array of objects, or, when the first column is
@@ -11,14 +11,14 @@
  * sizes are numbers; people see sizes as "4 KiB". Text is wrapped at 100 columns between words, and
  * control characters in it (a command line may have some) are shown as '?'.
  */
-#ifndef BANTAM_VMM_DRY_RUN_SHEET_H
-#define BANTAM_VMM_DRY_RUN_SHEET_H
+#ifndef BANTAM_VMM_SHEET_H
+#define BANTAM_VMM_SHEET_H
 
 #include "vmm/bits.h"
 #include "vmm/json.h"
 #include "vmm/memory.h"
 
-enum cell_kind { CELL_NONE, CELL_TEXT, CELL_HEX, CELL_COUNT, CELL_SIZE };
+enum cell_kind { CELL_NONE, CELL_TEXT, CELL_HEX, CELL_COUNT, CELL_SIZE, CELL_YES_NO };
 
 struct cell {
 	enum cell_kind kind; /* CELL_NONE: nothing is there, null in JSON */
@@ -33,6 +33,7 @@ struct cell {
 #define HEX(value)   ((struct cell){CELL_HEX, {value}})
 #define COUNT(value) ((struct cell){CELL_COUNT, {value}})
 #define SIZE(bytes)  ((struct cell){CELL_SIZE, {bytes}})
+#define YES_NO(is)   ((struct cell){CELL_YES_NO, {is}})
 
 /* Only the last column of a table has the width 0: it takes what is left of the line. */
 struct column {

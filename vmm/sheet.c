@@ -1,9 +1,9 @@
 /*
- * The form of a dry run, text or JSON: see dry_run_sheet.h.
+ * A report as text or as JSON: see sheet.h.
  *
  * Limits: a word that is longer than a line is not broken.
  */
-#include "vmm/dry_run_sheet.h"
+#include "vmm/sheet.h"
 
 #include <errno.h>
 #include <string.h>
@@ -60,6 +60,8 @@ static void put_cell(struct sheet *sheet, int left, const struct cell *cell)
 
 	if (cell->kind == CELL_SIZE)
 		print_size(text, sizeof(text), cell->number);
+	else if (cell->kind == CELL_YES_NO)
+		snprintf(text, sizeof(text), "%s", cell->number ? "yes" : "no");
 	else if (cell->kind != CELL_NONE)
 		snprintf(text, sizeof(text), cell->kind == CELL_HEX ? "0x%llx" : "%llu",
 			 (unsigned long long)cell->number);
@@ -74,6 +76,8 @@ static void json_cell(struct json *json, const char *key, const struct cell *cel
 		json_text(json, key, cell->text);
 	else if (cell->kind == CELL_HEX)
 		json_hex(json, key, cell->number);
+	else if (cell->kind == CELL_YES_NO)
+		json_bool(json, key, cell->number);
 	else
 		json_number(json, key, cell->number);
 }
@@ -105,7 +109,7 @@ int sheet_finish(struct sheet *sheet, struct error *err)
 		json_close_object(&sheet->json);
 	if (fflush(sheet->out) == 0 && !ferror(sheet->out))
 		return 0;
-	return error_set(err, "cannot write the dry run's report: %s", strerror(errno));
+	return error_set(err, "cannot write the report: %s", strerror(errno));
 }
 
 void sheet_open(struct sheet *sheet, const char *key, const char *title,
