@@ -134,19 +134,6 @@ static int check_limits(struct machine *machine, const struct cpuid *cpuid, stru
 	return 0;
 }
 
-/* After a restart the buffer of the vCPU before it is used on. */
-static int add_to_trace(struct machine *machine, struct vcpu *vcpu, struct error *err)
-{
-	char who[8];
-
-	if (vcpu->index + 1 < machine->trace.buffers) {
-		vcpu->thread.trace_buffer = machine->trace.buffer[vcpu->index + 1];
-		return 0;
-	}
-	snprintf(who, sizeof(who), "cpu%u", vcpu->index);
-	return trace_add_thread(&machine->trace, who, &vcpu->thread.trace_buffer, err);
-}
-
 int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
 	const unsigned cpus = machine->config->cpus;
@@ -167,7 +154,7 @@ int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, str
 		if (kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, &cpuid) < 0)
 			return error_set(err, "KVM refuses the CPUID of vCPU %u: %s", i,
 					 strerror(errno));
-		if (entry_set_msrs(vcpu->fd, err) || add_to_trace(machine, vcpu, err))
+		if (entry_set_msrs(vcpu->fd, err))
 			return -1;
 	}
 	/* The other vCPUs wait for their start-up message, as KVM creates them. */

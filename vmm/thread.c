@@ -37,8 +37,7 @@ static void *thread_main(void *argument)
 	struct error err;
 
 	(void)prctl(PR_SET_NAME, thread->name);
-	if (thread->trace_buffer)
-		trace_adopt(thread->trace_buffer);
+	trace_adopt(thread->name);
 	if (thread->prepare)
 		thread->prepare(thread->owner);
 	if (sandbox_enter(thread->sandbox, thread->kind, &err))

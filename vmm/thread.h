@@ -20,7 +20,6 @@ struct thread {
 	enum sandbox_mode sandbox;
 	u32 kind;                          /* SANDBOX_VCPU or SANDBOX_WORKER */
 	int own_signal;                    /* stays unblocked; 0: none */
-	struct trace_buffer *trace_buffer; /* or NULL */
 	void (*prepare)(void *owner);      /* on the thread, before it is locked in; or NULL */
 	void (*run)(void *owner);          /* its work */
 	void (*failed)(void *owner, const char *why); /* it can't be locked in, and doesn't run */

@@ -34,10 +34,10 @@ static const struct {
 };
 
 /*
- * The calling thread's buffer. It is the thread's own, not the program's: an event may come from
+ * The calling thread's name. It is the thread's own, not the program's: an event may come from
  * deep inside a device, which doesn't know on which thread it runs.
  */
-static _Thread_local struct trace_buffer *mine;
+static _Thread_local const char *mine;
 
 int trace_parse(const char *list, u32 *events, struct error *err)
 {
@@ -88,8 +88,8 @@ static bool wait_for_sink(const struct trace *trace, bool patient)
 }
 
 /*
- * As many whole lines as a pipe takes in one piece: so lines of several threads are never torn.
- * A line is always shorter than that.
+ * As many whole lines as a pipe takes in one piece: so lines are never torn, whoever else writes
+ * there. A line is always shorter than that.
  */
 static size_t whole_lines(const char *text, size_t bytes)
 {
@@ -102,20 +102,20 @@ static size_t whole_lines(const char *text, size_t bytes)
 }
 
 /*
- * Writes a buffer out; its lock is held. What the sink doesn't take stays for later, or, when
+ * Writes the buffer out; the lock is held. What the sink doesn't take stays for later, or, when
  * patient, is waited for: a sink that takes nothing for a second is given up.
  */
-static void write_out(struct trace *trace, struct trace_buffer *buffer, bool patient)
+static void write_out(struct trace *trace, bool patient)
 {
 	size_t done = 0;
 
-	while (done < buffer->used && !atomic_load(&trace->broken)) {
+	while (done < trace->used && !atomic_load(&trace->broken)) {
 		ssize_t count = -1;
 
 		errno = EAGAIN;
 		if (!trace->sink.polls || wait_for_sink(trace, false))
-			count = sink_write(&trace->sink, buffer->text + done,
-					   whole_lines(buffer->text + done, buffer->used - done));
+			count = sink_write(&trace->sink, trace->text + done,
+					   whole_lines(trace->text + done, trace->used - done));
 		if (count > 0)
 			done += (size_t)count;
 		else if (errno == EINTR)
@@ -128,71 +128,44 @@ static void write_out(struct trace *trace, struct trace_buffer *buffer, bool pat
 			give_up(trace, "nobody reads it");
 	}
 	if (atomic_load(&trace->broken))
-		done = buffer->used;
-	memmove(buffer->text, buffer->text + done, buffer->used - done);
-	buffer->used -= done;
-}
-
-/* A buffer whose thread is writing it out right now is not waited for. */
-static void flush_all(struct trace *trace, bool patient)
-{
-	for (unsigned i = 0; i < trace->buffers; i++) {
-		struct trace_buffer *buffer = trace->buffer[i];
-
-		if (patient)
-			pthread_mutex_lock(&buffer->lock);
-		else if (pthread_mutex_trylock(&buffer->lock))
-			continue;
-		write_out(trace, buffer, patient);
-		pthread_mutex_unlock(&buffer->lock);
-	}
+		done = trace->used;
+	memmove(trace->text, trace->text + done, trace->used - done);
+	trace->used -= done;
 }
 
 static void flush_fired(void *owner)
 {
 	struct trace *trace = owner;
 
-	flush_all(trace, false);
+	/* A thread that is writing it out right now is not waited for. */
+	if (pthread_mutex_trylock(&trace->lock) == 0) {
+		write_out(trace, false);
+		pthread_mutex_unlock(&trace->lock);
+	}
 	loop_timer_set(&trace->flush, FLUSH_PERIOD_NS);
 }
 
-int trace_add_thread(struct trace *trace, const char *who, struct trace_buffer **buffer,
-		     struct error *err)
+void trace_adopt(const char *who)
 {
-	*buffer = NULL;
-	if (!trace->events)
-		return 0;
-	if (trace->buffers == TRACE_THREADS_MAX)
-		return error_set(err, "too many threads to trace");
-	*buffer = calloc(1, sizeof(**buffer));
-	if (!*buffer)
-		return error_set(err, "no memory for the trace");
-	pthread_mutex_init(&(*buffer)->lock, NULL);
-	snprintf((*buffer)->who, sizeof((*buffer)->who), "%s", who);
-	trace->buffer[trace->buffers++] = *buffer;
-	return 0;
-}
-
-void trace_adopt(struct trace_buffer *buffer)
-{
-	mine = buffer;
+	mine = who;
 }
 
 int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, struct loop *loop,
 	       struct error *err)
 {
-	struct trace_buffer *buffer;
-
-	*trace = (struct trace){.events = events, .sink.fd = -1, .start_ns = start_ns};
+	*trace = (struct trace){.sink.fd = -1, .start_ns = start_ns};
 	if (!events)
 		return 0;
+	trace->text = malloc(TRACE_BUFFER_BYTES);
+	if (!trace->text)
+		return error_set(err, "no memory for the trace");
+	pthread_mutex_init(&trace->lock, NULL);
+	trace->events = events;
 	if (!path)
 		sink_borrow(&trace->sink, STDERR_FILENO);
 	else if (sink_open(&trace->sink, path))
 		return error_set(err, "cannot write the trace to '%s': %s", path, strerror(errno));
-	if (trace_add_thread(trace, "main", &buffer, err))
-		return -1;
-	trace_adopt(buffer);
+	trace_adopt("main");
 	trace->flush = (struct loop_timer){.fired = flush_fired, .owner = trace};
 	loop_timer_set(&trace->flush, FLUSH_PERIOD_NS);
 	return loop_add_timer(loop, &trace->flush, err);
@@ -200,33 +173,37 @@ int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, 
 
 void trace_flush(struct trace *trace)
 {
-	flush_all(trace, true);
+	if (!trace->events)
+		return;
+	pthread_mutex_lock(&trace->lock);
+	write_out(trace, true);
+	pthread_mutex_unlock(&trace->lock);
 }
 
 void trace_close(struct trace *trace)
 {
 	trace_flush(trace);
-	for (unsigned i = 0; i < trace->buffers; i++) {
-		pthread_mutex_destroy(&trace->buffer[i]->lock);
-		free(trace->buffer[i]);
-	}
-	if (trace->events)
+	if (trace->events) {
+		pthread_mutex_destroy(&trace->lock);
 		sink_close(&trace->sink);
+		free(trace->text);
+	}
 	mine = NULL;
 	*trace = (struct trace){.sink.fd = -1};
 }
 
 void trace_line(struct trace *trace, u32 event, const char *format, ...)
 {
-	const u64 now_us = (clock_now_ns() - trace->start_ns) / 1000;
-	struct trace_buffer *buffer = mine;
 	char line[LINE_BYTES];
 	va_list args;
 	size_t used;
+	u64 now_us;
 
-	if (!buffer)
+	if (!mine || !trace->events)
 		return;
-	used = (size_t)snprintf(line, sizeof(line), "%s +%llu.%03llums %s ", buffer->who,
+	pthread_mutex_lock(&trace->lock);
+	now_us = (clock_now_ns() - trace->start_ns) / 1000;
+	used = (size_t)snprintf(line, sizeof(line), "%s +%llu.%03llums %s ", mine,
 				(unsigned long long)(now_us / 1000),
 				(unsigned long long)(now_us % 1000), kind_name(event));
 	va_start(args, format);
@@ -235,11 +212,10 @@ void trace_line(struct trace *trace, u32 event, const char *format, ...)
 	text_clean(line);
 	used = strlen(line);
 	line[used++] = '\n';
-	pthread_mutex_lock(&buffer->lock);
-	if (buffer->used + used > sizeof(buffer->text))
-		write_out(trace, buffer, true);
+	if (trace->used + used > TRACE_BUFFER_BYTES)
+		write_out(trace, true);
 	/* There is room: a full buffer is written out whole, or the trace is given up. */
-	memcpy(buffer->text + buffer->used, line, used);
-	buffer->used += used;
-	pthread_mutex_unlock(&buffer->lock);
+	memcpy(trace->text + trace->used, line, used);
+	trace->used += used;
+	pthread_mutex_unlock(&trace->lock);
 }

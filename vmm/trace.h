@@ -3,10 +3,9 @@
  *
  *	cpu0 +12.482ms pio out serial0.IER = 0x05 (rx,line)
  *
- * Each thread writes its lines into a buffer of its own; full buffers are written out by their
- * thread, and the main loop empties all of them a few times a second. So the lines of one thread
- * are in order, and those of several are to be sorted by their time. When the trace is off, an
- * event costs one test of a bit.
+ * All threads write their lines into one buffer, in the order of their times. When it is full, the
+ * thread that has no room writes it out; the main loop does that a few times a second. When the
+ * trace is off, an event costs one test of a bit.
  *
  * A trace that can't be written any more (a full disk, a reader that takes nothing for a second)
  * ends with one line on stderr; the guest runs on.
@@ -35,15 +34,7 @@ enum {
 };
 #define TRACE_NAMES "boot, exits, pio, mmio, msr, irq, virtio"
 
-enum { TRACE_BUFFER_BYTES = 16384, TRACE_THREADS_MAX = 256 };
-
-/* lock guards text and used: the owner fills, the main loop empties. */
-struct trace_buffer {
-	pthread_mutex_t lock;
-	char who[16]; /* "cpu0", "main", "virtio1/q0" */
-	size_t used;
-	char text[TRACE_BUFFER_BYTES];
-};
+enum { TRACE_BUFFER_BYTES = 16384 };
 
 struct trace {
 	u32 events; /* TRACE_… bits; 0 when off */
@@ -51,8 +42,10 @@ struct trace {
 	u64 start_ns;       /* what times count from: the process's start */
 	atomic_bool broken; /* writing failed: nothing is written any more */
 	struct loop_timer flush;
-	struct trace_buffer *buffer[TRACE_THREADS_MAX];
-	unsigned buffers;
+
+	pthread_mutex_t lock; /* guards what follows */
+	char *text;           /* TRACE_BUFFER_BYTES */
+	size_t used;
 };
 
 /* "pio,irq" or "all" to bits. Returns 0, or -1 with err set to a line that lists the names. */
@@ -65,10 +58,8 @@ int trace_parse(const char *list, u32 *events, struct error *err);
 int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, struct loop *loop,
 	       struct error *err);
 
-/* Prepares a buffer for another thread, and (on that thread) makes it that thread's own. */
-int trace_add_thread(struct trace *trace, const char *who, struct trace_buffer **buffer,
-		     struct error *err);
-void trace_adopt(struct trace_buffer *buffer);
+/* Names the calling thread, "cpu0", "virtio1/q0"; who stays. Without a name it traces nothing. */
+void trace_adopt(const char *who);
 
 /* Writes everything out that there is by now. */
 void trace_flush(struct trace *trace);
@@ -82,7 +73,7 @@ static inline bool trace_on(const struct trace *trace, u32 event)
 	return __builtin_expect((trace->events & event) != 0, 0);
 }
 
-/* Adds a line, printf-like and without its end, to the calling thread's buffer. */
+/* Adds a line, printf-like and without its end, to the trace. */
 void trace_line(struct trace *trace, u32 event, const char *format, ...) PRINTF(3, 4);
 
 #endif

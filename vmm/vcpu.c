@@ -267,7 +267,7 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 	struct thread *thread = &vcpu->thread;
 
 	sigaction(KICK_SIGNAL, &action, NULL);
-	snprintf(thread->name, sizeof(thread->name), "vcpu%u", vcpu->index);
+	snprintf(thread->name, sizeof(thread->name), "cpu%u", vcpu->index);
 	thread->sandbox = vcpu->machine->sandbox;
 	thread->kind = SANDBOX_VCPU;
 	thread->own_signal = KICK_SIGNAL;

@@ -142,10 +142,8 @@ static void worker_failed(void *owner, const char *why)
 int virtio_board_open(struct virtio_board *board, struct error *err)
 {
 	struct machine *machine = board->machine;
-	const struct worker_setup setup = {.sandbox = machine->sandbox,
-					   .trace = &machine->trace,
-					   .failed = worker_failed,
-					   .owner = machine};
+	const struct worker_setup setup = {
+		.sandbox = machine->sandbox, .failed = worker_failed, .owner = machine};
 
 	for (unsigned i = 0; i < machine->config->disks; i++) {
 		const struct virtio_slot *slot = &board->slot[i + 1];

@@ -140,8 +140,6 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 		if (io_open(&worker->io, io_setup, err))
 			return -1;
 	}
-	if (trace_add_thread(setup->trace, thread->name, &thread->trace_buffer, err))
-		return -1;
 	thread->sandbox = setup->sandbox;
 	thread->kind = SANDBOX_WORKER | worker->sandbox;
 	thread->prepare = enter;

@@ -29,7 +29,6 @@
 /* What a thread of the machine is started with. */
 struct worker_setup {
 	enum sandbox_mode sandbox;
-	struct trace *trace;
 	void (*failed)(void *owner, const char *why); /* it can't be locked in */
 	void *owner;
 };

@@ -133,10 +133,9 @@ static void worker_failed(void *owner, const char *why)
 
 static void start(struct guest *guest, const char *path)
 {
-	static struct trace trace;
 	static struct disk_config config = {.queues = 1, .read_only = true};
 	const struct worker_setup setup = {
-		.sandbox = SANDBOX_OFF, .trace = &trace, .failed = worker_failed, .owner = guest};
+		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = guest};
 	struct virtio_device *device = &guest->block.device;
 	struct virtq_regs *regs = &device->regs.queue[0];
 	struct error err;

@@ -193,7 +193,7 @@ class Calls:
             if not resumed and filters[tid]:
                 self.made.append((filters[tid], number, name))
             if 'PR_SET_NAME' in rest:
-                kinds[tid] = VCPU if 'PR_SET_NAME, "vcpu' in rest else WORKER
+                kinds[tid] = VCPU if 'PR_SET_NAME, "cpu' in rest else WORKER
             if not resumed and name in ('prctl', 'seccomp') and \
                     re.search(r'SECCOMP_(MODE|SET_MODE)_FILTER', rest):
                 entering.add(tid)

@@ -188,7 +188,7 @@ def not_read(*args):
         for task in os.listdir(tasks):
             with contextlib.suppress(OSError), open('%s/%s/comm' % (tasks, task)) as f:
                 names.append(f.read())
-        running = 'vcpu0\n' in names
+        running = 'cpu0\n' in names
         seen = seen or running
     time.sleep(0.1)
     return run, out

@@ -38,10 +38,8 @@ static void worker_failed(void *owner, const char *why)
 
 void block_world_init(struct block_world *world, const struct disk_config *config)
 {
-	const struct worker_setup setup = {.sandbox = SANDBOX_OFF,
-					   .trace = &world->trace,
-					   .failed = worker_failed,
-					   .owner = world};
+	const struct worker_setup setup = {
+		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = world};
 	struct error err = {.text = ""};
 
 	rig_init(&world->rig, 16 * MIB);

@@ -28,12 +28,10 @@ static void lost(void *owner)
 
 static void open_device(struct net_world *world)
 {
-	static struct trace trace;
 	const struct worker_setup setup = {
-		.sandbox = SANDBOX_OFF, .trace = &trace, .failed = worker_failed, .owner = world};
+		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = world};
 	struct error err = {.text = ""};
 
-	trace.events = 0;
 	world->net.lost = lost;
 	world->net.owner = world;
 	rig_init(&world->rig, 16 * MIB);

@@ -88,9 +88,8 @@ static void failed(void *owner, const char *why)
 
 static void open_world(struct net_world *world, unsigned queues)
 {
-	static struct trace trace;
 	const struct worker_setup setup = {
-		.sandbox = SANDBOX_OFF, .trace = &trace, .failed = failed, .owner = world};
+		.sandbox = SANDBOX_OFF, .failed = failed, .owner = world};
 	struct error err = {.text = ""};
 
 	*world = (struct net_world){.peer = -1};

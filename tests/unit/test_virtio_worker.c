@@ -18,7 +18,6 @@ struct world {
 	struct rig rig;
 	struct virtio_device device;
 	struct virtio_worker worker;
-	struct trace trace;
 	atomic_uint serves;
 	void *failed_owner;
 };
@@ -65,8 +64,7 @@ static void failed(void *owner, const char *why)
 
 static void open_worker(enum sandbox_mode sandbox)
 {
-	const struct worker_setup setup = {
-		.sandbox = sandbox, .trace = &world.trace, .failed = failed, .owner = &world};
+	const struct worker_setup setup = {.sandbox = sandbox, .failed = failed, .owner = &world};
 	struct io_setup io = {.depth = 1, .ring = {world.rig.interrupt_fd[0]}, .rings = 1};
 	struct error err = {.text = ""};
 
