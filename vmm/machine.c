@@ -141,8 +141,12 @@ int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, str
 
 	if (cpuid_guest(machine->kvm_fd, cpus, &cpuid, err) || check_limits(machine, &cpuid, err))
 		return -1;
-	machine->vcpu = calloc(cpus, sizeof(*machine->vcpu));
+	/* What they count goes on over a restart. */
 	if (!machine->vcpu)
+		machine->vcpu = calloc(cpus, sizeof(*machine->vcpu));
+	if (!machine->touches && machine->config->stats)
+		machine->touches = calloc(1, sizeof(*machine->touches));
+	if (!machine->vcpu || (!machine->touches && machine->config->stats))
 		return error_set(err, "no memory for %u vCPUs", cpus);
 	for (unsigned i = 0; i < cpus; i++) {
 		struct vcpu *vcpu = &machine->vcpu[i];
@@ -269,34 +273,14 @@ static void destroy_vm(struct machine *machine)
 {
 	for (unsigned i = 0; i < machine->vcpus; i++)
 		vcpu_destroy(&machine->vcpu[i]);
-	free(machine->vcpu);
-	machine->vcpu = NULL;
 	machine->vcpus = 0;
 	if (machine->vm_fd >= 0)
 		close(machine->vm_fd);
 	machine->vm_fd = -1;
 }
 
-/* Keeps for the statistics what the vCPUs of the machine before have counted. */
-static void keep_counts(struct machine *machine)
-{
-	for (unsigned i = 0; i < machine->vcpus; i++) {
-		struct vcpu *vcpu = &machine->vcpu[i];
-
-		for (unsigned reason = 0; reason < EXIT_REASONS; reason++)
-			machine->earlier_exits[reason] += vcpu->exits[reason];
-		if (!machine->earlier_touches) {
-			machine->earlier_touches = vcpu->touches;
-			vcpu->touches = NULL;
-		} else if (vcpu->touches) {
-			touches_merge(machine->earlier_touches, vcpu->touches);
-		}
-	}
-}
-
 int machine_restart(struct machine *machine, struct error *err)
 {
-	keep_counts(machine);
 	destroy_vm(machine);
 	/* Several vCPUs may have reset at once; the later bells are no ends of the next machine. */
 	loop_wake_clear(&machine->end_wake);
@@ -312,7 +296,8 @@ int machine_restart(struct machine *machine, struct error *err)
 void machine_destroy(struct machine *machine)
 {
 	destroy_vm(machine);
-	free(machine->earlier_touches);
+	free(machine->vcpu);
+	free(machine->touches);
 	trace_close(&machine->trace);
 	if (machine->kvm_fd >= 0)
 		close(machine->kvm_fd);

@@ -57,12 +57,10 @@ struct machine {
 	struct trace trace;
 	struct timeline timeline;
 	unsigned restarts;
-	/* What the vCPUs did before a restart. */
-	u64 earlier_exits[EXIT_REASONS];
-	struct touches *earlier_touches; /* or NULL */
+	struct touches *touches; /* accesses by address; NULL without --stats */
 
 	struct vcpu *vcpu; /* config->cpus of them */
-	unsigned vcpus;    /* created so far */
+	unsigned vcpus;    /* created so far, of this start */
 
 	pthread_mutex_t gate; /* held from machine_start() to machine_let_run(): vCPUs wait at it */
 	pthread_mutex_t lock; /* guards verdict */

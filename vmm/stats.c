@@ -50,7 +50,8 @@ void timeline_restart(struct timeline *timeline)
 		atomic_store(&timeline->at_ns[stage], 0);
 }
 
-static void touches_add(struct touches *touches, bool mmio, u64 address, bool write, u64 count)
+/* The address's row, or NULL when all are taken by others. */
+static struct touch *find_row(struct touches *touches, bool mmio, u64 address, bool write)
 {
 	u64 slot = (address * 0x9e3779b97f4a7c15U) >> 56;
 
@@ -60,24 +61,30 @@ static void touches_add(struct touches *touches, bool mmio, u64 address, bool wr
 		if (!row->used)
 			*row = (struct touch){
 				.used = true, .address = address, .mmio = mmio, .write = write};
-		if (row->address == address && row->mmio == mmio && row->write == write) {
-			row->count += count;
-			return;
-		}
+		if (row->address == address && row->mmio == mmio && row->write == write)
+			return row;
 	}
-	touches->others += count;
+	return NULL;
 }
 
 void touches_count(struct touches *touches, bool mmio, u64 address, bool write)
 {
-	touches_add(touches, mmio, address, write, 1);
+	struct touch *row;
+
+	pthread_mutex_lock(&touches->lock);
+	row = find_row(touches, mmio, address, write);
+	if (row)
+		row->count++;
+	else
+		touches->others++;
+	pthread_mutex_unlock(&touches->lock);
 }
 
 static u64 exits_of(const struct machine *machine, unsigned reason)
 {
-	u64 count = machine->earlier_exits[reason];
+	u64 count = 0;
 
-	for (unsigned i = 0; i < machine->vcpus; i++)
+	for (unsigned i = 0; machine->vcpu && i < machine->config->cpus; i++)
 		count += machine->vcpu[i].exits[reason];
 	return count;
 }
@@ -133,31 +140,6 @@ static bool take_busiest(struct touches *touches, struct touch *busiest)
 	return busiest->count > 0;
 }
 
-void touches_merge(struct touches *into, const struct touches *from)
-{
-	for (unsigned i = 0; i < TOUCH_ROWS; i++) {
-		const struct touch *row = &from->row[i];
-
-		if (row->used)
-			touches_add(into, row->mmio, row->address, row->write, row->count);
-	}
-	into->others += from->others;
-}
-
-/* All counts in one table, which nobody else uses any more; NULL without --stats. */
-static struct touches *merge_touches(struct machine *machine)
-{
-	struct touches *all = machine->earlier_touches;
-
-	for (unsigned i = 0; i < machine->vcpus; i++) {
-		if (!all)
-			all = machine->vcpu[i].touches;
-		else if (machine->vcpu[i].touches)
-			touches_merge(all, machine->vcpu[i].touches);
-	}
-	return all;
-}
-
 static void print_touch(const struct machine *machine, const struct touch *row)
 {
 	const struct bus *bus = row->mmio ? &machine->mmio : &machine->pio;
@@ -195,7 +177,7 @@ static void print_timeline(const struct machine *machine)
 
 void stats_print(struct machine *machine)
 {
-	struct touches *touches = merge_touches(machine);
+	struct touches *touches = machine->touches;
 	struct touch row;
 
 	print_timeline(machine);

@@ -5,6 +5,7 @@
 #ifndef BANTAM_VMM_STATS_H
 #define BANTAM_VMM_STATS_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "vmm/types.h"
@@ -43,21 +44,21 @@ void timeline_restart(struct timeline *timeline);
 
 enum { TOUCH_ROWS = 256 };
 
-/* How often an address was read or written; a hash table of a vCPU's own. */
+/* How often an address was read or written. */
 struct touch {
 	u64 address;
 	bool used, mmio, write;
 	u64 count;
 };
 
+/* A hash table. */
 struct touches {
+	pthread_mutex_t lock; /* guards the counts; as calloc() makes it */
 	struct touch row[TOUCH_ROWS];
 	u64 others; /* accesses to addresses for which there was no row */
 };
 
-/* Adds all of one table to another. */
-void touches_merge(struct touches *into, const struct touches *from);
-
+/* On any thread. */
 void touches_count(struct touches *touches, bool mmio, u64 address, bool write);
 
 /* Prints all of it to stderr, for people. The vCPUs have stopped. */

@@ -52,8 +52,8 @@ static u64 access_register(struct vcpu *vcpu, bool mmio, u64 address, unsigned w
 		bus_write(bus, address, width, value);
 	else
 		value = bus_read(bus, address, width);
-	if (vcpu->touches)
-		touches_count(vcpu->touches, mmio, address, write);
+	if (machine->touches)
+		touches_count(machine->touches, mmio, address, write);
 	if (trace_on(&machine->trace, mmio ? TRACE_MMIO : TRACE_PIO))
 		bus_trace(bus, &machine->trace, mmio ? TRACE_MMIO : TRACE_PIO,
 			  &(struct bus_access){address, width, write, value});
@@ -243,7 +243,9 @@ int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, stru
 	const int run_bytes = kvm_ioctl_number(machine->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	void *run;
 
-	*vcpu = (struct vcpu){.machine = machine, .index = index};
+	vcpu->machine = machine;
+	vcpu->index = index;
+	vcpu->run = NULL;
 	vcpu->fd = kvm_ioctl_number(machine->vm_fd, KVM_CREATE_VCPU, index);
 	if (vcpu->fd < 0)
 		return error_set(err, "cannot create vCPU %u: %s", index, strerror(errno));
@@ -253,11 +255,6 @@ int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, stru
 		return error_set(err, "cannot map the state of vCPU %u: %s", index,
 				 strerror(errno));
 	vcpu->run = run;
-	if (machine->config->stats) {
-		vcpu->touches = calloc(1, sizeof(*vcpu->touches));
-		if (!vcpu->touches)
-			return error_set(err, "no memory for statistics");
-	}
 	return 0;
 }
 
@@ -294,7 +291,6 @@ void vcpu_destroy(struct vcpu *vcpu)
 {
 	if (vcpu->run)
 		munmap(vcpu->run, vcpu->run_bytes);
-	free(vcpu->touches);
 	if (vcpu->fd >= 0)
 		close(vcpu->fd);
 }

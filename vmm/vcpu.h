@@ -11,7 +11,6 @@
 #include "vmm/thread.h"
 
 struct machine;
-struct touches;
 
 /* Belongs to its own thread between vcpu_start() and vcpu_join(), but for run->immediate_exit. */
 struct vcpu {
@@ -22,7 +21,6 @@ struct vcpu {
 	size_t run_bytes;
 	struct thread thread;
 	u64 exits[EXIT_REASONS]; /* how often KVM_RUN ended, by reason */
-	struct touches *touches; /* accesses by address; NULL without --stats */
 };
 
 /* Creates the vCPU in KVM; its registers are KVM's defaults. Returns 0, or -1 with err set. */

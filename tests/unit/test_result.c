@@ -39,7 +39,7 @@ static int set_up(void **state)
 	assert_non_null(world);
 	world->machine.config = &world->config;
 	world->machine.vcpu = world->vcpu;
-	world->machine.vcpus = CPUS;
+	world->config.cpus = CPUS;
 	world->config.argc = ARRAY_LEN(arguments) - 1;
 	world->config.argv = arguments;
 	temp_file_make(&world->file, "{\"old\": 1}", 10);
@@ -161,7 +161,7 @@ static void test_a_machine_that_never_ran(void **state)
 	struct world *world = *state;
 
 	world->machine.vcpu = NULL;
-	world->machine.vcpus = 0;
+	world->config.cpus = 0;
 	end_by(world, VERDICT_VMM_ERROR, 0, "cannot open 'kernel'");
 	written(world);
 	assert_says(world->text, "\"message\": \"cannot open 'kernel'\",\n");
