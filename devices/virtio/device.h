@@ -110,6 +110,23 @@ enum virtio_run_state {
 	VIRTIO_QUIESCED, /* stopped, registers and positions kept */
 };
 
+/* The registers that both transports have. */
+enum virtio_register {
+	VIRTIO_REG_OWN, /* none of these: one of the transport's own */
+	VIRTIO_REG_DEVICE_FEATURES_SELECT,
+	VIRTIO_REG_DEVICE_FEATURES,
+	VIRTIO_REG_DRIVER_FEATURES_SELECT,
+	VIRTIO_REG_DRIVER_FEATURES,
+	VIRTIO_REG_STATUS,
+	VIRTIO_REG_CONFIG_GENERATION,
+	VIRTIO_REG_QUEUE_SELECT,
+	VIRTIO_REG_QUEUE_SIZE,
+	VIRTIO_REG_QUEUE_ENABLE,
+	VIRTIO_REG_QUEUE_DESCRIPTORS, /* the three areas' addresses, 64 bits each */
+	VIRTIO_REG_QUEUE_AVAILABLE,
+	VIRTIO_REG_QUEUE_USED,
+};
+
 struct virtio_device {
 	const struct virtio_class *class;
 	const struct memory *memory;
@@ -147,6 +164,12 @@ int virtio_device_init(struct virtio_device *device, struct error *err);
 void virtio_device_destroy(struct virtio_device *device);
 
 /* Registers, for transports; the lock is held by the caller. */
+
+/* What the driver reads and writes. mask: which bits of an address are written. */
+u64 virtio_read_register(struct virtio_device *device, enum virtio_register which);
+void virtio_write_register(struct virtio_device *device, enum virtio_register which, u64 value,
+			   u64 mask);
+/* The same one by one. */
 void virtio_set_status(struct virtio_device *device, u32 value);
 u32 virtio_device_features(const struct virtio_device *device);
 u32 virtio_driver_features(const struct virtio_device *device);

@@ -14,71 +14,68 @@ enum { MAGIC = 0x74726976 /* "virt" */, VERSION = 2, VENDOR = 0x1af4 };
 /* How long a vCPU waits for a reset. */
 enum { RESET_WAIT_MS = 100 };
 
-/* 4.2.2, table 4.1. */
+/* 4.2.2, table 4.1: the offsets of the registers that only MMIO has. */
 enum {
 	MAGIC_VALUE = 0x000,
 	VERSION_NUMBER = 0x004,
 	DEVICE_ID = 0x008,
 	VENDOR_ID = 0x00c,
-	DEVICE_FEATURES = 0x010,
-	DEVICE_FEATURES_SELECT = 0x014,
-	DRIVER_FEATURES = 0x020,
-	DRIVER_FEATURES_SELECT = 0x024,
-	QUEUE_SELECT = 0x030,
 	QUEUE_SIZE_MAX = 0x034,
-	QUEUE_SIZE = 0x038,
-	QUEUE_READY = 0x044,
 	QUEUE_NOTIFY = 0x050,
 	INTERRUPT_STATUS = 0x060,
 	INTERRUPT_ACK = 0x064,
-	STATUS = 0x070,
-	QUEUE_DESCRIPTORS_LOW = 0x080,
-	QUEUE_DESCRIPTORS_HIGH = 0x084,
-	QUEUE_AVAILABLE_LOW = 0x090,
-	QUEUE_AVAILABLE_HIGH = 0x094,
-	QUEUE_USED_LOW = 0x0a0,
-	QUEUE_USED_HIGH = 0x0a4,
 	SHARED_MEMORY_SELECT = 0x0ac,
 	SHARED_MEMORY_FIRST = 0x0b0, /* length and base, 64 bits each */
 	SHARED_MEMORY_LAST = 0x0bc,
-	CONFIG_GENERATION = 0x0fc,
 	CONFIG = 0x100,
 };
 
-static const struct {
+enum { READ = 1, WRITE = 2, WRITE_HIGH = 4 /* the upper half of an address */ };
+
+static const struct mmio_register {
 	u16 offset;
+	u8 access; /* what the driver may do */
+	u8 which;  /* enum virtio_register */
 	const char *name;
 } registers[] = {
-	{MAGIC_VALUE, "MagicValue"},
-	{VERSION_NUMBER, "Version"},
-	{DEVICE_ID, "DeviceID"},
-	{VENDOR_ID, "VendorID"},
-	{DEVICE_FEATURES, "DeviceFeatures"},
-	{DEVICE_FEATURES_SELECT, "DeviceFeaturesSel"},
-	{DRIVER_FEATURES, "DriverFeatures"},
-	{DRIVER_FEATURES_SELECT, "DriverFeaturesSel"},
-	{QUEUE_SELECT, "QueueSel"},
-	{QUEUE_SIZE_MAX, "QueueSizeMax"},
-	{QUEUE_SIZE, "QueueSize"},
-	{QUEUE_READY, "QueueReady"},
-	{QUEUE_NOTIFY, "QueueNotify"},
-	{INTERRUPT_STATUS, "InterruptStatus"},
-	{INTERRUPT_ACK, "InterruptACK"},
-	{STATUS, "Status"},
-	{QUEUE_DESCRIPTORS_LOW, "QueueDescLow"},
-	{QUEUE_DESCRIPTORS_HIGH, "QueueDescHigh"},
-	{QUEUE_AVAILABLE_LOW, "QueueDriverLow"},
-	{QUEUE_AVAILABLE_HIGH, "QueueDriverHigh"},
-	{QUEUE_USED_LOW, "QueueDeviceLow"},
-	{QUEUE_USED_HIGH, "QueueDeviceHigh"},
-	{SHARED_MEMORY_SELECT, "SHMSel"},
-	{CONFIG_GENERATION, "ConfigGeneration"},
+	{MAGIC_VALUE, READ, VIRTIO_REG_OWN, "MagicValue"},
+	{VERSION_NUMBER, READ, VIRTIO_REG_OWN, "Version"},
+	{DEVICE_ID, READ, VIRTIO_REG_OWN, "DeviceID"},
+	{VENDOR_ID, READ, VIRTIO_REG_OWN, "VendorID"},
+	{0x010, READ, VIRTIO_REG_DEVICE_FEATURES, "DeviceFeatures"},
+	{0x014, WRITE, VIRTIO_REG_DEVICE_FEATURES_SELECT, "DeviceFeaturesSel"},
+	{0x020, WRITE, VIRTIO_REG_DRIVER_FEATURES, "DriverFeatures"},
+	{0x024, WRITE, VIRTIO_REG_DRIVER_FEATURES_SELECT, "DriverFeaturesSel"},
+	{0x030, WRITE, VIRTIO_REG_QUEUE_SELECT, "QueueSel"},
+	{QUEUE_SIZE_MAX, READ, VIRTIO_REG_OWN, "QueueSizeMax"},
+	{0x038, WRITE, VIRTIO_REG_QUEUE_SIZE, "QueueSize"},
+	{0x044, READ | WRITE, VIRTIO_REG_QUEUE_ENABLE, "QueueReady"},
+	{QUEUE_NOTIFY, WRITE, VIRTIO_REG_OWN, "QueueNotify"},
+	{INTERRUPT_STATUS, READ, VIRTIO_REG_OWN, "InterruptStatus"},
+	{INTERRUPT_ACK, WRITE, VIRTIO_REG_OWN, "InterruptACK"},
+	{0x070, READ | WRITE, VIRTIO_REG_STATUS, "Status"},
+	{0x080, WRITE, VIRTIO_REG_QUEUE_DESCRIPTORS, "QueueDescLow"},
+	{0x084, WRITE_HIGH, VIRTIO_REG_QUEUE_DESCRIPTORS, "QueueDescHigh"},
+	{0x090, WRITE, VIRTIO_REG_QUEUE_AVAILABLE, "QueueDriverLow"},
+	{0x094, WRITE_HIGH, VIRTIO_REG_QUEUE_AVAILABLE, "QueueDriverHigh"},
+	{0x0a0, WRITE, VIRTIO_REG_QUEUE_USED, "QueueDeviceLow"},
+	{0x0a4, WRITE_HIGH, VIRTIO_REG_QUEUE_USED, "QueueDeviceHigh"},
+	{SHARED_MEMORY_SELECT, WRITE, VIRTIO_REG_OWN, "SHMSel"},
+	{0x0fc, READ, VIRTIO_REG_CONFIG_GENERATION, "ConfigGeneration"},
 };
 
-static u32 read_register(struct virtio_device *device, u64 offset)
+/* The register at an offset, or NULL. */
+static const struct mmio_register *find(u64 offset)
 {
-	const struct virtq_regs *queue = virtio_selected_queue(device);
+	for (size_t i = 0; i < ARRAY_LEN(registers); i++) {
+		if (registers[i].offset == offset)
+			return &registers[i];
+	}
+	return NULL;
+}
 
+static u32 read_own(struct virtio_device *device, u64 offset)
+{
 	switch (offset) {
 	case MAGIC_VALUE:
 		return MAGIC;
@@ -88,18 +85,10 @@ static u32 read_register(struct virtio_device *device, u64 offset)
 		return device->class->id;
 	case VENDOR_ID:
 		return VENDOR;
-	case DEVICE_FEATURES:
-		return virtio_device_features(device);
 	case QUEUE_SIZE_MAX:
-		return queue ? device->queue_size_max : 0;
-	case QUEUE_READY:
-		return queue ? queue->enabled : 0;
+		return virtio_selected_queue(device) ? device->queue_size_max : 0;
 	case INTERRUPT_STATUS:
 		return atomic_load(&device->isr);
-	case STATUS:
-		return device->regs.status;
-	case CONFIG_GENERATION:
-		return device->regs.config_generation;
 	default:
 		/* 4.2.2.1: a shared memory region that there isn't has the length -1. */
 		return offset >= SHARED_MEMORY_FIRST && offset <= SHARED_MEMORY_LAST ? UINT32_MAX
@@ -107,81 +96,29 @@ static u32 read_register(struct virtio_device *device, u64 offset)
 	}
 }
 
-static void set_low(u64 *field, u32 value)
+static u32 read_register(struct virtio_device *device, u64 offset)
 {
-	*field = (*field & ~(u64)UINT32_MAX) | value;
-}
+	const struct mmio_register *found = find(offset);
 
-static void set_high(u64 *field, u32 value)
-{
-	*field = (*field & UINT32_MAX) | (u64)value << 32;
-}
-
-/* Registers of the selected queue; nothing while it is in use. */
-static void write_queue(struct virtio_device *device, u64 offset, u32 value)
-{
-	struct virtq_regs *queue = virtio_selected_queue(device);
-
-	if (!queue || !virtio_queue_writable(device))
-		return;
-	switch (offset) {
-	case QUEUE_SIZE:
-		virtio_set_queue_size(device, value);
-		break;
-	case QUEUE_DESCRIPTORS_LOW:
-		set_low(&queue->descriptors, value);
-		break;
-	case QUEUE_DESCRIPTORS_HIGH:
-		set_high(&queue->descriptors, value);
-		break;
-	case QUEUE_AVAILABLE_LOW:
-		set_low(&queue->available, value);
-		break;
-	case QUEUE_AVAILABLE_HIGH:
-		set_high(&queue->available, value);
-		break;
-	case QUEUE_USED_LOW:
-		set_low(&queue->used, value);
-		break;
-	case QUEUE_USED_HIGH:
-		set_high(&queue->used, value);
-		break;
-	default:
-		break;
-	}
+	if (found && found->which != VIRTIO_REG_OWN)
+		return found->access & READ ? (u32)virtio_read_register(device, found->which) : 0;
+	return read_own(device, offset);
 }
 
 static void write_register(struct virtio_device *device, u64 offset, u32 value)
 {
-	switch (offset) {
-	case DEVICE_FEATURES_SELECT:
-		device->regs.device_features_select = value;
-		break;
-	case DRIVER_FEATURES_SELECT:
-		device->regs.driver_features_select = value;
-		break;
-	case DRIVER_FEATURES:
-		virtio_set_driver_features(device, value);
-		break;
-	case QUEUE_SELECT:
-		device->regs.queue_select = value <= UINT16_MAX ? (u16)value : UINT16_MAX;
-		break;
-	case QUEUE_READY:
-		virtio_enable_queue(device, value & 1);
-		break;
-	case QUEUE_NOTIFY:
+	const struct mmio_register *found = find(offset);
+	const unsigned shift = found && found->access == WRITE_HIGH ? 32 : 0;
+
+	if (offset == QUEUE_NOTIFY)
 		virtio_notify(device, value);
-		break;
-	case INTERRUPT_ACK:
+	else if (offset == INTERRUPT_ACK)
 		atomic_fetch_and(&device->isr, ~value);
-		break;
-	case STATUS:
-		virtio_set_status(device, value);
+	else if (found && found->access != READ)
+		virtio_write_register(device, found->which, (u64)value << shift,
+				      (u64)UINT32_MAX << shift);
+	if (found && found->which == VIRTIO_REG_STATUS)
 		virtio_wait_stopped(device, RESET_WAIT_MS);
-		break;
-	default:
-		write_queue(device, offset, value);
-	}
 }
 
 static u64 bus_read_register(void *owner, u64 offset, unsigned width)
@@ -212,12 +149,10 @@ static void bus_write_register(void *owner, u64 offset, unsigned width, u64 valu
 
 static const char *register_name(void *owner, u64 offset, bool write)
 {
+	const struct mmio_register *found = find(offset);
+
 	(void)owner, (void)write;
-	for (size_t i = 0; i < ARRAY_LEN(registers); i++) {
-		if (registers[i].offset == offset)
-			return registers[i].name;
-	}
-	return offset >= CONFIG ? "Config" : "";
+	return found ? found->name : offset >= CONFIG ? "Config" : "";
 }
 
 static const struct bus_ops ops = {

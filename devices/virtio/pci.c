@@ -16,48 +16,36 @@ enum { NOTIFY_STRIDE = 4 };
 /* Capability types, 4.1.4. */
 enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_ACCESS = 5 };
 
-/* Common configuration, 4.1.4.3: the offsets of its fields. */
-enum common_field {
-	DEVICE_FEATURE_SELECT = 0x00,
-	DEVICE_FEATURE = 0x04,
-	DRIVER_FEATURE_SELECT = 0x08,
-	DRIVER_FEATURE = 0x0c,
+/* Common configuration, 4.1.4.3: the offsets of the fields that only PCI has. */
+enum {
 	CONFIG_VECTOR = 0x10,
 	NUM_QUEUES = 0x12,
-	DEVICE_STATUS = 0x14,
-	CONFIG_GENERATION = 0x15,
-	QUEUE_SELECT = 0x16,
-	QUEUE_SIZE = 0x18,
 	QUEUE_VECTOR = 0x1a,
-	QUEUE_ENABLE = 0x1c,
 	QUEUE_NOTIFY_OFFSET = 0x1e,
-	QUEUE_DESCRIPTORS = 0x20,
-	QUEUE_AVAILABLE = 0x28,
-	QUEUE_USED = 0x30,
 	COMMON_BYTES = 0x38,
 };
 
-static const struct {
-	enum common_field field;
-	unsigned bytes;
+static const struct field {
+	u8 offset, bytes;
+	u16 which; /* enum virtio_register */
 	const char *name;
 } common[] = {
-	{DEVICE_FEATURE_SELECT, 4, "device_feature_select"},
-	{DEVICE_FEATURE, 4, "device_feature"},
-	{DRIVER_FEATURE_SELECT, 4, "driver_feature_select"},
-	{DRIVER_FEATURE, 4, "driver_feature"},
-	{CONFIG_VECTOR, 2, "config_msix_vector"},
-	{NUM_QUEUES, 2, "num_queues"},
-	{DEVICE_STATUS, 1, "device_status"},
-	{CONFIG_GENERATION, 1, "config_generation"},
-	{QUEUE_SELECT, 2, "queue_select"},
-	{QUEUE_SIZE, 2, "queue_size"},
-	{QUEUE_VECTOR, 2, "queue_msix_vector"},
-	{QUEUE_ENABLE, 2, "queue_enable"},
-	{QUEUE_NOTIFY_OFFSET, 2, "queue_notify_off"},
-	{QUEUE_DESCRIPTORS, 8, "queue_desc"},
-	{QUEUE_AVAILABLE, 8, "queue_driver"},
-	{QUEUE_USED, 8, "queue_device"},
+	{0x00, 4, VIRTIO_REG_DEVICE_FEATURES_SELECT, "device_feature_select"},
+	{0x04, 4, VIRTIO_REG_DEVICE_FEATURES, "device_feature"},
+	{0x08, 4, VIRTIO_REG_DRIVER_FEATURES_SELECT, "driver_feature_select"},
+	{0x0c, 4, VIRTIO_REG_DRIVER_FEATURES, "driver_feature"},
+	{CONFIG_VECTOR, 2, VIRTIO_REG_OWN, "config_msix_vector"},
+	{NUM_QUEUES, 2, VIRTIO_REG_OWN, "num_queues"},
+	{0x14, 1, VIRTIO_REG_STATUS, "device_status"},
+	{0x15, 1, VIRTIO_REG_CONFIG_GENERATION, "config_generation"},
+	{0x16, 2, VIRTIO_REG_QUEUE_SELECT, "queue_select"},
+	{0x18, 2, VIRTIO_REG_QUEUE_SIZE, "queue_size"},
+	{QUEUE_VECTOR, 2, VIRTIO_REG_OWN, "queue_msix_vector"},
+	{0x1c, 2, VIRTIO_REG_QUEUE_ENABLE, "queue_enable"},
+	{QUEUE_NOTIFY_OFFSET, 2, VIRTIO_REG_OWN, "queue_notify_off"},
+	{0x20, 8, VIRTIO_REG_QUEUE_DESCRIPTORS, "queue_desc"},
+	{0x28, 8, VIRTIO_REG_QUEUE_AVAILABLE, "queue_driver"},
+	{0x30, 8, VIRTIO_REG_QUEUE_USED, "queue_device"},
 };
 
 /* The structures behind a capability, 4.1.4; what stands before `type` is PCI's own. */
@@ -78,65 +66,30 @@ unsigned virtio_pci_vectors(const struct virtio_device *device)
 	return device->queues + 1;
 }
 
-static size_t field_at(u64 offset)
+static const struct field *field_at(u64 offset)
 {
 	size_t i = ARRAY_LEN(common) - 1;
 
-	while (offset < common[i].field)
+	while (offset < common[i].offset)
 		i--;
-	return i;
+	return &common[i];
 }
 
-static u64 read_queue_field(struct virtio_device *device, enum common_field field)
+static u64 read_field(struct virtio_device *device, const struct field *field)
 {
 	const struct virtq_regs *queue = virtio_selected_queue(device);
 
-	/* 4.1.4.3.1: a size of 0 says that there is no such queue. */
-	if (!queue)
-		return field == QUEUE_VECTOR ? VIRTIO_NO_VECTOR : 0;
-	switch (field) {
-	case QUEUE_SIZE:
-		return queue->size;
-	case QUEUE_VECTOR:
-		return queue->vector;
-	case QUEUE_ENABLE:
-		return queue->enabled;
-	case QUEUE_NOTIFY_OFFSET:
-		return device->regs.queue_select;
-	case QUEUE_DESCRIPTORS:
-		return queue->descriptors;
-	case QUEUE_AVAILABLE:
-		return queue->available;
-	case QUEUE_USED:
-		return queue->used;
-	default:
-		return 0;
-	}
-}
-
-static u64 read_field(struct virtio_device *device, enum common_field field)
-{
-	switch (field) {
-	case DEVICE_FEATURE_SELECT:
-		return device->regs.device_features_select;
-	case DEVICE_FEATURE:
-		return virtio_device_features(device);
-	case DRIVER_FEATURE_SELECT:
-		return device->regs.driver_features_select;
-	case DRIVER_FEATURE:
-		return virtio_driver_features(device);
+	switch (field->offset) {
 	case CONFIG_VECTOR:
 		return device->regs.config_vector;
 	case NUM_QUEUES:
 		return device->queues;
-	case DEVICE_STATUS:
-		return device->regs.status;
-	case CONFIG_GENERATION:
-		return device->regs.config_generation;
-	case QUEUE_SELECT:
-		return device->regs.queue_select;
+	case QUEUE_VECTOR:
+		return queue ? queue->vector : VIRTIO_NO_VECTOR;
+	case QUEUE_NOTIFY_OFFSET:
+		return queue ? device->regs.queue_select : 0;
 	default:
-		return read_queue_field(device, field);
+		return virtio_read_register(device, field->which);
 	}
 }
 
@@ -146,11 +99,11 @@ static u64 read_common(struct virtio_device *device, u64 offset, unsigned width)
 
 	for (unsigned i = 0; i < width; i++) {
 		const u64 at = offset + i;
-		const size_t f = field_at(at);
+		const struct field *field = field_at(at);
 		u64 byte = 0xff;
 
 		if (at < COMMON_BYTES)
-			byte = read_field(device, common[f].field) >> (8 * (at - common[f].field));
+			byte = read_field(device, field) >> (8 * (at - field->offset));
 		value |= (byte & 0xff) << (8 * i);
 	}
 	return value;
@@ -182,82 +135,35 @@ static void set_vector(struct virtio_pci *pci, u16 *vector, u64 value)
 	update_interrupts(pci);
 }
 
-static void set_half(u64 *field, u64 value, unsigned width, bool high)
-{
-	if (width == 8)
-		*field = value;
-	else if (high)
-		*field = (*field & UINT32_MAX) | value << 32;
-	else
-		*field = (*field & ~(u64)UINT32_MAX) | value;
-}
-
-/* high: it is the upper half of a 64-bit field. */
-static void write_queue_field(struct virtio_pci *pci, enum common_field field, unsigned width,
-			      u64 value, bool high)
+static void write_vector(struct virtio_pci *pci, unsigned offset, u64 value)
 {
 	struct virtio_device *device = pci->device;
 	struct virtq_regs *queue = virtio_selected_queue(device);
 
-	if (queue && field == QUEUE_VECTOR && !device->resetting)
-		set_vector(pci, &queue->vector, value);
-	if (!queue || !virtio_queue_writable(device))
+	if (device->resetting)
 		return;
-	switch (field) {
-	case QUEUE_SIZE:
-		virtio_set_queue_size(device, (u32)value);
-		break;
-	case QUEUE_ENABLE:
-		/* 4.1.4.3.2: the driver must not write 0. */
-		if (value == 1)
-			virtio_enable_queue(device, true);
-		break;
-	case QUEUE_DESCRIPTORS:
-		set_half(&queue->descriptors, value, width, high);
-		break;
-	case QUEUE_AVAILABLE:
-		set_half(&queue->available, value, width, high);
-		break;
-	case QUEUE_USED:
-		set_half(&queue->used, value, width, high);
-		break;
-	default:
-		break;
-	}
+	if (offset == CONFIG_VECTOR)
+		set_vector(pci, &device->regs.config_vector, value);
+	else if (offset == QUEUE_VECTOR && queue)
+		set_vector(pci, &queue->vector, value);
 }
 
+/* Whole fields, and halves of those that have 64 bits. */
 static void write_common(struct virtio_pci *pci, u64 offset, unsigned width, u64 value)
 {
-	struct virtio_device *device = pci->device;
-	const size_t f = field_at(offset);
-	const u64 inside = offset - common[f].field;
-	const bool half = common[f].bytes == 8 && width == 4 && inside % 4 == 0;
+	const struct field *field = field_at(offset);
+	const u64 inside = offset - field->offset;
+	const bool half = field->bytes == 8 && width == 4 && inside % 4 == 0;
+	const u64 mask = UINT64_MAX >> (64 - 8 * width);
 
-	if (offset >= COMMON_BYTES || (!half && (inside || width != common[f].bytes)))
+	if (offset >= COMMON_BYTES || (!half && (inside || width != field->bytes)))
 		return;
-	switch (common[f].field) {
-	case DEVICE_FEATURE_SELECT:
-		device->regs.device_features_select = (u32)value;
-		break;
-	case DRIVER_FEATURE_SELECT:
-		device->regs.driver_features_select = (u32)value;
-		break;
-	case DRIVER_FEATURE:
-		virtio_set_driver_features(device, (u32)value);
-		break;
-	case CONFIG_VECTOR:
-		if (!device->resetting)
-			set_vector(pci, &device->regs.config_vector, value);
-		break;
-	case DEVICE_STATUS:
-		virtio_set_status(device, (u32)value);
-		break;
-	case QUEUE_SELECT:
-		device->regs.queue_select = (u16)value;
-		break;
-	default:
-		write_queue_field(pci, common[f].field, width, value, inside != 0);
-	}
+	if (field->which == VIRTIO_REG_OWN)
+		write_vector(pci, field->offset, value);
+	/* 4.1.4.3.2: the driver must not write 0. */
+	else if (field->which != VIRTIO_REG_QUEUE_ENABLE || value == 1)
+		virtio_write_register(pci->device, field->which, value << 8 * inside,
+				      mask << 8 * inside);
 }
 
 /* 4.1.4.5.1: reading takes the interrupt away. */
@@ -336,7 +242,7 @@ static const char *bar_name(void *owner, u64 offset, bool write)
 {
 	(void)owner, (void)write;
 	if (offset < COMMON_BYTES)
-		return common[field_at(offset)].name;
+		return field_at(offset)->name;
 	return offset < VIRTIO_PCI_ISR            ? ""
 	       : offset < VIRTIO_PCI_DEVICE       ? "isr_status"
 	       : offset < VIRTIO_PCI_NOTIFY       ? "device_config"
