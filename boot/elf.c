@@ -31,18 +31,12 @@ enum { VERSION_PIECE_BYTES = 65536 };
 #define VERSION_MAX_OFFSET   (64 * MIB)
 #define VMLINUX_INITRD_LIMIT ((u64)0x80000000)
 
-/* A program header of either class. */
-struct segment {
-	u32 type;
-	u64 offset, paddr, file_bytes, memory_bytes, align;
-};
-
+/* The headers of a 32-bit file are kept as a 64-bit one has them. */
 struct elf {
 	const struct boot_file *file;
 	bool is64;
-	u64 entry, table_offset;
-	u16 machine, type, segments, segment_bytes;
-	struct segment segment[SEGMENTS_MAX];
+	Elf64_Ehdr header;
+	Elf64_Phdr segment[SEGMENTS_MAX];
 };
 
 static const char *machine_name(u16 machine)
@@ -63,8 +57,27 @@ static const char *machine_name(u16 machine)
 	}
 }
 
+static void copy_header(struct elf *elf, const u8 *bytes)
+{
+	Elf32_Ehdr narrow;
+
+	if (elf->is64) {
+		memcpy(&elf->header, bytes, sizeof(elf->header));
+		return;
+	}
+	memcpy(&narrow, bytes, sizeof(narrow));
+	elf->header = (Elf64_Ehdr){.e_type = narrow.e_type,
+				   .e_machine = narrow.e_machine,
+				   .e_entry = narrow.e_entry,
+				   .e_phoff = narrow.e_phoff,
+				   .e_phnum = narrow.e_phnum,
+				   .e_phentsize = narrow.e_phentsize};
+}
+
 static int parse_header(struct elf *elf, const struct kernel_head *head, struct error *err)
 {
+	const Elf64_Ehdr *header = &elf->header;
+
 	if (head->used < sizeof(Elf32_Ehdr))
 		return error_set(err, "the file is truncated: it ends within the ELF header");
 	if (head->bytes[EI_CLASS] != ELFCLASS64 && head->bytes[EI_CLASS] != ELFCLASS32)
@@ -74,66 +87,46 @@ static int parse_header(struct elf *elf, const struct kernel_head *head, struct 
 		return error_set(err, "the file is truncated: it ends within the ELF header");
 	if (head->bytes[EI_DATA] != ELFDATA2LSB)
 		return error_set(err, "it is a big-endian ELF file; bantam runs x86-64 guests");
-	if (elf->is64) {
-		Elf64_Ehdr header;
-
-		memcpy(&header, head->bytes, sizeof(header));
-		elf->type = header.e_type;
-		elf->machine = header.e_machine;
-		elf->entry = header.e_entry;
-		elf->table_offset = header.e_phoff;
-		elf->segments = header.e_phnum;
-		elf->segment_bytes = header.e_phentsize;
-	} else {
-		Elf32_Ehdr header;
-
-		memcpy(&header, head->bytes, sizeof(header));
-		elf->type = header.e_type;
-		elf->machine = header.e_machine;
-		elf->entry = header.e_entry;
-		elf->table_offset = header.e_phoff;
-		elf->segments = header.e_phnum;
-		elf->segment_bytes = header.e_phentsize;
-	}
-	if (elf->machine != EM_X86_64 && elf->machine != EM_386)
+	copy_header(elf, head->bytes);
+	if (header->e_machine != EM_X86_64 && header->e_machine != EM_386)
 		return error_set(err, "it is an ELF file for %s; bantam runs x86-64 guests",
-				 machine_name(elf->machine));
-	if (elf->type != ET_EXEC && elf->type != ET_DYN)
+				 machine_name(header->e_machine));
+	if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
 		return error_set(err, "it is an ELF file that can't be run (an object file or a "
 				      "core dump)");
-	if (elf->segments == 0 || elf->segments > SEGMENTS_MAX)
+	if (header->e_phnum == 0 || header->e_phnum > SEGMENTS_MAX)
 		return error_set(err, "its ELF header is broken: %u segments (1 to %d are taken)",
-				 elf->segments, SEGMENTS_MAX);
-	if (elf->segment_bytes != (elf->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))
+				 header->e_phnum, SEGMENTS_MAX);
+	if (header->e_phentsize != (elf->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))
 		return error_set(err, "its ELF header is broken: program headers of %u bytes",
-				 elf->segment_bytes);
+				 header->e_phentsize);
+	return 0;
+}
+
+static int read_segment(const struct elf *elf, u64 offset, Elf64_Phdr *segment, struct error *err)
+{
+	Elf32_Phdr narrow;
+
+	if (elf->is64)
+		return file_read(elf->file, offset, segment, sizeof(*segment), err);
+	if (file_read(elf->file, offset, &narrow, sizeof(narrow), err))
+		return -1;
+	*segment = (Elf64_Phdr){.p_type = narrow.p_type,
+				.p_offset = narrow.p_offset,
+				.p_paddr = narrow.p_paddr,
+				.p_filesz = narrow.p_filesz,
+				.p_memsz = narrow.p_memsz,
+				.p_align = narrow.p_align};
 	return 0;
 }
 
 static int read_segments(struct elf *elf, struct error *err)
 {
-	u64 offset = elf->table_offset;
+	u64 offset = elf->header.e_phoff;
 
-	for (unsigned i = 0; i < elf->segments; i++, offset += elf->segment_bytes) {
-		struct segment *segment = &elf->segment[i];
-
-		if (elf->is64) {
-			Elf64_Phdr header;
-
-			if (file_read(elf->file, offset, &header, sizeof(header), err))
-				return -1;
-			*segment = (struct segment){header.p_type,  header.p_offset,
-						    header.p_paddr, header.p_filesz,
-						    header.p_memsz, header.p_align};
-		} else {
-			Elf32_Phdr header;
-
-			if (file_read(elf->file, offset, &header, sizeof(header), err))
-				return -1;
-			*segment = (struct segment){header.p_type,  header.p_offset,
-						    header.p_paddr, header.p_filesz,
-						    header.p_memsz, header.p_align};
-		}
+	for (unsigned i = 0; i < elf->header.e_phnum; i++, offset += elf->header.e_phentsize) {
+		if (read_segment(elf, offset, &elf->segment[i], err))
+			return -1;
 	}
 	return 0;
 }
@@ -171,52 +164,52 @@ static bool find_pvh_note(const u8 *notes, size_t bytes, u64 align, u64 *entry)
 /* 1 with *entry when the file has a PVH entry, 0 when not, -1 with err set when it can't be read. */
 static int pvh_entry(const struct elf *elf, u64 *entry, struct error *err)
 {
-	for (unsigned i = 0; i < elf->segments; i++) {
-		const struct segment *segment = &elf->segment[i];
+	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
+		const Elf64_Phdr *segment = &elf->segment[i];
 		u8 notes[NOTES_MAX_BYTES];
-		u64 left = segment->file_bytes, from = segment->offset;
+		u64 left = segment->p_filesz, from = segment->p_offset;
 
-		if (segment->type != PT_NOTE || left == 0)
+		if (segment->p_type != PT_NOTE || left == 0)
 			continue;
 		/* Notes of a kernel are a few hundred bytes; a longer table is read in part. */
 		if (left > sizeof(notes))
 			left = sizeof(notes);
 		if (file_read(elf->file, from, notes, left, err))
 			return -1;
-		if (find_pvh_note(notes, (size_t)left, segment->align == 8 ? 8 : 4, entry))
+		if (find_pvh_note(notes, (size_t)left, segment->p_align == 8 ? 8 : 4, entry))
 			return 1;
 	}
 	return 0;
 }
 
-static int load_segment(const struct elf *elf, const struct segment *segment, struct place_map *map,
+static int load_segment(const struct elf *elf, const Elf64_Phdr *segment, struct place_map *map,
 			struct error *err)
 {
 	u8 *host;
 
-	if (segment->file_bytes > segment->memory_bytes)
+	if (segment->p_filesz > segment->p_memsz)
 		return error_set(err, "its ELF header is broken: a segment has more bytes in the "
 				      "file than in memory");
-	if (segment->paddr < LAYOUT_HIGH_RAM)
+	if (segment->p_paddr < LAYOUT_HIGH_RAM)
 		return error_set(err,
 				 "it has a segment at 0x%llx; the first MiB belongs to the boot "
 				 "data and the firmware tables",
-				 (unsigned long long)segment->paddr);
-	host = place_at(map, "kernel segment", segment->paddr, segment->memory_bytes, err);
+				 (unsigned long long)segment->p_paddr);
+	host = place_at(map, "kernel segment", segment->p_paddr, segment->p_memsz, err);
 	if (!host)
 		return -1;
-	if (segment->file_bytes == 0)
+	if (segment->p_filesz == 0)
 		return 0;
-	return file_read(elf->file, segment->offset, host, segment->file_bytes, err);
+	return file_read(elf->file, segment->p_offset, host, segment->p_filesz, err);
 }
 
 static bool entry_is_loaded(const struct elf *elf, u64 entry)
 {
-	for (unsigned i = 0; i < elf->segments; i++) {
-		const struct segment *segment = &elf->segment[i];
+	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
+		const Elf64_Phdr *segment = &elf->segment[i];
 
-		if (segment->type == PT_LOAD && entry >= segment->paddr &&
-		    entry - segment->paddr < segment->memory_bytes)
+		if (segment->p_type == PT_LOAD && entry >= segment->p_paddr &&
+		    entry - segment->p_paddr < segment->p_memsz)
 			return true;
 	}
 	return false;
@@ -225,7 +218,7 @@ static bool entry_is_loaded(const struct elf *elf, u64 entry)
 static int choose_protocol(const struct elf *elf, enum boot_protocol wanted,
 			   struct boot_kernel *kernel, struct error *err)
 {
-	u64 entry = elf->entry;
+	u64 entry = elf->header.e_entry;
 	const int pvh = wanted == BOOT_LINUX ? 0 : pvh_entry(elf, &entry, err);
 
 	if (pvh < 0)
@@ -233,7 +226,7 @@ static int choose_protocol(const struct elf *elf, enum boot_protocol wanted,
 	if (!pvh && wanted == BOOT_PVH)
 		return error_set(err, "it has no PVH note; use --boot-protocol linux if it is a "
 				      "64-bit vmlinux");
-	if (!pvh && (!elf->is64 || elf->machine != EM_X86_64))
+	if (!pvh && (!elf->is64 || elf->header.e_machine != EM_X86_64))
 		return error_set(err, "it is a 32-bit ELF file without a PVH note; bantam runs "
 				      "64-bit kernels and PVH kernels");
 	if (entry > UINT32_MAX)
@@ -258,10 +251,10 @@ int elf_load(const struct boot_file *file, const struct kernel_head *head,
 		return -1;
 	kernel->cmdline_max_bytes = VMLINUX_CMDLINE_BYTES;
 	kernel->initrd_limit = VMLINUX_INITRD_LIMIT;
-	for (unsigned i = 0; i < elf.segments; i++) {
-		const struct segment *segment = &elf.segment[i];
+	for (unsigned i = 0; i < elf.header.e_phnum; i++) {
+		const Elf64_Phdr *segment = &elf.segment[i];
 
-		if (segment->type == PT_LOAD && (segment->memory_bytes || segment->file_bytes) &&
+		if (segment->p_type == PT_LOAD && (segment->p_memsz || segment->p_filesz) &&
 		    load_segment(&elf, segment, map, err))
 			return -1;
 	}
