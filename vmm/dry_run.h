@@ -2,7 +2,7 @@
  * `bantam run --dry-run`: shows what would be put in guest memory and where, and runs nothing.
  *
  * Everything is read back from guest memory as the guest would find it: the handover structure at
- * the address that a register holds, the page tables from CR3 on.
+ * the address that a register holds.
  * So what is shown is what is there, not what somebody meant to put there. No KVM is needed, but
  * for CPUID.
  *

@@ -192,12 +192,6 @@ static void test_the_state_at_a_64_bit_entry(void **state)
 	assert_says(text, "  cs.l                     0x13    0x1           1: 64-bit code\n");
 	assert_says(text, "  cr0                      0xe0    0x80000011    PE,ET,PG\n");
 	assert_says(text, "  efer                     0x108   0x500         LME,LMA\n");
-	assert_says(text, "  0x10      0xaf9b000000ffff    0x0         0xffffffff  "
-			  "present,code,read/write,64-bit\n");
-	assert_says(text, "  0x18      0xcf93000000ffff    0x0         0xffffffff  "
-			  "present,data,read/write,32-bit\n");
-	assert_says(text, "  0x0          0xffffffff   0x0          2048    2 MiB       write\n");
-	assert_silent(text, "not complete");
 	unload(&shown);
 }
 
@@ -218,8 +212,6 @@ static void test_a_pvh_kernel(void **state)
 	assert_says(text, "  cr0                      0xe0    0x11          PE,ET\n");
 	assert_says(text, "  cs.db                    0x11    0x1           1: 32-bit code\n");
 	assert_says(text, "  entry                  0x100080\n");
-	assert_silent(text, "\npage_tables: ");
-	assert_silent(text, "\ngdt: ");
 	assert_silent(text, "setup_sects");
 	unload(&shown);
 }
@@ -310,10 +302,6 @@ static void test_cpuid(void **state)
 	text = show(&shown, false);
 	assert_says(text, "  vendor                 AuthenticAMD\n");
 	assert_says(text, "  brand                  SOM CPU\n");
-	assert_says(text, "  family                 25\n"); /* 0xf + 0xa */
-	assert_says(text, "  model                  33\n"); /* 0x2, 0x1 */
-	assert_says(text, "  stepping               2\n");
-	assert_says(text, "  hypervisor             KVMKVMKVM\n");
 	assert_says(text, "  features               fpu hypervisor\n");
 	assert_says(text, "  kvm_features           kvmclock kvmclock2\n");
 	assert_says(text, "  0x1         0      0xa20f12    0x40800     0x80000000  0x1\n");
@@ -366,7 +354,6 @@ static void test_json(void **state)
 			  "      \"meaning\": \"where the kernel wants to run\"\n    }");
 	assert_says(text, "\"meaning\": \"PE,ET,PG\"");
 	assert_says(text, "\"gsi\": null");
-	assert_says(text, "\n  \"page_tables\": [\n");
 	assert_says(text, "\"unknown\": \"/dev/kvm is not there\"");
 	assert_silent(text, "\n  \"hvm_start_info\"");
 	unload(&shown);
@@ -375,39 +362,10 @@ static void test_json(void **state)
 	assert_says(text, "\n  \"hvm_start_info\": {\n");
 	assert_silent(text, "\n  \"boot_params\"");
 	assert_silent(text, "\n  \"setup_header\"");
-	assert_silent(text, "\"gdt\"");
-	assert_silent(text, "\"page_tables\"");
 	unload(&shown);
 }
 
 /* ---- memory that is not as it should be */
-
-static void test_broken_page_tables(void **state)
-{
-	struct shown shown;
-
-	(void)state;
-	load_bzimage(&shown);
-	/* A page elsewhere, and one that may not be written. */
-	put64(&shown, LAYOUT_PAGE_TABLES + 0x2000 + 8, (u64)0x600000 | 0x83);
-	put64(&shown, LAYOUT_PAGE_TABLES + 0x2000 + 16, (u64)0x400000 | 0x81);
-	show(&shown, false);
-	assert_says(shown.text, "  0x200000     0x3fffff     0x600000     1       2 MiB       "
-				"write\n");
-	assert_says(shown.text, "  0x400000     0x5fffff     0x400000     1       2 MiB\n");
-	/* A table that isn't in RAM. */
-	put64(&shown, LAYOUT_PAGE_TABLES + 0x1000, 2 * GIB | 3);
-	assert_says(show(&shown, false), "not complete: tables outside of RAM");
-	/* One that is its own child. */
-	for (u64 i = 0; i < 512; i++)
-		put64(&shown, LAYOUT_PAGE_TABLES + 8 * i, LAYOUT_PAGE_TABLES | 3);
-	assert_says(show(&shown, false), "not complete: tables outside of RAM");
-	shown.sregs.cr3 = 2 * GIB;
-	assert_says(show(&shown, false), "not complete: tables outside of RAM");
-	shown.sregs.gdt.base = LOW_BYTES - 8;
-	assert_says(show(&shown, false), "\ngdt: ");
-	unload(&shown);
-}
 
 static void test_broken_handovers(void **state)
 {
@@ -555,7 +513,6 @@ int main(void)
 		cmocka_unit_test(test_cpuid),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_all_features),
-		cmocka_unit_test(test_broken_page_tables),
 		cmocka_unit_test(test_broken_handovers),
 		cmocka_unit_test(test_a_command_line_without_end),
 		cmocka_unit_test(test_nonsense),

@@ -12,10 +12,8 @@
 enum { EAX, EBX, ECX, EDX, REGS };
 enum { FEATURES_BYTES = 3072 };
 
-#define LEAF_HYPERVISOR ((u32)0x40000000)
-#define LEAF_KVM        ((u32)0x40000001)
-#define LEAF_BRAND      ((u32)0x80000002) /* and the two that follow */
-#define LEAF_SIZES      ((u32)0x80000008)
+#define LEAF_KVM   ((u32)0x40000001)
+#define LEAF_BRAND ((u32)0x80000002) /* and the two that follow */
 
 /* The names of a register's bits from bit 0 on; '-' is for one that isn't named here. */
 static const struct feature_word {
@@ -99,30 +97,13 @@ static void show_letters(struct sheet *sheet, const char *key, const u32 *words,
 
 static void show_in_words(struct sheet *sheet, const struct cpuid *cpuid)
 {
-	u32 regs[REGS], brand[3 * REGS], family;
+	u32 regs[REGS], brand[3 * REGS];
 
 	load(cpuid, 0, 0, regs);
 	show_letters(sheet, "vendor", (const u32[]){regs[EBX], regs[EDX], regs[ECX]}, 3);
 	for (u32 i = 0; i < 3; i++)
 		load(cpuid, LEAF_BRAND + i, 0, brand + (size_t)i * REGS);
 	show_letters(sheet, "brand", brand, ARRAY_LEN(brand));
-	/* Family and model have an extension each, which counts for some base families only. */
-	load(cpuid, 1, 0, regs);
-	family = regs[EAX] >> 8 & 0xf;
-	sheet_fact(sheet, "family", COUNT(family + (family == 15 ? regs[EAX] >> 20 & 0xff : 0)));
-	sheet_fact(sheet, "model",
-		   COUNT((regs[EAX] >> 4 & 0xf) |
-			 (family == 15 || family == 6 ? regs[EAX] >> 12 & 0xf0 : 0)));
-	sheet_fact(sheet, "stepping", COUNT(regs[EAX] & 0xf));
-	load(cpuid, 0xb, 0, regs);
-	sheet_fact(sheet, "threads_per_core", COUNT(regs[EBX] & 0xffff));
-	load(cpuid, 0xb, 1, regs);
-	sheet_fact(sheet, "threads", COUNT(regs[EBX] & 0xffff));
-	load(cpuid, LEAF_SIZES, 0, regs);
-	sheet_fact(sheet, "physical_address_bits", COUNT(cpuid_address_bits(cpuid)));
-	sheet_fact(sheet, "linear_address_bits", COUNT(regs[EAX] >> 8 & 0xff));
-	load(cpuid, LEAF_HYPERVISOR, 0, regs);
-	show_letters(sheet, "hypervisor", regs + EBX, 3);
 	show_features(sheet, "features", cpuid, false);
 	show_features(sheet, "kvm_features", cpuid, true);
 }

@@ -2,8 +2,8 @@
  * A dry run's view of what an x86 kernel is handed: Linux's boot_params or PVH's hvm_start_info,
  * field by field, and the memory map in it.
  *
- * Both are read from where the plan says that the register points to. Fields without a meaning
- * here are obsolete, or for a start from real mode or EFI: no such code runs.
+ * Both are read from where the plan says that the register points to. Fields that are obsolete, or
+ * for a start from real mode or EFI, are left out: no such code runs.
  *
  * Source: Linux Documentation/x86/boot.rst and zero-page.rst; Xen public/arch-x86/hvm/start_info.h.
  */
@@ -40,26 +40,16 @@ static const struct bit_name xloadflags[] = {
 
 static const struct field params_fields[] = {
 	PARAM(screen_info, CELL_HEX, "a screen that a firmware has set up"),
-	PARAM(apm_bios_info, CELL_HEX, NULL),
 	PARAM(tboot_addr, CELL_HEX, "trusted boot's shared page"),
-	PARAM(ist_info, CELL_HEX, NULL),
 	PARAM(acpi_rsdp_addr, CELL_HEX, "the ACPI tables' root; spares the search"),
-	PARAM(hd0_info, CELL_HEX, NULL),
-	PARAM(hd1_info, CELL_HEX, NULL),
-	PARAM(sys_desc_table, CELL_HEX, NULL),
-	PARAM(olpc_ofw_header, CELL_HEX, NULL),
 	PARAM(ext_ramdisk_image, CELL_HEX, "the upper half of ramdisk_image"),
 	PARAM(ext_ramdisk_size, CELL_HEX, "the upper half of ramdisk_size"),
 	PARAM(ext_cmd_line_ptr, CELL_HEX, "the upper half of cmd_line_ptr"),
 	PARAM(cc_blob_address, CELL_HEX, "confidential computing (SEV-SNP)"),
 	PARAM(edid_info, CELL_HEX, "a monitor"),
-	PARAM(efi_info, CELL_HEX, NULL),
-	PARAM(alt_mem_k, CELL_HEX, NULL),
 	PARAM(e820_entries, CELL_COUNT, "how many entries e820_table has"),
 	PARAM(eddbuf_entries, CELL_COUNT, "BIOS disks"),
 	PARAM(edd_mbr_sig_buf_entries, CELL_COUNT, "BIOS disks"),
-	PARAM(kbd_status, CELL_HEX, NULL),
-	PARAM(secure_boot, CELL_HEX, NULL),
 	PARAM(sentinel, CELL_HEX, "0: the loader has zeroed what it doesn't know"),
 };
 
@@ -67,26 +57,17 @@ static const struct field header_fields[] = {
 	HEADER(setup_sects, CELL_COUNT, "real-mode code: sectors of 512 bytes, but the first"),
 	HEADER(root_flags, CELL_HEX, "1: mount the root read-only, unless told rw"),
 	HEADER(syssize, CELL_HEX, "protected-mode code, in units of 16 bytes"),
-	HEADER(ram_size, CELL_HEX, NULL),
-	HEADER(vid_mode, CELL_HEX, NULL),
 	HEADER(root_dev, CELL_HEX, "the root's device number; root= overrules it"),
 	HEADER(boot_flag, CELL_HEX, "0xaa55 marks a boot sector"),
 	HEADER(jump, CELL_HEX, "a jump over the header; tells how long it is"),
 	HEADER(header, CELL_HEX, "0x53726448, \"HdrS\", marks this header"),
 	HEADER(version, CELL_HEX, "of the boot protocol; 0x20f: 2.15"),
-	HEADER(realmode_swtch, CELL_HEX, NULL),
-	HEADER(start_sys_seg, CELL_HEX, NULL),
 	HEADER(kernel_version, CELL_HEX, "the version text's offset in the file, less 0x200"),
 	HEADER(type_of_loader, CELL_HEX, "0xff: a loader without a number of its own"),
 	HEADER_BITS(loadflags),
-	HEADER(setup_move_size, CELL_HEX, NULL),
 	HEADER(code32_start, CELL_HEX, "the 32-bit entry, which isn't used"),
 	HEADER(ramdisk_image, CELL_HEX, "the initrd's address; 0: there is none"),
 	HEADER(ramdisk_size, CELL_SIZE, "the initrd's length"),
-	HEADER(bootsect_kludge, CELL_HEX, NULL),
-	HEADER(heap_end_ptr, CELL_HEX, NULL),
-	HEADER(ext_loader_ver, CELL_HEX, NULL),
-	HEADER(ext_loader_type, CELL_HEX, NULL),
 	HEADER(cmd_line_ptr, CELL_TEXT, NULL),
 	HEADER(initrd_addr_max, CELL_HEX, "the highest address that an initrd may have"),
 	HEADER(kernel_alignment, CELL_SIZE, "it runs at multiples of it"),
@@ -95,13 +76,11 @@ static const struct field header_fields[] = {
 	HEADER_BITS(xloadflags),
 	HEADER(cmdline_size, CELL_COUNT, "the longest command line"),
 	HEADER(hardware_subarch, CELL_HEX, "0: a PC"),
-	HEADER(hardware_subarch_data, CELL_HEX, NULL),
 	HEADER(payload_offset, CELL_HEX, "the compressed kernel within protected-mode code"),
 	HEADER(payload_length, CELL_SIZE, "its length"),
 	HEADER(setup_data, CELL_HEX, "a list of further data; 0: there is none"),
 	HEADER(pref_address, CELL_HEX, "where the kernel wants to run"),
 	HEADER(init_size, CELL_SIZE, "room to unpack itself, from pref_address"),
-	HEADER(handover_offset, CELL_HEX, NULL),
 	HEADER(kernel_info_offset, CELL_HEX, "more about the kernel, within it"),
 };
 
