@@ -13,7 +13,10 @@
 SANDBOX_CALLS(msix, CALL(read, SANDBOX_VCPU, "an interrupt that was pending"),
 	      CALL(poll, SANDBOX_VCPU, "the pending bits"));
 
-enum { ENTRY_MASKED = 1 };
+/* The control dword's one bit, and the bytes of a message. */
+enum { ENTRY_MASKED = 1, MESSAGE_BYTES = MSIX_CONTROL * sizeof(u32) };
+
+static const struct msix_entry power_on = {.dword = {[MSIX_CONTROL] = ENTRY_MASKED}};
 
 int msix_init(struct msix *msix, unsigned vectors, const struct wiring *wiring, u32 first_gsi,
 	      struct error *err)
@@ -21,7 +24,7 @@ int msix_init(struct msix *msix, unsigned vectors, const struct wiring *wiring, 
 	*msix = (struct msix){.vectors = vectors, .wiring = wiring, .first_gsi = first_gsi};
 	for (unsigned v = 0; v < vectors; v++) {
 		msix->fd[v] = -1;
-		msix->entry[v].masked = true;
+		msix->entry[v] = power_on;
 	}
 	for (unsigned v = 0; v < vectors; v++) {
 		msix->fd[v] = bell_open(err);
@@ -38,12 +41,6 @@ void msix_destroy(struct msix *msix)
 			close(msix->fd[v]);
 	}
 	msix->vectors = 0;
-}
-
-static bool same_message(const struct msix_entry *a, const struct msix_entry *b)
-{
-	return a->address_low == b->address_low && a->address_high == b->address_high &&
-	       a->data == b->data;
 }
 
 /*
@@ -68,11 +65,13 @@ static bool tell(struct msix *msix, unsigned v)
 {
 	const struct wiring *wiring = msix->wiring;
 	const struct msix_entry *entry = &msix->entry[v];
+	const u64 address = (u64)entry->dword[MSIX_ADDRESS_HIGH] << 32 |
+			    entry->dword[MSIX_ADDRESS_LOW];
 
-	if (same_message(entry, &msix->told[v]))
+	if (memcmp(entry, &msix->told[v], MESSAGE_BYTES) == 0)
 		return true;
-	if (!wiring->ops->message(wiring->owner, msix->first_gsi + v,
-				  (u64)entry->address_high << 32 | entry->address_low, entry->data))
+	if (!wiring->ops->message(wiring->owner, msix->first_gsi + v, address,
+				  entry->dword[MSIX_DATA]))
 		return false;
 	msix->told[v] = *entry;
 	return true;
@@ -85,8 +84,8 @@ static bool tell(struct msix *msix, unsigned v)
 static void update(struct msix *msix, unsigned v)
 {
 	const struct wiring *wiring = msix->wiring;
-	const bool open = msix->enabled && !msix->all_masked && !msix->entry[v].masked &&
-			  tell(msix, v);
+	const bool open = msix->enabled && !msix->all_masked &&
+			  !(msix->entry[v].dword[MSIX_CONTROL] & ENTRY_MASKED) && tell(msix, v);
 
 	if (open && !msix->joined[v])
 		msix->joined[v] = join(msix, v);
@@ -107,30 +106,10 @@ void msix_reset(struct msix *msix)
 {
 	msix_control(msix, false, false);
 	for (unsigned v = 0; v < msix->vectors; v++) {
-		msix->entry[v] = (struct msix_entry){.masked = true};
-		msix->told[v] = (struct msix_entry){.data = 0};
+		msix->entry[v] = power_on;
+		msix->told[v] = (struct msix_entry){{0}};
 		msix->joined[v] = false;
 		(void)bell_silence(msix->fd[v]);
-	}
-}
-
-/* Dword `index` of the table: four a vector. */
-static u32 read_dword(const struct msix *msix, u64 index)
-{
-	const struct msix_entry *entry;
-
-	if (index / 4 >= msix->vectors)
-		return 0;
-	entry = &msix->entry[index / 4];
-	switch (index % 4) {
-	case 0:
-		return entry->address_low;
-	case 1:
-		return entry->address_high;
-	case 2:
-		return entry->data;
-	default:
-		return entry->masked ? ENTRY_MASKED : 0;
 	}
 }
 
@@ -139,8 +118,11 @@ u64 msix_read_table(const struct msix *msix, u64 offset, unsigned width)
 	u64 value = 0;
 
 	for (unsigned i = 0; i < width; i++) {
-		const u32 dword = read_dword(msix, (offset + i) / 4);
+		const u64 index = (offset + i) / 4;
+		u32 dword = 0;
 
+		if (index / MSIX_DWORDS < msix->vectors)
+			dword = msix->entry[index / MSIX_DWORDS].dword[index % MSIX_DWORDS];
 		value |= (u64)(dword >> (8 * ((offset + i) % 4)) & 0xff) << (8 * i);
 	}
 	return value;
@@ -148,25 +130,16 @@ u64 msix_read_table(const struct msix *msix, u64 offset, unsigned width)
 
 static void write_dword(struct msix *msix, u64 index, u32 value)
 {
-	struct msix_entry *entry;
+	static const u32 writable[] = {[MSIX_ADDRESS_LOW] = ~3U,
+				       [MSIX_ADDRESS_HIGH] = ~0U,
+				       [MSIX_DATA] = ~0U,
+				       [MSIX_CONTROL] = ENTRY_MASKED};
+	const unsigned v = (unsigned)(index / MSIX_DWORDS), dword = index % MSIX_DWORDS;
 
-	if (index / 4 >= msix->vectors)
+	if (v >= msix->vectors)
 		return;
-	entry = &msix->entry[index / 4];
-	switch (index % 4) {
-	case 0:
-		entry->address_low = value & ~3U;
-		break;
-	case 1:
-		entry->address_high = value;
-		break;
-	case 2:
-		entry->data = value;
-		break;
-	default:
-		entry->masked = value & ENTRY_MASKED;
-	}
-	update(msix, (unsigned)(index / 4));
+	msix->entry[v].dword[dword] = value & writable[dword];
+	update(msix, v);
 }
 
 /* 6.8.2: whole dwords or qwords, aligned; what other writes do is left open, and they do nothing. */

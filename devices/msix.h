@@ -25,10 +25,10 @@
 
 enum { MSIX_VECTORS_MAX = 17, MSIX_ENTRY_BYTES = 16, MSIX_CAPABILITY_BYTES = 12 };
 
-/* What the guest sets and sees; plain. */
+/* What the guest sets and sees; plain. The dwords of a table's entry, PCI 3.0, 6.8.2. */
+enum { MSIX_ADDRESS_LOW, MSIX_ADDRESS_HIGH, MSIX_DATA, MSIX_CONTROL, MSIX_DWORDS };
 struct msix_entry {
-	u32 address_low, address_high, data;
-	bool masked;
+	u32 dword[MSIX_DWORDS];
 };
 
 struct msix {
@@ -40,7 +40,7 @@ struct msix {
 	int fd[MSIX_VECTORS_MAX];
 	u32 first_gsi; /* of as many as there are vectors */
 	bool joined[MSIX_VECTORS_MAX];
-	struct msix_entry told[MSIX_VECTORS_MAX]; /* the messages that the kernel knows */
+	struct msix_entry told[MSIX_VECTORS_MAX]; /* whose messages the kernel knows */
 };
 
 /* Opens the vectors' eventfds. Returns 0, or -1 with err set; msix_destroy() is due in both cases. */
