@@ -119,12 +119,6 @@ void json_number(struct json *json, const char *key, u64 value)
 	fprintf(json->out, "%llu", (unsigned long long)value);
 }
 
-void json_signed(struct json *json, const char *key, long long value)
-{
-	begin_value(json, key);
-	fprintf(json->out, "%lld", value);
-}
-
 void json_fraction(struct json *json, const char *key, double value)
 {
 	begin_value(json, key);

@@ -30,7 +30,6 @@ void json_close_array(struct json *json);
 
 void json_text(struct json *json, const char *key, const char *text);
 void json_number(struct json *json, const char *key, u64 value);
-void json_signed(struct json *json, const char *key, long long value);
 /* Three digits behind the point: milliseconds that were measured in microseconds. */
 void json_fraction(struct json *json, const char *key, double value);
 /* JSON has no hexadecimal numbers: a string such as "0x1000". */

@@ -119,23 +119,6 @@ static void die(struct vcpu *vcpu, enum verdict_reason reason, const char *detai
 		death_take(&machine->death, vcpu);
 }
 
-static void handle_system_event(struct vcpu *vcpu)
-{
-	struct machine *machine = vcpu->machine;
-
-	switch (vcpu->run->system_event.type) {
-	case KVM_SYSTEM_EVENT_SHUTDOWN:
-		machine_end(machine, VERDICT_POWEROFF, 0, "%s", "");
-		break;
-	case KVM_SYSTEM_EVENT_RESET:
-		machine_end_by_guest(machine, VERDICT_RESET, "");
-		break;
-	default:
-		machine_end(machine, VERDICT_PANIC, 0, "it reported a crash (event %u)",
-			    vcpu->run->system_event.type);
-	}
-}
-
 /* What ended KVM_RUN. Nothing else than this, the devices and the trace is a vCPU thread's work. */
 static void handle_exit(struct vcpu *vcpu)
 {
@@ -162,9 +145,6 @@ static void handle_exit(struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_SHUTDOWN:
 		die(vcpu, VERDICT_TRIPLE_FAULT, "");
-		break;
-	case KVM_EXIT_SYSTEM_EVENT:
-		handle_system_event(vcpu);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		snprintf(detail, sizeof(detail), "suberror %u", run->internal.suberror);

@@ -167,7 +167,6 @@ static void test_every_kind_of_value(void **state)
 	json_open_object(json, NULL);
 	json_text(json, "text", "words");
 	json_number(json, "most", UINT64_MAX);
-	json_signed(json, "least", INT64_MIN);
 	json_fraction(json, "ms", 1234.5678);
 	json_fraction(json, "small", 0.0004);
 	json_hex(json, "hex", 0xdeadbeef);
@@ -179,7 +178,6 @@ static void test_every_kind_of_value(void **state)
 	assert_string_equal(page.text, "{\n"
 				       "  \"text\": \"words\",\n"
 				       "  \"most\": 18446744073709551615,\n"
-				       "  \"least\": -9223372036854775808,\n"
 				       "  \"ms\": 1234.568,\n"
 				       "  \"small\": 0.000,\n"
 				       "  \"hex\": \"0xdeadbeef\",\n"
