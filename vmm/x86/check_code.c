@@ -192,16 +192,14 @@ bool check_code_has_xsave(int kvm_fd)
 {
 	enum { LEAF_FEATURES = 1 };
 	const u32 xsave = (u32)1 << 26;
+	const struct kvm_cpuid_entry2 *features;
+	struct error err;
 	struct cpuid cpuid;
-	struct error err = {0};
 
 	if (cpuid_supported(kvm_fd, &cpuid, &err))
 		return false;
-	for (u32 i = 0; i < cpuid.entries; i++) {
-		if (cpuid.entry[i].function == LEAF_FEATURES)
-			return cpuid.entry[i].ecx & xsave;
-	}
-	return false;
+	features = cpuid_find(&cpuid, LEAF_FEATURES, 0);
+	return features && (features->ecx & xsave);
 }
 
 struct kvm_guest_debug check_code_debug(u32 asked)

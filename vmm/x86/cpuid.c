@@ -59,6 +59,17 @@ int cpuid_supported(int kvm_fd, struct cpuid *cpuid, struct error *err)
 	return 0;
 }
 
+const struct kvm_cpuid_entry2 *cpuid_find(const struct cpuid *cpuid, u32 function, u32 index)
+{
+	for (u32 i = 0; i < cpuid->entries; i++) {
+		const struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
+
+		if (entry->function == function && entry->index == index)
+			return entry;
+	}
+	return NULL;
+}
+
 /* The smallest n with 2^n >= count: how many bits of an APIC id number that many. */
 static unsigned bits_for(unsigned count)
 {
@@ -168,24 +179,13 @@ static void restrict_entry(struct kvm_cpuid_entry2 *entry, bool amd,
 	}
 }
 
-static struct kvm_cpuid_entry2 *find(struct cpuid *cpuid, u32 function, u32 index)
-{
-	for (u32 i = 0; i < cpuid->entries; i++) {
-		struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
-
-		if (entry->function == function && entry->index == index)
-			return entry;
-	}
-	return NULL;
-}
-
 /* A topology leaf must have both levels and the end; KVM's list may stop at the first. */
 static void complete_topology(struct cpuid *cpuid, u32 leaf, unsigned cpus)
 {
 	for (u32 level = 0; level <= 2; level++) {
 		struct kvm_cpuid_entry2 *entry;
 
-		if (find(cpuid, leaf, level) || cpuid->entries == CPUID_ENTRIES_MAX)
+		if (cpuid_find(cpuid, leaf, level) || cpuid->entries == CPUID_ENTRIES_MAX)
 			continue;
 		entry = &cpuid->entry[cpuid->entries++];
 		*entry = (struct kvm_cpuid_entry2){
@@ -202,7 +202,7 @@ static bool is_foreign(u32 function)
 
 void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 {
-	const struct kvm_cpuid_entry2 *first = find(cpuid, LEAF_HIGHEST, 0);
+	const struct kvm_cpuid_entry2 *first = cpuid_find(cpuid, LEAF_HIGHEST, 0);
 	const bool amd = first && (first->ebx == VENDOR_AMD || first->ebx == VENDOR_HYGON);
 	const u32 highest = first ? first->eax : 0;
 	u32 kept = 0;
@@ -217,7 +217,7 @@ void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 	cpuid->entries = kept;
 	if (highest >= LEAF_TOPOLOGY)
 		complete_topology(cpuid, LEAF_TOPOLOGY, options->cpus);
-	if (find(cpuid, LEAF_TOPOLOGY_V2, 0))
+	if (cpuid_find(cpuid, LEAF_TOPOLOGY_V2, 0))
 		complete_topology(cpuid, LEAF_TOPOLOGY_V2, options->cpus);
 }
 
@@ -259,13 +259,11 @@ void cpuid_set_vcpu(struct cpuid *cpuid, unsigned index)
 
 unsigned cpuid_address_bits(const struct cpuid *cpuid)
 {
-	for (u32 i = 0; i < cpuid->entries; i++) {
-		const struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
-		/* Bits 23:16, if set, are the guest's width where it differs from the host's. */
-		const u32 guest_bits = (entry->eax >> 16) & 0xff;
+	const struct kvm_cpuid_entry2 *sizes = cpuid_find(cpuid, LEAF_AMD_SIZES, 0);
+	/* Bits 23:16, if set, are the guest's width where it differs from the host's. */
+	const u32 guest_bits = sizes ? (sizes->eax >> 16) & 0xff : 0;
 
-		if (entry->function == LEAF_AMD_SIZES)
-			return guest_bits ? guest_bits : entry->eax & 0xff;
-	}
-	return 36;
+	if (!sizes)
+		return 36;
+	return guest_bits ? guest_bits : sizes->eax & 0xff;
 }

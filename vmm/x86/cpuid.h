@@ -28,6 +28,9 @@ struct cpuid {
 /* Asks KVM what it supports. Returns 0, or -1 with err set. */
 int cpuid_supported(int kvm_fd, struct cpuid *cpuid, struct error *err);
 
+/* The leaf's entry, or NULL when there is none. */
+const struct kvm_cpuid_entry2 *cpuid_find(const struct cpuid *cpuid, u32 function, u32 index);
+
 struct cpuid_options {
 	unsigned cpus;
 	bool tsc_deadline; /* KVM_CAP_TSC_DEADLINE_TIMER: some kernels leave the bit out of the list */

@@ -49,14 +49,12 @@ static const struct feature_word {
 /* The leaf's registers, or zeros when there is no such leaf. */
 static void load(const struct cpuid *cpuid, u32 leaf, u32 index, u32 regs[REGS])
 {
-	memset(regs, 0, REGS * sizeof(regs[0]));
-	for (u32 i = 0; i < cpuid->entries && i < CPUID_ENTRIES_MAX; i++) {
-		const struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
+	const struct kvm_cpuid_entry2 *entry = cpuid_find(cpuid, leaf, index);
 
-		if (entry->function == leaf && entry->index == index)
-			memcpy(regs, (const u32[]){entry->eax, entry->ebx, entry->ecx, entry->edx},
-			       REGS * sizeof(regs[0]));
-	}
+	memset(regs, 0, REGS * sizeof(regs[0]));
+	if (entry)
+		memcpy(regs, (const u32[]){entry->eax, entry->ebx, entry->ecx, entry->edx},
+		       REGS * sizeof(regs[0]));
 }
 
 /* Lists the names of all bits that are set, KVM's own or the processor's. */
