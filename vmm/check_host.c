@@ -59,65 +59,52 @@ static FILE *open_file(const char *root, const char *name)
 	return path_make(path, root, name) ? fopen(path, "re") : NULL;
 }
 
-/* Whether any of the file's first bytes are `words`. Files in /proc may hold NULs. */
-static bool file_has(const char *root, const char *name, const char *words)
+/* Reads the file's beginning; returns how many bytes that is. Files in /proc may hold NULs. */
+static size_t read_head(const char *root, const char *name, char *text, size_t bytes)
 {
 	FILE *file = open_file(root, name);
-	char buffer[4096];
 	size_t used;
 
 	if (!file)
-		return false;
-	used = fread(buffer, 1, sizeof(buffer), file);
+		return 0;
+	used = fread(text, 1, bytes, file);
 	fclose(file);
-	return memmem(buffer, used, words, strlen(words)) != NULL;
+	return used;
 }
 
-/* The value of a "key	: value" line of /proc/cpuinfo, or NULL when it has another key. */
-static char *value_of(char *line, const char *key)
+static bool file_has(const char *root, const char *name, const char *words)
 {
-	const size_t length = strlen(key);
-	char *colon;
+	char text[4096];
+	const size_t used = read_head(root, name, text, sizeof(text));
 
-	if (strncmp(line, key, length) != 0 || !strchr(" \t:", line[length]))
-		return NULL;
-	colon = strchr(line, ':');
-	if (!colon)
-		return NULL;
-	colon += strspn(colon, ": \t");
-	colon[strcspn(colon, "\n")] = '\0';
-	return colon;
+	return memmem(text, used, words, strlen(words)) != NULL;
 }
 
-static void take_flags(struct check_host *host, char *flags)
+static void take_flag(struct check_host *host, const char *flag)
 {
-	char *rest = NULL;
-
-	for (char *flag = strtok_r(flags, " ", &rest); flag; flag = strtok_r(NULL, " ", &rest)) {
-		host->vmx |= strcmp(flag, "vmx") == 0;
-		host->svm |= strcmp(flag, "svm") == 0;
-		host->hypervisor |= strcmp(flag, "hypervisor") == 0;
-	}
+	host->vmx |= strcmp(flag, "vmx") == 0;
+	host->svm |= strcmp(flag, "svm") == 0;
+	host->hypervisor |= strcmp(flag, "hypervisor") == 0;
 }
 
+/* Lines of "key	: value". An empty line ends the first processor; the others are the same. */
 static void look_at_processor(const char *root, struct check_host *host)
 {
-	FILE *file = open_file(root, "/proc/cpuinfo");
-	char line[LINE_BYTES];
+	char text[LINE_BYTES + 1], *rest = text, *end;
 
-	if (!file)
-		return;
-	/* An empty line ends the first processor; the others are the same. */
-	while (fgets(line, sizeof(line), file) && line[0] != '\n') {
-		char *vendor = value_of(line, "vendor_id");
-		char *flags = vendor ? NULL : value_of(line, "flags");
+	text[read_head(root, "/proc/cpuinfo", text, LINE_BYTES)] = '\0';
+	end = strstr(text, "\n\n");
+	if (end)
+		*end = '\0';
+	while (rest) {
+		char *line = strsep(&rest, "\n");
 
-		if (vendor)
-			snprintf(host->vendor, sizeof(host->vendor), "%s", vendor);
-		if (flags)
-			take_flags(host, flags);
+		if (sscanf(line, "vendor_id : %15s", host->vendor) == 1 ||
+		    strncmp(line, "flags", strlen("flags")) != 0)
+			continue;
+		for (char *word = strsep(&line, " "); word; word = strsep(&line, " "))
+			take_flag(host, word);
 	}
-	fclose(file);
 }
 
 static void look_at_modules(const char *root, struct check_host *host)
@@ -284,7 +271,7 @@ enum check_finding check_host_find(const struct check_host *host, int error)
 
 const char *check_host_module(const struct check_host *host)
 {
-	static const char *const intel[] = {"GenuineIntel", "CentaurHauls", "  Shanghai  "};
+	static const char *const intel[] = {"GenuineIntel", "CentaurHauls", "Shanghai"};
 	static const char *const amd[] = {"AuthenticAMD", "HygonGenuine"};
 
 	if (host->vmx || host->svm)

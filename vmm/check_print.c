@@ -71,7 +71,7 @@ static void print_layer(struct sheet *sheet, const char *name, int error)
 
 static void print_sandbox(struct sheet *sheet, const struct check_sandbox *sandbox)
 {
-	static const struct column columns[] = {{"name", 21}, {"offered", 7}, {"detail", 0}};
+	static const struct column columns[] = {{"name", 15}, {"offered", 7}, {"detail", 0}};
 	char abi[16];
 
 	snprintf(abi, sizeof(abi), "ABI %d", sandbox->landlock_abi);
@@ -82,7 +82,6 @@ static void print_sandbox(struct sheet *sheet, const struct check_sandbox *sandb
 		  sandbox->landlock_abi > 0 ? TEXT(abi) : NONE);
 	print_layer(sheet, "user_namespaces", sandbox->user_namespaces);
 	print_layer(sheet, "io_uring", sandbox->io_uring);
-	print_layer(sheet, "io_uring_restrictions", sandbox->io_uring_restrictions);
 }
 
 static void print_verdict(struct sheet *sheet, const struct check_report *report)

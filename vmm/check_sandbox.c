@@ -4,7 +4,8 @@
  * A user namespace counts only when something can be done in it: a distribution may let anybody
  * make one and then give no right inside (Ubuntu's AppArmor restriction), so that the network
  * namespace inside is tried too. io_uring is off by the sysctl kernel.io_uring_disabled (EPERM), in
- * most containers by their seccomp filter (EPERM, ENOSYS), and in kernels without it (ENOSYS).
+ * most containers by their seccomp filter (EPERM, ENOSYS), and in kernels without it
+ * (ENOSYS) or without restrictions (EINVAL, before 5.10).
  *
  * Limits: it is what this process may do now; another user, or the same outside of a container, may
  * be allowed more or less.
@@ -74,29 +75,13 @@ static int try_user_namespace(void)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EPERM;
 }
 
-/* Makes a ring; flags: IORING_SETUP_…. Returns a descriptor, or -1 with errno set. */
-static int ring_make(u32 flags)
-{
-	struct io_uring_params params = {.flags = flags};
-
-	return (int)syscall(SYS_io_uring_setup, 1, &params);
-}
-
+/* A ring that can be limited to some operations: others aren't used. */
 static int try_io_uring(void)
 {
-	const int fd = ring_make(0);
-
-	if (fd < 0)
-		return errno;
-	close(fd);
-	return 0;
-}
-
-static int try_restrictions(void)
-{
+	struct io_uring_params params = {.flags = IORING_SETUP_R_DISABLED};
 	struct io_uring_restriction restriction = {.opcode = IORING_RESTRICTION_SQE_OP,
 						   .sqe_op = IORING_OP_READV};
-	const int fd = ring_make(IORING_SETUP_R_DISABLED);
+	const int fd = (int)syscall(SYS_io_uring_setup, 1, &params);
 	int error = 0;
 
 	if (fd < 0)
@@ -115,6 +100,5 @@ void check_sandbox_look(struct check_sandbox *sandbox)
 		.landlock_abi = landlock_abi(),
 		.user_namespaces = try_user_namespace(),
 		.io_uring = try_io_uring(),
-		.io_uring_restrictions = try_restrictions(),
 	};
 }

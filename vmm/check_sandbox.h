@@ -12,8 +12,7 @@ struct check_sandbox {
 	int landlock_abi;       /* 0 without Landlock */
 	/* errno of trying, 0: they work. */
 	int user_namespaces;
-	int io_uring;
-	int io_uring_restrictions; /* a ring that can be limited to some operations */
+	int io_uring; /* with restrictions, as it is used here */
 };
 
 /* Tries them all. Forks a child, waits for it, and leaves nothing behind. */
