@@ -3,33 +3,17 @@
  */
 #include "vmm/disk_option.h"
 
-#include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "devices/virtio/device.h"
-
-const char *option_copy_path(char *path, const char *value)
-{
-	while (*value && (value[0] != ',' || value[1] == ',')) {
-		value += *value == ',';
-		*path++ = *value++;
-	}
-	*path = '\0';
-	return value;
-}
+#include "vmm/options.h"
 
 static int set_queues(struct disk_config *disk, const char *text, struct error *err)
 {
-	char *end;
-	const unsigned long count = strtoul(text, &end, 10);
-
-	if (!isdigit((unsigned char)text[0]) || *end || count < 1 || count > VIRTIO_QUEUES_MAX)
-		return error_set(err, "--disk: queues=%s: 1 to %d are possible", text,
-				 VIRTIO_QUEUES_MAX);
-	disk->queues = (unsigned)count;
-	return 0;
+	if (options_number(text, 1, VIRTIO_QUEUES_MAX, &disk->queues))
+		return 0;
+	return error_set(err, "--disk: queues=%s: 1 to %d are possible", text, VIRTIO_QUEUES_MAX);
 }
 
 static int set_serial(struct disk_config *disk, const char *text, struct error *err)
@@ -63,38 +47,27 @@ static int apply_word(struct disk_config *disk, const char *word, struct error *
 	return 0;
 }
 
-static int apply_words(struct disk_config *disk, const char *at, struct error *err)
-{
-	while (*at) {
-		const char *word = at + 1;
-		const size_t length = strcspn(word, ",");
-		char copy[256];
-
-		if (length >= sizeof(copy))
-			return error_set(err, "--disk: '%s' is not known", word);
-		snprintf(copy, sizeof(copy), "%.*s", (int)length, word);
-		if (apply_word(disk, copy, err))
-			return -1;
-		at = word + length;
-	}
-	if (disk->read_only && disk->ephemeral)
-		return error_set(err, "--disk: ro and ephemeral don't go together: choose one");
-	return 0;
-}
-
 int disk_option_parse(struct disk_config *disk, const char *value, struct error *err)
 {
-	char *path = malloc(strlen(value) + 1);
-	const char *words;
+	char *path = strdup(value);
+	char *words;
 
 	if (!path)
 		return error_set(err, "no memory for the options");
-	words = option_copy_path(path, value);
+	words = options_split(path);
 	*disk = (struct disk_config){.path = path, .queues = 1};
-	if (!path[0])
+	if (!path[0]) {
 		error_set(err, "--disk '%s': no file is named", value);
-	else if (apply_words(disk, words, err) == 0)
+		goto free;
+	}
+	while (words) {
+		if (apply_word(disk, strsep(&words, ","), err))
+			goto free;
+	}
+	if (!disk->read_only || !disk->ephemeral)
 		return 0;
+	error_set(err, "--disk: ro and ephemeral don't go together: choose one");
+free:
 	disk_option_free(disk);
 	return -1;
 }

@@ -13,10 +13,4 @@
 int disk_option_parse(struct disk_config *disk, const char *value, struct error *err);
 void disk_option_free(struct disk_config *disk);
 
-/*
- * Copies the path that a value begins with, with its doubled commas made one, to `path`, which has
- * as much room as value. Returns where the words behind it begin, at a comma or the end.
- */
-const char *option_copy_path(char *path, const char *value);
-
 #endif

@@ -9,18 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/disk_option.h"
-
-/* A decimal number from least to most, with nothing behind it. */
-static bool parse_number(const char *text, unsigned long least, unsigned long most,
-			 unsigned *number)
-{
-	char *end;
-	const unsigned long value = strtoul(text, &end, 10);
-
-	*number = (unsigned)value;
-	return isdigit((unsigned char)text[0]) && !*end && value >= least && value <= most;
-}
+#include "vmm/options.h"
 
 static int parse_mac(struct net_config *net, const char *text, struct error *err)
 {
@@ -58,28 +47,12 @@ static int apply_word(struct net_config *net, const char *word, struct error *er
 	if (strncmp(word, queues, sizeof(queues) - 1) == 0) {
 		if (net->kind != NET_TAP)
 			return error_set(err, "--net: only a tap has queues=N");
-		if (parse_number(word + sizeof(queues) - 1, 1, NET_PAIRS_MAX, &net->queues))
+		if (options_number(word + sizeof(queues) - 1, 1, NET_PAIRS_MAX, &net->queues))
 			return 0;
 		return error_set(err, "--net: %s: 1 to %d are possible", word, NET_PAIRS_MAX);
 	}
 	return error_set(
 		err, "--net: '%s' is not known; there are mac=MAC and, for a tap, queues=N", word);
-}
-
-static int apply_words(struct net_config *net, const char *at, struct error *err)
-{
-	while (*at) {
-		const size_t length = strcspn(at + 1, ",");
-		char word[64];
-
-		if (length >= sizeof(word))
-			return error_set(err, "--net: '%s' is not known", at + 1);
-		snprintf(word, sizeof(word), "%.*s", (int)length, at + 1);
-		if (apply_word(net, word, err))
-			return -1;
-		at += 1 + length;
-	}
-	return 0;
 }
 
 /* What kind it is: net->name has "tap=NAME", and keeps the part behind '='. */
@@ -99,7 +72,7 @@ static int apply_kind(struct net_config *net, const char *value, struct error *e
 			continue;
 		net->kind = (enum net_kind)i;
 		memmove(net->name, net->name + length, strlen(net->name + length) + 1);
-		if (net->kind == NET_FD && !parse_number(net->name, 3, INT32_MAX, &number))
+		if (net->kind == NET_FD && !options_number(net->name, 3, INT32_MAX, &number))
 			return error_set(err,
 					 "--net fd=%s: it is the number of a descriptor above 2",
 					 net->name);
@@ -112,14 +85,21 @@ static int apply_kind(struct net_config *net, const char *value, struct error *e
 
 int net_option_parse(struct net_config *net, const char *value, struct error *err)
 {
-	const char *words;
+	char *words;
 
-	*net = (struct net_config){.name = malloc(strlen(value) + 1), .fd = -1, .queues = 1};
+	*net = (struct net_config){.name = strdup(value), .fd = -1, .queues = 1};
 	if (!net->name)
 		return error_set(err, "no memory for the options");
-	words = option_copy_path(net->name, value);
-	if (apply_kind(net, value, err) == 0 && apply_words(net, words, err) == 0)
-		return 0;
+	words = options_split(net->name);
+	if (apply_kind(net, value, err))
+		goto free;
+	while (words) {
+		if (apply_word(net, strsep(&words, ","), err))
+			goto free;
+	}
+	return 0;
+
+free:
 	net_option_free(net);
 	return -1;
 }
@@ -165,7 +145,7 @@ int net_publish_parse(struct net_publish *publish, const char *value, struct err
 	}
 	if (strlen(value) >= sizeof(text) ||
 	    (slash && !publish->udp && strcmp(slash, "tcp") != 0) || !guest ||
-	    !parse_number(host, 1, 65535, &from) || !parse_number(guest, 1, 65535, &to))
+	    !options_number(host, 1, 65535, &from) || !options_number(guest, 1, 65535, &to))
 		return error_set(err,
 				 "--publish '%s': it is [ADDR:]HOST:GUEST[/udp], with ports of 1 "
 				 "to 65535",

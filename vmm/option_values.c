@@ -1,5 +1,5 @@
 /*
- * The values of options that are sizes and times: see options.h.
+ * The values of options, sizes and times for example: see options.h.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -56,4 +56,27 @@ bool options_size(const char *text, u64 *bytes)
 		return false;
 	*bytes = (u64)value << shift;
 	return true;
+}
+
+bool options_number(const char *text, unsigned long least, unsigned long most, unsigned *number)
+{
+	char *end;
+	const unsigned long value = strtoul(text, &end, 10);
+
+	*number = (unsigned)value;
+	return isdigit((unsigned char)text[0]) && !*end && value >= least && value <= most;
+}
+
+char *options_split(char *value)
+{
+	char *to = value;
+	char *rest;
+
+	while (*value && (value[0] != ',' || value[1] == ',')) {
+		value += *value == ',';
+		*to++ = *value++;
+	}
+	rest = *value ? value + 1 : NULL;
+	*to = '\0';
+	return rest;
 }

@@ -77,17 +77,11 @@ static int set_cpus(struct config *config, const char *value, struct error *err)
 {
 	static const char qemu_word[] = "cpus=";
 	const char *digits = value;
-	unsigned long count;
-	char *end;
 
 	if (strncmp(digits, qemu_word, sizeof(qemu_word) - 1) == 0)
 		digits += sizeof(qemu_word) - 1;
-	count = strtoul(digits, &end, 10);
-	if (!isdigit((unsigned char)digits[0]) || *end)
-		return error_set(err, "--cpus '%s' is not a number", value);
-	if (count < 1 || count > CPUS_MAX)
-		return error_set(err, "--cpus %s: 1 to %d are possible", value, CPUS_MAX);
-	config->cpus = (unsigned)count;
+	if (!options_number(digits, 1, CPUS_MAX, &config->cpus))
+		return error_set(err, "--cpus '%s': 1 to %d are possible", value, CPUS_MAX);
 	return 0;
 }
 

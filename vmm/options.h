@@ -32,4 +32,13 @@ bool options_size(const char *text, u64 *bytes);
  */
 bool options_duration(const char *text, u64 *ns);
 
+/* A decimal number from least to most, with nothing behind it. */
+bool options_number(const char *text, unsigned long least, unsigned long most, unsigned *number);
+
+/*
+ * Cuts a value at its first single comma, and makes each double comma before it one. Returns what is
+ * behind, or NULL when there is no single comma.
+ */
+char *options_split(char *value);
+
 #endif
