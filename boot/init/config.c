@@ -1,9 +1,7 @@
-/* How COMMAND is to be run: see config.h. */
+/* How COMMAND is to be run: the records of protocol.h's INIT_CONFIG. */
 #include <string.h>
 
-#include "boot/init/config.h"
-#include "boot/init/protocol.h"
-#include "boot/init/text.h"
+#include "boot/init/init.h"
 
 size_t config_pointers(const char *text, size_t bytes)
 {
@@ -15,80 +13,72 @@ size_t config_pointers(const char *text, size_t bytes)
 	return 2 * (records + CONFIG_DEFAULTS + 1);
 }
 
-/* A variable's value if it has this name, else NULL. */
-static const char *env_value(const char *record, const char *name)
-{
-	const char *end = strchr(name, '=');
-	const size_t length = end ? (size_t)(end - name) : strlen(name);
-
-	return !strncmp(record, name, length) && record[length] == '=' ? record + length + 1 : NULL;
-}
-
 const char *env_find(const struct init_config *config, const char *name)
 {
 	const char *value = NULL;
 
 	for (size_t i = 0; i < config->env_count && !value; i++)
-		value = env_value(config->env[i], name);
+		value = text_after(config->env[i], name);
 	return value;
 }
 
-void env_set(struct init_config *config, char *record)
+/* Puts a variable at the end, or in the place of one with the same name. */
+static bool set_variable(struct init_config *config, char *record)
 {
-	for (size_t i = 0; i < config->env_count; i++)
-		if (env_value(config->env[i], record)) {
-			config->env[i] = record;
-			return;
-		}
-	config->env[config->env_count++] = record;
-	config->env[config->env_count] = NULL;
+	const char *end = strchr(record, '=');
+	size_t at = 0;
+
+	if (!end)
+		return false;
+	while (at < config->env_count &&
+	       strncmp(config->env[at], record, (size_t)(end - record) + 1) != 0)
+		at++;
+	config->env[at] = record;
+	config->env_count += at == config->env_count;
+	return true;
 }
 
-static bool take_record(struct init_config *config, const char *key, char *value)
+static bool take_record(struct init_config *config, char *record)
 {
 	const struct {
 		const char *key;
 		char **value;
-	} single[] = {
-		{INIT_DIR, &config->dir},           {INIT_USER, &config->user},
-		{INIT_HOSTNAME, &config->hostname}, {INIT_ADDRESS, &config->address},
-		{INIT_GATEWAY, &config->gateway},   {INIT_NAMESERVER, &config->nameserver},
+	} table[] = {
+		{INIT_ARG "=", &config->args[config->arg_count]},
+		{INIT_DIR "=", &config->dir},
+		{INIT_USER "=", &config->user},
+		{INIT_HOSTNAME "=", &config->hostname},
+		{INIT_ADDRESS "=", &config->address},
+		{INIT_GATEWAY "=", &config->gateway},
+		{INIT_NAMESERVER "=", &config->nameserver},
 	};
+	char *value = text_after(record, INIT_TTY "=");
 
-	for (size_t i = 0; i < ARRAY_LEN(single); i++)
-		if (!strcmp(key, single[i].key)) {
-			*single[i].value = value;
-			return true;
-		}
-	if (!strcmp(key, INIT_ARG))
-		config->args[config->arg_count++] = value;
-	else if (!strcmp(key, INIT_ENV) && strchr(value, '='))
-		env_set(config, value);
-	else if (!strcmp(key, INIT_TTY))
+	if (value)
 		return config->tty = text_to_numbers(value, 2, UINT16_MAX, config->tty_size);
-	else
-		return false;
-	return true;
+	value = text_after(record, INIT_ENV "=");
+	if (value)
+		return set_variable(config, value);
+	for (size_t i = 0; i < ARRAY_LEN(table) && !value; i++) {
+		value = text_after(record, table[i].key);
+		if (value)
+			*table[i].value = value;
+	}
+	config->arg_count += config->args[config->arg_count] != NULL;
+	return value;
 }
 
 const char *config_parse(struct init_config *config, char *text, size_t bytes, char **pointers)
 {
 	const size_t half = config_pointers(text, bytes) / 2;
-	const char *end = text + bytes;
 
 	*config = (struct init_config){.args = pointers, .env = pointers + half};
-	if (!bytes || end[-1])
+	if (!bytes || text[bytes - 1])
 		return "the configuration's end is missing";
-	while (text < end) {
-		char *value = text, *key;
-
-		text += strlen(text) + 1;
-		key = text_split(&value, '=');
-		if (!value || !take_record(config, key, value))
+	for (size_t at = 0, length; at < bytes; at += length + 1) {
+		length = strlen(text + at);
+		if (!take_record(config, text + at))
 			return "the configuration has a record that this init doesn't know";
 	}
-	if (!config->arg_count)
-		return "the configuration has no command";
-	config->args[config->arg_count] = config->env[config->env_count] = NULL;
-	return NULL;
+	return config->arg_count ? NULL : "the configuration has no command";
 }

@@ -1,47 +1,42 @@
-/* The control port: see control.h. */
+/* The control port: lines to the host and from it, as protocol.h has them. */
 #include <errno.h>
-#include <stdarg.h>
+#include <linux/poll.h>
 #include <string.h>
 
-#include "boot/init/control.h"
+#include "boot/init/init.h"
 #include "boot/init/sys.h"
-#include "boot/init/text.h"
 
 /* Takes bytes off the front of a queue. */
 static void consume(char *queue, size_t *bytes, size_t taken)
 {
-	for (size_t i = taken; i < *bytes; i++)
-		queue[i - taken] = queue[i];
+	memcpy(queue, queue + taken, *bytes - taken);
 	*bytes -= taken;
 }
 
-void control_flush(struct control *control)
+void control_poll(struct control *control, struct pollfd *wait)
 {
 	long count;
 
 	while (control->out_bytes &&
-	       (count = sys_write(control->fd, control->out, control->out_bytes)) > 0)
+	       (count = sys(write, control->fd, control->out, control->out_bytes)) > 0)
 		consume(control->out, &control->out_bytes, (size_t)count);
+	*wait = (struct pollfd){.fd = control->gone ? -1 : control->fd,
+				.events = control->out_bytes ? POLLIN | POLLOUT : POLLIN};
 }
 
-void control_say(struct control *control, const char *first, ...)
+void control_say(struct control *control, const char *const *list)
 {
-	char line[PROTOCOL_LINE_BYTES] = "";
-	const char *more = first;
-	va_list list;
-	size_t length;
+	char line[PROTOCOL_LINE_BYTES];
+	size_t length = text_join(line, sizeof(line), list);
 
-	va_start(list, first);
-	for (; more; more = va_arg(list, const char *))
-		text_join(line + strlen(line), sizeof(line) - 1 - strlen(line), more, NULL);
-	va_end(list);
-	text_join(line + strlen(line), 2, "\n", NULL);
-	length = strlen(line);
+	for (char *at = line; *at; at++)
+		if ((u8)*at < ' ' || *at == 0x7f)
+			*at = '?';
+	line[length++] = '\n';
 	if (length > sizeof(control->out) - control->out_bytes)
 		return;
 	memcpy(control->out + control->out_bytes, line, length);
 	control->out_bytes += length;
-	control_flush(control);
 }
 
 enum control_word control_parse(char *line, u64 numbers[2])
@@ -58,25 +53,24 @@ enum control_word control_parse(char *line, u64 numbers[2])
 		[CONTROL_CLOSE_STDERR] = {"close stderr", 0, 0},
 		[CONTROL_DONE] = {"done", 0, 0},
 	};
+	size_t word = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		const size_t length = strlen(table[i].word);
+	for (; word < ARRAY_LEN(table); word++) {
+		char *rest = text_after(line, table[word].word);
+		const size_t count = table[word].numbers;
 
-		if (strncmp(line, table[i].word, length))
-			continue;
-		if (table[i].numbers ? text_to_numbers(line + length, table[i].numbers,
-						       table[i].max, numbers)
-				     : !line[length])
-			return (enum control_word)i;
+		if (rest &&
+		    (count ? text_to_numbers(rest, count, table[word].max, numbers) : !*rest))
+			break;
 	}
-	return CONTROL_UNKNOWN;
+	return (enum control_word)word;
 }
 
 bool control_next(struct control *control, enum control_word *word, u64 numbers[2])
 {
-	for (;;) {
-		long count;
+	long count;
 
+	do {
 		for (size_t i = 0; i < control->in_bytes; i++)
 			if (control->in[i] == '\n') {
 				control->in[i] = '\0';
@@ -84,12 +78,10 @@ bool control_next(struct control *control, enum control_word *word, u64 numbers[
 				consume(control->in, &control->in_bytes, i + 1);
 				return true;
 			}
-		count = sys_read(control->fd, control->in + control->in_bytes,
-				 sizeof(control->in) - control->in_bytes);
-		if (count <= 0) {
-			control->gone = control->gone || (count != -EAGAIN && count != -EINTR);
-			return false;
-		}
-		control->in_bytes += (size_t)count;
-	}
+		count = sys(read, control->fd, control->in + control->in_bytes,
+			    sizeof(control->in) - control->in_bytes);
+		control->in_bytes += count > 0 ? (size_t)count : 0;
+	} while (count > 0);
+	control->gone = control->gone || (count != -EAGAIN && count != -EINTR);
+	return false;
 }

@@ -21,29 +21,10 @@
 #include <linux/signal.h>
 #include <string.h>
 
-#include "boot/init/files.h"
-#include "boot/init/modules.h"
-#include "boot/init/mounts.h"
-#include "boot/init/net.h"
-#include "boot/init/ports.h"
-#include "boot/init/session.h"
+#include "boot/init/init.h"
 #include "boot/init/sys.h"
-#include "boot/init/text.h"
 
 void init_main(void);
-
-/* A kernel that can't power off restarts; one that can't do that either stops. */
-static void power_off(void)
-{
-	static const u32 ways[] = {LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART,
-				   LINUX_REBOOT_CMD_HALT};
-
-	mounts_leave();
-	for (size_t i = 0; i < ARRAY_LEN(ways); i++)
-		sys_reboot(LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, ways[i], NULL);
-	for (;;)
-		sys_poll(NULL, 0, -1);
-}
 
 struct init {
 	struct init_config config;
@@ -53,31 +34,30 @@ struct init {
 	char variables[CONFIG_DEFAULTS][PATH_BYTES]; /* those that init adds to the environment */
 };
 
-/* Returns NULL, or what is wrong. */
+/* A kernel that can't power off restarts; one that can't do that either stops. */
+_Noreturn static void power_off(void)
+{
+	static const u32 ways[] = {LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART,
+				   LINUX_REBOOT_CMD_HALT};
+
+	mounts_leave();
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++)
+		sys(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, ways[i], NULL);
+	for (;;)
+		sys(poll, NULL, 0, -1);
+}
+
 static const char *read_config(struct init_config *config)
 {
 	size_t bytes;
 	char *text = file_load(INIT_CONFIG, &bytes);
-	long pointers = text ? sys_mmap_memory(config_pointers(text, bytes) * sizeof(char *)) : -1;
+	char **pointers = text ? memory_take(config_pointers(text, bytes) * sizeof(*pointers))
+			       : NULL;
 
-	if (pointers < 0)
-		return INIT_CONFIG " can't be read";
-	return config_parse(config, text, bytes, (char **)pointers);
+	return pointers ? config_parse(config, text, bytes, pointers)
+			: INIT_CONFIG " can't be read";
 }
 
-/* What COMMAND's descriptors will be named must be free: a kernel without a console opens none. */
-static void occupy_standard(void)
-{
-	int fd;
-
-	do
-		fd = file_take("/dev/null", O_RDWR);
-	while (fd >= 0 && fd <= 2);
-	if (fd >= 0)
-		sys_close(fd);
-}
-
-/* Finds the user. Returns NULL, or what is wrong. */
 static const char *find_user(struct init *init)
 {
 	char superuser[] = "0";
@@ -90,18 +70,19 @@ static const char *find_user(struct init *init)
 /* The variables that a container has, too, unless the configuration has them. */
 static void complete_environment(struct init *init)
 {
+	struct init_config *config = &init->config;
 	const char *const defaults[CONFIG_DEFAULTS][2] = {
 		{"PATH=", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		{"HOME=", init->user.home},
-		{"HOSTNAME=", init->config.hostname},
-		{"TERM=", init->config.tty ? "xterm" : NULL},
+		{"HOSTNAME=", config->hostname},
+		{"TERM=", config->tty ? "xterm" : NULL},
 	};
 
 	for (size_t i = 0; i < CONFIG_DEFAULTS; i++) {
-		if (!defaults[i][1] || env_find(&init->config, defaults[i][0]))
+		if (!defaults[i][1] || env_find(config, defaults[i][0]))
 			continue;
-		text_join(init->variables[i], PATH_BYTES, defaults[i][0], defaults[i][1], NULL);
-		env_set(&init->config, init->variables[i]);
+		text_join(init->variables[i], PATH_BYTES, STRINGS(defaults[i][0], defaults[i][1]));
+		config->env[config->env_count++] = init->variables[i];
 	}
 }
 
@@ -114,52 +95,62 @@ static void run(struct init *init)
 	char line[PROTOCOL_LINE_BYTES];
 	int children;
 
-	if (hostname && sys_sethostname(hostname, strlen(hostname)))
-		note("can't set the host name to ", hostname, NULL);
+	if (hostname && sys(sethostname, hostname, strlen(hostname)))
+		NOTE("can't set the host name to ", hostname);
 	net_start(&init->config);
 	wrong = find_user(init);
 	if (wrong) {
-		control_say(&session->control, "error user ", init->config.user, ": ", wrong, NULL);
+		SAY(&session->control, "error user ", init->config.user, ": ", wrong);
 		return;
 	}
 	complete_environment(init);
 	/* A pipe without a reader is an error, no signal; children are told by a descriptor. */
-	sys_rt_sigprocmask(SIG_SETMASK, &all, NULL, sizeof(all));
-	children = (int)sys_signalfd4(-1, &child, sizeof(child), O_CLOEXEC);
+	sys(rt_sigprocmask, SIG_SETMASK, &all, NULL, sizeof(all));
+	children = (int)sys(signalfd4, -1, &child, sizeof(child), O_CLOEXEC);
 	if (!command_start(&session->command, &init->config, &init->user, line)) {
-		control_say(&session->control, line, NULL);
+		SAY(&session->control, line);
 		return;
 	}
 	session->tty = init->config.tty;
-	session_run(session, children, init->port[PORT_STDIO], init->port[PORT_STDERR]);
+	session_run(session, children, init->port);
 	mounts_leave();
-	session_tell_end(session);
+	session_tell_status(session);
+}
+
+/* From the kernel's start of init to the host's leave to go. */
+static void serve(struct init *init)
+{
+	const char *wrong = read_config(&init->config), *missing;
+
+	mounts_make();
+	/* A kernel without a console opens none, and COMMAND's are not to be in the way. */
+	for (int fd = 0; fd >= 0 && fd <= 2;)
+		fd = file_take("/dev/null", O_RDWR);
+	modules_load();
+	missing = ports_open(init->port);
+	if (missing) {
+		NOTE("can't run the command, this is missing: ", missing);
+		return;
+	}
+	directory_remove(INIT_MODULES);
+	directory_remove(INIT_DIRECTORY);
+	init->session.control.fd = init->port[PORT_CONTROL];
+	if (wrong)
+		SAY(&init->session.control, "error ", wrong);
+	else
+		run(init);
+	session_wait_done(&init->session.control);
 }
 
 void init_main(void)
 {
-	struct init init;
-	const char *wrong, *missing;
+	struct init *init;
 
 	/* Elsewhere than in a guest it would end every process and switch the machine off. */
-	if (sys_getpid() != 1)
-		sys_exit_group(125);
-	wrong = read_config(&init.config);
-	mounts_make();
-	occupy_standard();
-	modules_load();
-	missing = ports_open(init.port);
-	if (missing) {
-		note("can't run the command, this is missing: ", missing, NULL);
-		power_off();
-	}
-	directory_remove(INIT_MODULES);
-	directory_remove(INIT_DIRECTORY);
-	init.session.control = (struct control){.fd = init.port[PORT_CONTROL]};
-	if (wrong)
-		control_say(&init.session.control, "error ", wrong, NULL);
-	else
-		run(&init);
-	session_wait_done(&init.session.control);
+	if (sys(getpid, 0) != 1)
+		sys(exit_group, 125);
+	init = memory_take(sizeof(*init));
+	if (init)
+		serve(init);
 	power_off();
 }

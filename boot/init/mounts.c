@@ -7,10 +7,8 @@
 #include <linux/mount.h>
 #include <string.h>
 
-#include "boot/init/files.h"
-#include "boot/init/mounts.h"
+#include "boot/init/init.h"
 #include "boot/init/sys.h"
-#include "boot/init/text.h"
 
 enum { QUIET = MS_NOSUID | MS_NODEV | MS_NOEXEC };
 
@@ -18,7 +16,7 @@ void mounts_make(void)
 {
 	static const struct {
 		const char *kind, *path, *options;
-		unsigned long flags;
+		unsigned flags;
 		bool optional; /* some kernels are without it */
 	} table[] = {
 		{"proc", "/proc", NULL, QUIET, false},
@@ -36,61 +34,42 @@ void mounts_make(void)
 		{"/proc/self/fd/1", "/dev/stdout"},
 		{"/proc/self/fd/2", "/dev/stderr"},
 	};
-	struct digits digits;
-
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		long error;
 
-		sys_mkdirat(AT_FDCWD, table[i].path, 0755);
-		error = sys_mount(table[i].kind, table[i].path, table[i].kind, table[i].flags,
-				  table[i].options);
+		sys(mkdirat, AT_FDCWD, table[i].path, 0755);
+		error = sys(mount, table[i].kind, table[i].path, table[i].kind, table[i].flags,
+			    table[i].options);
 		if (error && error != -EBUSY && !table[i].optional)
-			note("can't mount ", table[i].path, ": ", text_error(&digits, error), NULL);
+			NOTE("can't mount ", table[i].path, ": ", TEXT_ERROR(error));
 	}
 	for (size_t i = 0; i < ARRAY_LEN(links); i++)
-		sys_symlinkat(links[i][0], AT_FDCWD, links[i][1]);
-	sys_mkdirat(AT_FDCWD, "/run", 0755);
-	if (!sys_mkdirat(AT_FDCWD, "/tmp", 0755))
-		sys_chmod("/tmp", 01777);
+		sys(symlinkat, links[i][0], AT_FDCWD, links[i][1]);
+	sys(mkdirat, AT_FDCWD, "/run", 0755);
+	if (!sys(mkdirat, AT_FDCWD, "/tmp", 0755))
+		sys(fchmodat, AT_FDCWD, "/tmp", 01777);
 }
 
-/* Undoes the escapes of /proc/mounts: a backslash and three octal digits. */
-static void unescape(char *path)
-{
-	char *to = path;
-
-	for (; *path; path++) {
-		if (*path == '\\') {
-			*to++ = (char)((path[1] - '0') << 6 | (path[2] - '0') << 3 |
-				       (path[3] - '0'));
-			path += 3;
-		} else {
-			*to++ = *path;
-		}
-	}
-	*to = '\0';
-}
-
+/*
+ * The last mount first, because it may lie on an earlier one. A path with spaces stands escaped in
+ * the list and isn't found: such a file system is written to the disk, but stays mounted.
+ */
 void mounts_leave(void)
 {
 	size_t bytes;
 	char *mounts = file_load("/proc/mounts", &bytes);
 
-	sys_sync();
+	sys(sync, 0);
 	while (mounts && bytes) {
 		char *line, *path;
 
-		/* The last line first: what is mounted on another comes behind it. */
 		mounts[--bytes] = '\0';
 		while (bytes && mounts[bytes - 1] != '\n')
 			bytes--;
 		line = mounts + bytes;
 		text_split(&line, ' ');
 		path = text_split(&line, ' ');
-		if (!path)
-			continue;
-		unescape(path);
-		if (sys_umount2(path, 0))
-			sys_mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+		if (sys(umount2, path, 0))
+			sys(mount, NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL);
 	}
 }

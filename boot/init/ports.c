@@ -1,78 +1,88 @@
 /*
- * The ports: virtio_console makes them and learns their names from messages of the host's, some
- * time after its module was loaded. Each is /dev/vportNpM, its name in /sys/class/virtio-ports
- * (virtio 1.2, 5.3.6.2; Linux drivers/char/virtio_console.c). A port that the host doesn't have open
- * hangs up.
+ * The kernel modules that came with init, and the ports that they are for.
+ *
+ * Modules are files as a distribution has them, compressed ones too where the kernel can decompress
+ * them itself (Linux 5.17, CONFIG_MODULE_DECOMPRESS).
+ *
+ * virtio_console makes the ports and learns their names from messages of the host's, some time after
+ * it was loaded. Each is /dev/vportNpM, its name in /sys/class/virtio-ports (virtio 1.2, 5.3.6.2;
+ * Linux drivers/char/virtio_console.c). A port that the host doesn't have open hangs up.
  */
+#include <errno.h>
 #include <linux/fcntl.h>
 #include <linux/poll.h>
 #include <string.h>
 
-#include "boot/init/files.h"
-#include "boot/init/ports.h"
-#include "boot/init/protocol.h"
+#include "boot/init/init.h"
 #include "boot/init/sys.h"
-#include "boot/init/text.h"
 
 #define CLASS "/sys/class/virtio-ports"
+
+enum { COMPRESSED_FILE = 4 }; /* MODULE_INIT_COMPRESSED_FILE: older headers don't have it */
+enum { WAIT_MS = 10000, PAUSE_MS = 2 };
+
+void modules_load(void)
+{
+	char name[NAME_BYTES] = "", path[PATH_BYTES];
+
+	while (directory_next(INIT_MODULES, name)) {
+		const size_t end = text_join(path, sizeof(path), STRINGS(INIT_MODULES "/", name));
+		const int fd = file_take(path, O_RDONLY);
+		const long error = sys(finit_module, fd, "",
+				       strcmp(path + end - 3, ".ko") != 0 ? COMPRESSED_FILE : 0);
+
+		if (error && error != -EEXIST)
+			NOTE("can't load module ", name, ": ",
+			     error == -ENOENT ? "it needs another one's symbols"
+					      : TEXT_ERROR(error));
+		sys(close, fd);
+	}
+}
 
 /* Opens the port of this name; returns a descriptor, or -1 if it isn't there yet. */
 static int port_open(const char *wanted)
 {
-	char device[NAME_BYTES] = "", path[PATH_BYTES], line[64], name[64];
+	char device[NAME_BYTES] = "", path[PATH_BYTES];
 
-	text_join(line, sizeof(line), wanted, "\n", NULL);
 	while (directory_next(CLASS, device)) {
+		char name[64] = "", *rest = name;
 		int fd;
-		long count;
 
-		text_join(path, sizeof(path), CLASS "/", device, "/name", NULL);
+		text_join(path, sizeof(path), STRINGS(CLASS "/", device, "/name"));
 		fd = file_take(path, O_RDONLY);
-		if (fd < 0)
+		sys(read, fd, name, sizeof(name) - 1);
+		sys(close, fd);
+		if (strcmp(text_split(&rest, '\n'), wanted) != 0)
 			continue;
-		count = sys_read(fd, name, sizeof(name) - 1);
-		name[count > 0 ? count : 0] = '\0';
-		sys_close(fd);
-		if (strcmp(name, line))
-			continue;
-		text_join(path, sizeof(path), "/dev/", device, NULL);
+		text_join(path, sizeof(path), STRINGS("/dev/", device));
 		return file_take(path, O_RDWR | O_NONBLOCK);
 	}
 	return -1;
-}
-
-int pause_next(int pause_ms)
-{
-	sys_poll(NULL, 0, pause_ms);
-	return pause_ms < 64 ? pause_ms * 2 : pause_ms;
 }
 
 const char *ports_open(int fd[PORTS])
 {
 	static const char *const names[PORTS] = {INIT_PORT_STDIO, INIT_PORT_STDERR,
 						 INIT_PORT_CONTROL};
-	int left_ms = PORTS_WAIT_MS, pause_ms = 1;
-	int class = file_take(CLASS, O_RDONLY | O_DIRECTORY);
+	const int class = file_take(CLASS, O_RDONLY | O_DIRECTORY);
+	int waited_ms = 0;
 
 	/* The driver makes it before it looks for devices. */
 	if (class < 0)
 		return "a driver for virtio consoles (CONFIG_VIRTIO_CONSOLE), built into the kernel "
 		       "or among the modules that came with init";
-	sys_close(class);
+	sys(close, class);
 	for (int i = 0; i < PORTS; i++) {
-		fd[i] = -1;
-		for (;;) {
-			struct pollfd port;
+		struct pollfd port = {.fd = -1};
 
-			if (fd[i] < 0)
-				fd[i] = port_open(names[i]);
-			port = (struct pollfd){.fd = fd[i]};
-			if (fd[i] >= 0 && sys_poll(&port, 1, 0) == 0)
+		for (;; waited_ms += PAUSE_MS) {
+			if (port.fd < 0)
+				port.fd = fd[i] = port_open(names[i]);
+			if (port.fd >= 0 && !sys(poll, &port, 1, 0))
 				break;
-			if (left_ms <= 0)
+			if (waited_ms >= WAIT_MS)
 				return names[i];
-			left_ms -= pause_ms;
-			pause_ms = pause_next(pause_ms);
+			sys(poll, NULL, 0, PAUSE_MS);
 		}
 	}
 	return NULL;

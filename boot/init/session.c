@@ -1,5 +1,5 @@
 /*
- * The session: see session.h.
+ * From COMMAND's start to its end: what flows between it and the ports, and what is told.
  *
  * When COMMAND has ended, all that it has left running is killed at once: as in a container, whose
  * first process takes the others with it. So its pipes end soon, and what is in them is relayed
@@ -16,62 +16,54 @@
 #include <linux/signalfd.h>
 #include <linux/wait.h>
 
-#include "boot/init/session.h"
+#include "boot/init/init.h"
 #include "boot/init/sys.h"
-#include "boot/init/text.h"
 
-enum {
-	WAIT_CONTROL,
-	WAIT_CHILDREN,
-	WAIT_IN,
-	WAIT_OUT = WAIT_IN + 2,
-	WAIT_ERR = WAIT_OUT + 2,
-	WAITS = WAIT_ERR + 2
-};
+enum { SILENCE_MS = 10000 };
+enum { WAIT_CONTROL, WAIT_CHILDREN, WAIT_STREAMS, WAITS = WAIT_STREAMS + 2 * STREAMS };
 
 static void take_children(struct session *session, int children)
 {
 	struct signalfd_siginfo info;
-	int status;
+	int status = 0;
 	long pid;
 
 	/* A signal says only that there is somebody: several become one. */
-	sys_read(children, &info, sizeof(info));
-	while ((pid = sys_wait4(-1, &status, WNOHANG, NULL)) > 0)
+	sys(read, children, &info, sizeof(info));
+	while ((pid = sys(wait4, -1, &status, WNOHANG, NULL)) > 0)
 		if (pid == session->command.pid) {
 			session->ended = true;
 			session->status = status;
-			sys_kill(-1, SIGKILL);
+			sys(kill, -1, SIGKILL);
 		}
 	session->alone = pid == -ECHILD;
 }
 
 static void take_word(struct session *session, enum control_word word, const u64 numbers[2])
 {
+	struct channel *in = &session->channel[STREAM_IN], *closed;
 	const struct winsize size = {.ws_row = (u16)numbers[0], .ws_col = (u16)numbers[1]};
 
 	switch (word) {
 	case CONTROL_SIZE:
-		if (session->tty && session->in.to >= 0)
-			sys_ioctl(session->in.to, TIOCSWINSZ, &size);
+		if (session->tty)
+			sys(ioctl, in->to, TIOCSWINSZ, &size);
 		break;
 	case CONTROL_SIGNAL:
 		if (!session->ended)
-			sys_kill(-session->command.pid, (int)numbers[0]);
+			sys(kill, -session->command.pid, numbers[0]);
 		break;
 	case CONTROL_END_STDIN:
-		channel_limit(&session->in, numbers[0]);
+		channel_limit(in, numbers[0]);
 		break;
 	case CONTROL_CLOSE_STDOUT:
-		channel_drop(&session->out);
-		channel_end(&session->out);
-		/* A terminal hangs up only when both of its ends are closed. */
-		if (session->tty)
-			channel_drop(&session->in);
-		break;
 	case CONTROL_CLOSE_STDERR:
-		channel_drop(&session->err);
-		channel_end(&session->err);
+		closed = &session->channel[word == CONTROL_CLOSE_STDOUT ? STREAM_OUT : STREAM_ERR];
+		channel_drop(closed);
+		channel_end(closed);
+		/* A terminal hangs up when both its ends are closed. */
+		if (session->tty)
+			channel_drop(in);
 		break;
 	default:
 		break;
@@ -84,128 +76,107 @@ static void take_word(struct session *session, enum control_word word, const u64
  */
 static void end_input(struct session *session)
 {
-	struct termios terminal;
-	bool within_line;
+	struct channel *in = &session->channel[STREAM_IN];
+	const bool within_line = in->at && in->bytes[in->at - 1] != '\n';
+	struct termios terminal = {0};
 
-	session->in_told = true;
 	if (!session->tty) {
-		channel_drop(&session->in);
+		channel_drop(in);
 		return;
 	}
-	sys_ioctl(session->in.to, TCGETS, &terminal);
-	within_line = session->in.at && session->in.bytes[session->in.at - 1] != '\n';
-	session->in.bytes[0] = session->in.bytes[1] = terminal.c_cc[VEOF];
-	session->in.at = 0;
-	session->in.held = within_line ? 2 : 1;
+	sys(ioctl, in->to, TCGETS, &terminal);
+	in->bytes[0] = in->bytes[1] = terminal.c_cc[VEOF];
+	in->at = 0;
+	in->held = within_line ? 2 : 1;
 }
 
-static void tell_output(struct session *session, const struct channel *channel, const char *words,
-			bool *told)
+/* Tells each stream's end once. */
+static void tell_ends(struct session *session)
 {
-	struct digits digits;
+	static const char *const words[STREAMS] = {"", "end stdout ", "end stderr "};
+	const struct channel *in = &session->channel[STREAM_IN];
+	bool *told = session->told;
 
-	if (*told || !channel_is_done(channel))
-		return;
-	*told = true;
-	control_say(&session->control, words, text_number(&digits, channel->passed), NULL);
-}
-
-static void tell(struct session *session)
-{
-	if (!session->in_told && session->in.to < 0) {
-		session->in_told = true;
-		control_say(&session->control, "close stdin", NULL);
+	if (!told[STREAM_IN] && (in->to < 0 || channel_is_done(in))) {
+		told[STREAM_IN] = true;
+		if (in->to < 0)
+			SAY(&session->control, "close stdin");
+		else
+			end_input(session);
 	}
-	if (!session->in_told && channel_is_done(&session->in))
-		end_input(session);
-	tell_output(session, &session->out, "end stdout ", &session->out_told);
-	tell_output(session, &session->err, "end stderr ", &session->err_told);
-}
-
-/* Waits for anything to happen; false after SESSION_SILENCE_MS without, once COMMAND has ended. */
-static bool wait_events(const struct session *session, int children, struct pollfd wait[WAITS])
-{
-	const struct control *control = &session->control;
-
-	wait[WAIT_CONTROL] = (struct pollfd){
-		.fd = control->gone ? -1 : control->fd,
-		.events = control->out_bytes ? POLLIN | POLLOUT : POLLIN,
-	};
-	wait[WAIT_CHILDREN] = (struct pollfd){.fd = children, .events = POLLIN};
-	channel_poll(&session->in, wait + WAIT_IN);
-	channel_poll(&session->out, wait + WAIT_OUT);
-	channel_poll(&session->err, wait + WAIT_ERR);
-	return sys_poll(wait, WAITS, session->ended ? SESSION_SILENCE_MS : -1) != 0;
+	for (int i = STREAM_OUT; i < STREAMS; i++)
+		if (!told[i] && channel_is_done(&session->channel[i])) {
+			told[i] = true;
+			SAY(&session->control, words[i], TEXT_NUMBER(session->channel[i].passed));
+		}
 }
 
 static void take_control(struct session *session)
 {
 	enum control_word word;
-	u64 numbers[2];
+	u64 numbers[2] = {0};
 
 	while (control_next(&session->control, &word, numbers))
 		take_word(session, word, numbers);
-	control_flush(&session->control);
 	if (session->control.gone)
-		sys_kill(-1, SIGKILL);
+		sys(kill, -1, SIGKILL);
 }
 
 /* Nothing has happened for long: whoever still holds a pipe or doesn't end is given up. */
 static void give_up_waiting(struct session *session)
 {
 	session->alone = true;
-	if (!session->out.held)
-		channel_end(&session->out);
-	if (!session->err.held)
-		channel_end(&session->err);
+	for (int i = STREAM_OUT; i < STREAMS; i++)
+		if (!session->channel[i].held)
+			channel_end(&session->channel[i]);
 }
 
-void session_run(struct session *session, int children, int stdio, int stderr_port)
+void session_run(struct session *session, int children, const int port[PORTS])
 {
+	const int *end = session->command.end,
+		  stdin_port = (int)sys(fcntl, port[PORT_STDIO], F_DUPFD_CLOEXEC, 0);
+	struct channel *channel = session->channel;
 	struct pollfd wait[WAITS];
 
-	channel_open(&session->in, (int)sys_fcntl(stdio, F_DUPFD_CLOEXEC, 3), session->command.in);
-	channel_open(&session->out, session->command.out, stdio);
-	channel_open(&session->err, session->command.err, stderr_port);
-	session->in_told = session->out_told = session->err_told = false;
-	session->ended = session->alone = false;
-	control_say(&session->control, "start", NULL);
+	channel_open(&channel[STREAM_IN], stdin_port, end[STREAM_IN]);
+	channel_open(&channel[STREAM_OUT], end[STREAM_OUT], port[PORT_STDIO]);
+	channel_open(&channel[STREAM_ERR], end[STREAM_ERR], port[PORT_STDERR]);
+	SAY(&session->control, "start");
 	do {
-		if (!wait_events(session, children, wait))
+		control_poll(&session->control, &wait[WAIT_CONTROL]);
+		wait[WAIT_CHILDREN] = (struct pollfd){.fd = children, .events = POLLIN};
+		for (int i = 0; i < STREAMS; i++)
+			channel_poll(&channel[i], &wait[WAIT_STREAMS + 2 * i]);
+		if (!sys(poll, wait, WAITS, session->ended ? SILENCE_MS : -1))
 			give_up_waiting(session);
+		for (int i = 0; i < STREAMS; i++)
+			channel_move(&channel[i], &wait[WAIT_STREAMS + 2 * i]);
 		if (wait[WAIT_CONTROL].revents)
 			take_control(session);
 		if (wait[WAIT_CHILDREN].revents)
 			take_children(session, children);
-		channel_move(&session->in, wait + WAIT_IN);
-		channel_move(&session->out, wait + WAIT_OUT);
-		channel_move(&session->err, wait + WAIT_ERR);
-		tell(session);
-	} while (!session->ended || !session->alone || !session->out_told || !session->err_told);
+		tell_ends(session);
+	} while (!session->ended || !session->alone || !session->told[STREAM_OUT] ||
+		 !session->told[STREAM_ERR]);
 }
 
-void session_tell_end(struct session *session)
+void session_tell_status(struct session *session)
 {
-	const int by_signal = session->status & 0x7f;
-	struct digits digits;
+	const u32 status = (u32)session->status, signal = status & 0x7f;
 
-	control_say(&session->control, by_signal ? "signal " : "exit ",
-		    text_number(&digits, (u64)(by_signal ? by_signal : session->status >> 8)),
-		    NULL);
+	SAY(&session->control, signal ? "signal " : "exit ",
+	    TEXT_NUMBER(signal ? signal : status >> 8 & 0xff));
 }
 
 void session_wait_done(struct control *control)
 {
 	enum control_word word = CONTROL_UNKNOWN;
-	u64 numbers[2];
 	struct pollfd wait;
+	u64 numbers[2];
 
 	do {
-		control_flush(control);
 		while (word != CONTROL_DONE && control_next(control, &word, numbers))
 			;
-		wait = (struct pollfd){.fd = control->fd,
-				       .events = control->out_bytes ? POLLIN | POLLOUT : POLLIN};
-	} while (word != CONTROL_DONE && !control->gone &&
-		 sys_poll(&wait, 1, SESSION_SILENCE_MS) > 0);
+		control_poll(control, &wait);
+	} while (word != CONTROL_DONE && !control->gone && sys(poll, &wait, 1, SILENCE_MS) > 0);
 }

@@ -1,50 +1,26 @@
-/* Strings and decimal numbers: see text.h. */
+/* Strings and decimal numbers, for want of a C library. */
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
-#include "boot/init/text.h"
+#include "boot/init/init.h"
 
-void text_join(char *to, size_t bytes, ...)
+size_t text_join(char *to, size_t bytes, const char *const *list)
 {
-	va_list list;
-	size_t at = 0;
+	size_t length = 0;
 
-	va_start(list, bytes);
-	for (const char *from; (from = va_arg(list, const char *));)
-		while (*from && at + 1 < bytes)
-			to[at++] = *from++;
-	va_end(list);
-	to[at] = '\0';
+	for (; *list; list++)
+		for (const char *from = *list; *from && length + 1 < bytes; from++)
+			to[length++] = *from;
+	to[length] = '\0';
+	return length;
 }
 
-const char *text_number(struct digits *digits, u64 number)
+char *text_after(char *text, const char *prefix)
 {
-	char *at = digits->text + sizeof(digits->text) - 1;
-
-	*at = '\0';
-	do
-		*--at = (char)('0' + number % 10);
-	while (number /= 10);
-	return at;
-}
-
-bool text_to_number(const char *text, u64 max, u64 *number)
-{
-	u64 value = 0;
-
-	if (!*text)
-		return false;
-	for (; *text; text++) {
-		const u64 digit = (u64)*text - '0';
-
-		/* What is no digit is greater than 9, too: the difference wraps. */
-		if (digit > 9 || digit > max || value > (max - digit) / 10)
-			return false;
-		value = value * 10 + digit;
-	}
-	*number = value;
-	return true;
+	while (*prefix)
+		if (*text++ != *prefix++)
+			return NULL;
+	return text;
 }
 
 char *text_split(char **rest, char by)
@@ -59,49 +35,67 @@ char *text_split(char **rest, char by)
 	return start;
 }
 
-bool text_to_numbers(char *text, size_t count, u64 max, u64 *numbers)
+bool text_to_number(const char *text, u64 max, u64 *number)
 {
-	for (size_t i = 0; i < count; i++) {
-		const char *word = text_split(&text, ' ');
+	*number = 0;
+	if (!*text)
+		return false;
+	for (; *text; text++) {
+		const u64 digit = (u64)*text - '0';
 
-		if (!word || !text_to_number(word, max, &numbers[i]))
+		/* What is no digit is greater than 9, too: the difference wraps. */
+		if (digit > 9 || digit > max || *number > (max - digit) / 10)
 			return false;
+		*number = *number * 10 + digit;
 	}
-	return !text;
+	return true;
 }
 
-const char *text_error(struct digits *digits, long error)
+bool text_to_numbers(char *text, size_t count, u64 max, u64 *numbers)
 {
-	static const struct {
-		int error;
-		const char *text;
-	} table[] = {
-		{EPERM, "operation not permitted"},
-		{ENOENT, "no such file or directory"},
-		{EIO, "input/output error"},
-		{E2BIG, "argument list too long"},
-		{ENOEXEC, "exec format error"},
-		{ENOMEM, "out of memory"},
-		{EACCES, "permission denied"},
-		{EBUSY, "device or resource busy"},
-		{ENODEV, "no such device"},
-		{ENOTDIR, "not a directory"},
-		{EISDIR, "is a directory"},
-		{EINVAL, "invalid argument"},
-		{ETXTBSY, "text file busy"},
-		{ENOSPC, "no space left on device"},
-		{EROFS, "read-only file system"},
-		{ENAMETOOLONG, "file name too long"},
-		{ENOSYS, "function not implemented"},
-		{ELOOP, "too many symbolic links"},
-		{ENETUNREACH, "network is unreachable"},
-	};
-	struct digits number;
+	const char *word;
 
-	for (size_t i = 0; i < ARRAY_LEN(table); i++)
-		if (table[i].error == (error < 0 ? -error : error))
-			return table[i].text;
-	text_join(digits->text, sizeof(digits->text), "error ",
-		  text_number(&number, (u64)(error < 0 ? -error : error)), NULL);
-	return digits->text;
+	while (count-- && (word = text_split(&text, ' ')))
+		if (!text_to_number(word, max, numbers++))
+			return false;
+	return count == SIZE_MAX && !text;
+}
+
+const char *text_number(char *digits, u64 number)
+{
+	digits += TEXT_DIGITS - 1;
+	*digits = '\0';
+	do
+		*--digits = (char)('0' + number % 10);
+	while (number /= 10);
+	return digits;
+}
+
+const char *text_error(char *digits, long error)
+{
+	switch (-error) {
+	case EPERM:
+		return "operation not permitted";
+	case ENOENT:
+		return "no such file or directory";
+	case E2BIG:
+		return "argument list too long";
+	case ENOEXEC:
+		return "exec format error";
+	case ENOMEM:
+		return "out of memory";
+	case EACCES:
+		return "permission denied";
+	case ENODEV:
+		return "no such device";
+	case ENOTDIR:
+		return "not a directory";
+	case EINVAL:
+		return "invalid argument";
+	case ETXTBSY:
+		return "text file busy";
+	default:
+		text_join(digits, TEXT_DIGITS, STRINGS("error ", TEXT_NUMBER((u64)-error)));
+		return digits;
+	}
 }

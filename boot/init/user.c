@@ -1,8 +1,7 @@
-/* Who COMMAND is: see user.h. The files' format: passwd(5), group(5). */
+/* Who COMMAND is, by the guest's own /etc/passwd and /etc/group; passwd(5), group(5). */
 #include <string.h>
 
-#include "boot/init/text.h"
-#include "boot/init/user.h"
+#include "boot/init/init.h"
 
 enum { PASSWD_NAME, PASSWD_PASSWORD, PASSWD_UID, PASSWD_GID, PASSWD_GECOS, PASSWD_HOME };
 enum { GROUP_NAME, GROUP_PASSWORD, GROUP_GID, GROUP_MEMBERS };
@@ -24,11 +23,9 @@ static bool next_entry(char **file, char *field[FIELDS])
 {
 	char *line = text_split(file, '\n');
 
-	if (!line)
-		return false;
 	for (size_t i = 0; i < FIELDS; i++)
 		field[i] = text_split(&line, ':');
-	return true;
+	return field[0];
 }
 
 static bool is_member(char *members, const char *name)
@@ -45,35 +42,34 @@ const char *user_find(struct user *user, char *name, char *passwd, char *group)
 {
 	char *field[FIELDS], *group_name = name;
 	const char *wanted = text_split(&group_name, ':'), *login = NULL;
-	const bool by_number = is_id(wanted, &user->uid);
-	bool group_found;
-	u32 id;
+	bool group_found = !group_name, by_number;
+	u32 id, gid;
 
-	*user = (struct user){.uid = by_number ? user->uid : 0, .home = "/"};
+	*user = (struct user){.home = "/"};
+	by_number = is_id(wanted, &user->uid);
 	while (!login && next_entry(&passwd, field)) {
-		if (!is_id(field[PASSWD_UID], &id) || !is_id(field[PASSWD_GID], &user->gid))
-			continue;
-		if (strcmp(field[PASSWD_NAME], wanted) && !(by_number && id == user->uid))
+		if (!is_id(field[PASSWD_UID], &id) || !is_id(field[PASSWD_GID], &gid) ||
+		    (strcmp(field[PASSWD_NAME], wanted) != 0 && !(by_number && id == user->uid)))
 			continue;
 		login = field[PASSWD_NAME];
 		user->uid = id;
+		user->gid = gid;
 		if (field[PASSWD_HOME] && *field[PASSWD_HOME])
 			user->home = field[PASSWD_HOME];
 	}
 	if (!login && !by_number)
 		return "no such user in /etc/passwd";
-	if (!login)
-		user->gid = 0;
-	group_found = !group_name || is_id(group_name, &user->gid);
+	if (group_name)
+		group_found = is_id(group_name, &user->gid);
 	while (next_entry(&group, field)) {
 		if (!is_id(field[GROUP_GID], &id))
 			continue;
-		if (!group_name && login && user->group_count < USER_GROUPS &&
-		    is_member(field[GROUP_MEMBERS], login))
-			user->groups[user->group_count++] = id;
 		if (group_name && !strcmp(field[GROUP_NAME], group_name)) {
 			user->gid = id;
 			group_found = true;
+		} else if (!group_name && login && user->group_count < USER_GROUPS &&
+			   is_member(field[GROUP_MEMBERS], login)) {
+			user->groups[user->group_count++] = id;
 		}
 	}
 	return group_found ? NULL : "no such group in /etc/group";
