@@ -1,5 +1,5 @@
 # unit.mk - builds the unit tests and runs them. Included by the top Makefile, whose BUILD, LIBRARY,
-# WARNINGS, DEFINES, HOST_CC and QUIET it uses.
+# INIT_LIBRARY, WARNINGS, DEFINES, HOST_CC and QUIET it uses.
 #
 #	make check-unit       the tests as they are
 #	make check-sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer, and
@@ -27,7 +27,7 @@ UNIT_TIMEOUT_S := 120
 
 # $(1): the flavour, $(2): its flags, $(3): its tests.
 define unit_flavour
-UNIT_OBJECTS_$(1) := $(LIBRARY:%.c=$(BUILD)/$(1)/%.o)
+UNIT_OBJECTS_$(1) := $(patsubst %.c,$(BUILD)/$(1)/%.o,$(LIBRARY) $(INIT_LIBRARY))
 UNIT_PROGRAMS_$(1) := $(3:%=$(BUILD)/$(1)/%)
 
 .SECONDARY: $(3:%=$(BUILD)/$(1)/$(UNIT_DIR)/%.o)
