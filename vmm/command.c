@@ -228,7 +228,9 @@ static size_t take_control(void *owner, const struct iovec *piece, unsigned piec
 	for (size_t i = 0; i < piece->iov_len; i++) {
 		const char c = ((const volatile char *)piece->iov_base)[i];
 
-		if (command->line_used == sizeof(command->line) - 1 || c == '\0') {
+		const bool full = command->line_used == sizeof(command->line) - 1;
+
+		if (c == '\0' || (full && c != '\n')) {
 			distrust(command, "a line without an end");
 			return bytes;
 		}

@@ -242,6 +242,18 @@ static void test_lines_in_pieces(void **state)
 	assert_end(world, VERDICT_EXIT, 41);
 }
 
+static void test_the_longest_line(void **state)
+{
+	struct world *world = *state;
+	char line[PROTOCOL_LINE_BYTES];
+
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "failed 127 ", 11);
+	line[sizeof(line) - 1] = '\n';
+	assert_int_equal(write_port(world, CONTROL, line, sizeof(line)), sizeof(line));
+	assert_end(world, VERDICT_NOT_FOUND, 0);
+}
+
 static void test_a_reader_without_room(void **state)
 {
 	struct world *world = *state;
@@ -328,6 +340,7 @@ int main(void)
 		TEST(test_bytes_behind_the_end),
 		TEST(test_an_end_before_what_has_come),
 		TEST(test_lines_in_pieces),
+		TEST(test_the_longest_line),
 		TEST(test_a_reader_without_room),
 		TEST(test_a_reader_that_goes_away),
 		TEST(test_input),
