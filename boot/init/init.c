@@ -13,8 +13,9 @@
  * Process 1 must not end, or the kernel panics: every way leads to power_off(). A failure before the
  * ports are there is a line in the kernel's log, one after that is a line on the control port.
  *
- * Limits: one COMMAND, 64 supplementary groups, IPv4 on eth0. A COMMAND with a terminal that lets go
- * of it (closes it everywhere) has lost it.
+ * Limits: one COMMAND, 64 supplementary groups, IPv4 on eth0. A COMMAND that closes its terminal
+ * everywhere has lost it. The kernel must have devtmpfs, signalfd(2) and, for terminals, the
+ * TIOCGPTPEER of Linux 4.13.
  */
 #include <linux/fcntl.h>
 #include <linux/reboot.h>
