@@ -107,7 +107,7 @@ static void test_configuration(void **state)
 
 	(void)state;
 	assert_null(parse(&config, copy, pointers,
-			  RECORDS("arg=sh\0env=A=1\0arg=\0arg=a=b\n\x01\xff\0env=B=x=y\0"
+			  RECORDS("arg=sh\0env=AB=0\0env=A=1\0arg=\0arg=a=b\n\x01\xff\0env=B=x=y\0"
 				  "env=A=2\0dir=/d\0user=u:g\0tty=24 80\0hostname=h\0"
 				  "address=1.2.3.4/8\0gateway=1.2.3.5\0nameserver=9.9.9.9")));
 	assert_int_equal(config.arg_count, 3);
@@ -115,11 +115,12 @@ static void test_configuration(void **state)
 	assert_string_equal(config.args[1], "");
 	assert_string_equal(config.args[2], "a=b\n\x01\xff");
 	assert_null(config.args[3]);
-	assert_int_equal(config.env_count, 2);
+	assert_int_equal(config.env_count, 3);
 	assert_string_equal(env_find(&config, "A="), "2");
 	assert_string_equal(env_find(&config, "B="), "x=y");
-	assert_null(env_find(&config, "AB="));
-	assert_null(config.env[2]);
+	assert_string_equal(env_find(&config, "AB="), "0");
+	assert_null(env_find(&config, "C="));
+	assert_null(config.env[3]);
 	assert_string_equal(config.dir, "/d");
 	assert_string_equal(config.user, "u:g");
 	assert_true(config.tty);

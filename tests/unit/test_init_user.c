@@ -11,6 +11,7 @@ static const char passwd_file[] = "root:x:0:0:root:/root:/bin/sh\n"
 				  "huge:x:4294967295:8::/huge:\n"
 				  "alice:x:1000:1001:A:/home/alice:/bin/sh\n"
 				  "bob:x:1002:1003\n"
+				  "dave:x:1006:1007:::/bin/sh\n"
 				  "5:x:1004:1005::/five:";
 static const char group_file[] = "root:x:0:\n"
 				 "alice:x:1001:\n"
@@ -48,6 +49,7 @@ static void test_good_names(void **state)
 		{"alice:audio", 1000, 29, "/home/alice", 0},
 		{"alice:5", 1000, 5, "/home/alice", 0},
 		{"bob", 1002, 1003, "/", 1},
+		{"dave", 1006, 1007, "/", 0},
 		{"4000", 4000, 0, "/", 0},
 		{"4000:44", 4000, 44, "/", 0},
 		{"4000:video", 4000, 44, "/", 0},
