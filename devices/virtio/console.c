@@ -75,7 +75,7 @@ static bool next_chain(struct vconsole *console, unsigned queue)
 			give_back(console, queue, 0, "a chain that breaks the rules:");
 		}
 	}
-	console->more = virtq_started(ring);
+	console->more = console->more || virtq_started(ring);
 	return false;
 }
 
