@@ -290,6 +290,19 @@ static void wait_for_work(void *owner)
 		console->port[i].give_ready = fds[bells + 2 * i + 1].revents;
 }
 
+/* Until it runs again nothing is waited for but its bells. */
+static void halt(void *owner)
+{
+	struct vconsole *console = owner;
+
+	console->more = false;
+	for (unsigned i = 0; i < console->ports; i++) {
+		struct vconsole_port *port = &console->port[i];
+
+		port->take_waits = port->give_waits = port->give_ready = false;
+	}
+}
+
 static void vconsole_start(struct virtio_device *device)
 {
 	struct vconsole *console = console_of(device);
@@ -357,6 +370,7 @@ int vconsole_open(struct vconsole *console, unsigned ports, const char *name, st
 	console->worker.sandbox = SANDBOX_STREAM;
 	console->worker.serve = serve;
 	console->worker.wait = wait_for_work;
+	console->worker.halt = halt;
 	console->worker.owner = console;
 	device->class = &vconsole_class;
 	return virtio_device_init(device, err);
