@@ -46,6 +46,7 @@ static void give_back(struct vconsole *console, unsigned queue, u32 written, con
 {
 	const struct virtq_chain *chain = &console->chain;
 
+	console->offset[queue] = 0;
 	virtq_push(&console->device.queue[queue], chain->head, written);
 	if (traced(console))
 		virtio_trace_chain(&console->device, queue, chain->head,
@@ -99,11 +100,12 @@ static unsigned take_output(struct vconsole *console, unsigned index)
 {
 	struct vconsole_port *port = &console->port[index];
 	const unsigned queue = queue_of(index) + 1;
+	u32 *offset = &console->offset[queue];
 	unsigned done = 0;
 
 	while (done < BUDGET && next_chain(console, queue)) {
 		struct iovec *piece = console->chain.piece;
-		unsigned pieces = cut(&piece, console->chain.out, port->offset);
+		unsigned pieces = cut(&piece, console->chain.out, *offset);
 
 		while (pieces) {
 			const size_t taken = port->take(port->owner, piece, pieces);
@@ -113,10 +115,9 @@ static unsigned take_output(struct vconsole *console, unsigned index)
 				port->take_waits = true;
 				return done;
 			}
-			port->offset += (u32)taken;
+			*offset += (u32)taken;
 			pieces = cut(&piece, pieces, (u32)taken);
 		}
-		port->offset = 0;
 		give_back(console, queue, 0, "from the guest:");
 		done++;
 	}
@@ -333,10 +334,10 @@ static void vconsole_was_reset(struct virtio_device *device)
 {
 	struct vconsole *console = console_of(device);
 
+	memset(console->offset, 0, sizeof(console->offset));
 	for (unsigned i = 0; i < console->ports; i++) {
 		struct vconsole_port *port = &console->port[i];
 
-		port->offset = 0;
 		port->opened = false;
 		port->add = port->console = port->tell_name = port->open = false;
 	}
