@@ -107,16 +107,16 @@ static unsigned take_output(struct vconsole *console, unsigned index)
 		struct iovec *piece = console->chain.piece;
 		unsigned pieces = cut(&piece, console->chain.out, *offset);
 
-		while (pieces) {
+		if (pieces) {
 			const size_t taken = port->take(port->owner, piece, pieces);
 
-			if (taken == 0) {
+			*offset += (u32)taken;
+			if (cut(&piece, pieces, (u32)taken)) {
 				virtq_unpop(&console->device.queue[queue], 1);
-				port->take_waits = true;
+				port->take_waits = taken == 0;
+				console->more = console->more || taken;
 				return done;
 			}
-			*offset += (u32)taken;
-			pieces = cut(&piece, pieces, (u32)taken);
 		}
 		give_back(console, queue, 0, "from the guest:");
 		done++;
