@@ -254,7 +254,7 @@ static unsigned serve(void *owner)
 		console->port[i].take_waits = console->port[i].give_waits = false;
 		done += take_output(console, i);
 		/* Linux throws away what comes for a port that no program has open. */
-		if (i == 0 || console->port[i].opened)
+		if (!console->multiport || console->port[i].opened)
 			done += give_input(console, i);
 	}
 	return done;
