@@ -21,6 +21,9 @@ enum { CONTROL_IN = 2, CONTROL_OUT = 3 };
 /* So many chains of a queue before the others have their turn. */
 enum { BUDGET = VCONSOLE_QUEUE_SIZE };
 
+/* And so much of a chain for a port at once: more than drivers send. */
+enum { TURN_BYTES = 64 << 10 };
+
 static struct vconsole *console_of(struct virtio_device *device)
 {
 	return (struct vconsole *)(void *)((u8 *)device - offsetof(struct vconsole, device));
@@ -95,6 +98,20 @@ static unsigned cut(struct iovec **piece, unsigned pieces, u32 offset)
 	return pieces;
 }
 
+/* As many pieces as are for one turn, of which the last is shortened. */
+static unsigned limit(struct iovec *piece, unsigned pieces)
+{
+	size_t left = TURN_BYTES;
+	unsigned count = 0;
+
+	for (; count < pieces && left; count++) {
+		if (piece[count].iov_len > left)
+			piece[count].iov_len = left;
+		left -= piece[count].iov_len;
+	}
+	return count;
+}
+
 /* What the guest has sent to a port goes to the host. Returns how many chains were done. */
 static unsigned take_output(struct vconsole *console, unsigned index)
 {
@@ -105,13 +122,13 @@ static unsigned take_output(struct vconsole *console, unsigned index)
 
 	while (done < BUDGET && next_chain(console, queue)) {
 		struct iovec *piece = console->chain.piece;
-		unsigned pieces = cut(&piece, console->chain.out, *offset);
+		const unsigned pieces = cut(&piece, console->chain.out, *offset);
 
 		if (pieces) {
-			const size_t taken = port->take(port->owner, piece, pieces);
+			const size_t taken = port->take(port->owner, piece, limit(piece, pieces));
 
 			*offset += (u32)taken;
-			if (cut(&piece, pieces, (u32)taken)) {
+			if (*offset < console->chain.out_bytes) {
 				virtq_unpop(&console->device.queue[queue], 1);
 				port->take_waits = taken == 0;
 				console->more = console->more || taken;
