@@ -21,6 +21,9 @@ enum { CONTROL_IN = 2, CONTROL_OUT = 3 };
 /* So many chains of a queue before the others have their turn. */
 enum { BUDGET = VCONSOLE_QUEUE_SIZE };
 
+/* And so much of a chain for a port at once: more than drivers send. */
+enum { TURN_BYTES = 64 << 10 };
+
 static struct vconsole *console_of(struct virtio_device *device)
 {
 	return (struct vconsole *)(void *)((u8 *)device - offsetof(struct vconsole, device));
@@ -46,6 +49,7 @@ static void give_back(struct vconsole *console, unsigned queue, u32 written, con
 {
 	const struct virtq_chain *chain = &console->chain;
 
+	console->offset[queue] = 0;
 	virtq_push(&console->device.queue[queue], chain->head, written);
 	if (traced(console))
 		virtio_trace_chain(&console->device, queue, chain->head,
@@ -75,7 +79,7 @@ static bool next_chain(struct vconsole *console, unsigned queue)
 			give_back(console, queue, 0, "a chain that breaks the rules:");
 		}
 	}
-	console->more = virtq_started(ring);
+	console->more = console->more || virtq_started(ring);
 	return false;
 }
 
@@ -94,29 +98,43 @@ static unsigned cut(struct iovec **piece, unsigned pieces, u32 offset)
 	return pieces;
 }
 
+/* As many pieces as are for one turn, of which the last is shortened. */
+static unsigned limit(struct iovec *piece, unsigned pieces)
+{
+	size_t left = TURN_BYTES;
+	unsigned count = 0;
+
+	for (; count < pieces && left; count++) {
+		if (piece[count].iov_len > left)
+			piece[count].iov_len = left;
+		left -= piece[count].iov_len;
+	}
+	return count;
+}
+
 /* What the guest has sent to a port goes to the host. Returns how many chains were done. */
 static unsigned take_output(struct vconsole *console, unsigned index)
 {
 	struct vconsole_port *port = &console->port[index];
 	const unsigned queue = queue_of(index) + 1;
+	u32 *offset = &console->offset[queue];
 	unsigned done = 0;
 
 	while (done < BUDGET && next_chain(console, queue)) {
 		struct iovec *piece = console->chain.piece;
-		unsigned pieces = cut(&piece, console->chain.out, port->offset);
+		const unsigned pieces = cut(&piece, console->chain.out, *offset);
 
-		while (pieces) {
-			const size_t taken = port->take(port->owner, piece, pieces);
+		if (pieces) {
+			const size_t taken = port->take(port->owner, piece, limit(piece, pieces));
 
-			if (taken == 0) {
+			*offset += (u32)taken;
+			if (*offset < console->chain.out_bytes) {
 				virtq_unpop(&console->device.queue[queue], 1);
-				port->take_waits = true;
+				port->take_waits = taken == 0;
+				console->more = console->more || taken;
 				return done;
 			}
-			port->offset += (u32)taken;
-			pieces = cut(&piece, pieces, (u32)taken);
 		}
-		port->offset = 0;
 		give_back(console, queue, 0, "from the guest:");
 		done++;
 	}
@@ -253,7 +271,7 @@ static unsigned serve(void *owner)
 		console->port[i].take_waits = console->port[i].give_waits = false;
 		done += take_output(console, i);
 		/* Linux throws away what comes for a port that no program has open. */
-		if (i == 0 || console->port[i].opened)
+		if (!console->multiport || console->port[i].opened)
 			done += give_input(console, i);
 	}
 	return done;
@@ -290,6 +308,19 @@ static void wait_for_work(void *owner)
 		console->port[i].give_ready = fds[bells + 2 * i + 1].revents;
 }
 
+/* Until it runs again nothing is waited for but its bells. */
+static void halt(void *owner)
+{
+	struct vconsole *console = owner;
+
+	console->more = false;
+	for (unsigned i = 0; i < console->ports; i++) {
+		struct vconsole_port *port = &console->port[i];
+
+		port->take_waits = port->give_waits = port->give_ready = false;
+	}
+}
+
 static void vconsole_start(struct virtio_device *device)
 {
 	struct vconsole *console = console_of(device);
@@ -320,10 +351,10 @@ static void vconsole_was_reset(struct virtio_device *device)
 {
 	struct vconsole *console = console_of(device);
 
+	memset(console->offset, 0, sizeof(console->offset));
 	for (unsigned i = 0; i < console->ports; i++) {
 		struct vconsole_port *port = &console->port[i];
 
-		port->offset = 0;
 		port->opened = false;
 		port->add = port->console = port->tell_name = port->open = false;
 	}
@@ -357,6 +388,7 @@ int vconsole_open(struct vconsole *console, unsigned ports, const char *name, st
 	console->worker.sandbox = SANDBOX_STREAM;
 	console->worker.serve = serve;
 	console->worker.wait = wait_for_work;
+	console->worker.halt = halt;
 	console->worker.owner = console;
 	device->class = &vconsole_class;
 	return virtio_device_init(device, err);

@@ -47,7 +47,6 @@ struct vconsole_port {
 	void *owner;
 
 	/* The worker's. */
-	u32 offset;                         /* bytes of the first waiting chain that were taken */
 	bool opened;                        /* by a program in the guest */
 	bool take_waits, give_waits;        /* for the descriptor */
 	bool give_ready;                    /* it was ready when last looked at */
@@ -59,9 +58,10 @@ struct vconsole {
 	struct virtio_console_config config;
 	struct virtio_worker worker;
 	struct vconsole_port port[VCONSOLE_PORTS_MAX];
-	unsigned ports; /* highest used and one */
-	bool multiport; /* as negotiated; set while the worker is stopped */
-	bool more;      /* there may be work left: no sleep */
+	unsigned ports;                /* highest used and one */
+	bool multiport;                /* as negotiated; set while the worker is stopped */
+	bool more;                     /* there may be work left: no sleep */
+	u32 offset[VIRTIO_QUEUES_MAX]; /* bytes of each queue's first chain that were taken */
 	struct virtq_chain chain;
 };
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""virtio.py - boots the guests with drivers in them: PCI, disks, entropy, and hostile drivers.
+"""virtio.py - boots the guests with drivers in them: PCI, disks, entropy, a console, and hostile
+drivers.
 
     tests/guests/virtio.py [-v] [-k WORD] [--build DIR] [BANTAM]
 
@@ -90,15 +91,16 @@ class Case:
     err      the same for standard error
     status   the exit status
     send     a signal, sent as soon as the output matches `when`
+    typed    what there is on standard input
     timeout  seconds until it is killed and has failed
     """
 
     def __init__(self, name, guest, append='', args=(), disks=(), expect=(), err=(), status=OK,
-                 when=None, send=signal.SIGTERM, timeout=60):
+                 when=None, send=signal.SIGTERM, typed=None, timeout=60):
         self.name, self.guest, self.append = name, guest, append
         self.args, self.disks = list(args), list(disks)
         self.expect, self.err, self.status = expect, err, status
-        self.when, self.send, self.timeout = when, send, timeout
+        self.when, self.send, self.typed, self.timeout = when, send, typed, timeout
 
 
 MMIO = ['--transport', 'mmio']
@@ -137,6 +139,14 @@ def hostile_cases(guest, cases):
     yield Case(guest + ', event indices', guest, 'event-index', disks=[Disk()], expect=expect)
     if guest != 'hostile-pci':
         yield Case(guest + ' by mmio', guest, 'mmio', MMIO, [Disk()], expect)
+
+
+def console_case(name, append='', args=()):
+    """The hostile console, which reads digits without an end."""
+    heard = [r'heard %02d served$' % i for i in range(18)]
+    return Case('hostile-console' + name, 'hostile-console', append,
+                ['--console-device', 'virtio', *args], typed=b'0123456789' * 6000,
+                expect=[*heard, r'^hostile-console: 18 cases done$'])
 
 
 CASES = [
@@ -200,6 +210,10 @@ CASES = [
     *hostile_cases('hostile-block', 26),
     *hostile_cases('hostile-pci', 16),
     *hostile_cases('hostile-regs', 7),
+    console_case(''),
+    console_case(', event indices', 'event-index'),
+    console_case(' by mmio', 'mmio', MMIO),
+    console_case(', 2 vCPUs, traced', '', ['-c', '2', '--trace', 'virtio={new}']),
     Case('race', 'race', args=['-c', '2'], disks=[Disk()], expect=[r'^race: 7 cases done$']),
     Case('race by mmio', 'race', 'mmio', ['-c', '2'] + MMIO, [Disk()], [r'^race: 7 cases done$']),
     Case('race, ephemeral', 'race', args=['-c', '2'], disks=[Disk(',ephemeral')],
@@ -230,11 +244,11 @@ class Run:
         self.left = ''       # of its processes
 
 
-def finish(process, end):
+def finish(process, end, typed=None):
     """Waits until `end`; whatever is left of the process's session is killed. Returns the Run."""
     run = Run()
     try:
-        out, err = process.communicate(timeout=max(0.1, end - time.monotonic()))
+        out, err = process.communicate(typed, timeout=max(0.1, end - time.monotonic()))
     except subprocess.TimeoutExpired:
         run.timed_out = True
         process.kill()
@@ -250,9 +264,9 @@ def finish(process, end):
 
 
 def boot(argv, case, tmp):
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, start_new_session=True,
-                               env=dict(os.environ, TMPDIR=tmp))
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE if case.typed else subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               start_new_session=True, env=dict(os.environ, TMPDIR=tmp))
     end = time.monotonic() + case.timeout
     seen = b''
     while case.when is not None:
@@ -262,7 +276,7 @@ def boot(argv, case, tmp):
         if not more or re.search(case.when.encode(), seen):
             process.send_signal(case.send)
             break
-    run = finish(process, end)
+    run = finish(process, end, case.typed)
     run.out = seen.decode('latin-1') + run.out
     return run
 

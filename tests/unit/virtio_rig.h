@@ -10,7 +10,7 @@
 #include "devices/virtio/device.h"
 #include "tests/unit/driver.h"
 
-enum { RIG_QUEUES = 5, RIG_QUEUE_SIZE = 64 };
+enum { RIG_QUEUES = 10, RIG_QUEUE_SIZE = 64 };
 
 /* The rings lie below this address; what lies above is the test's. */
 #define RIG_DATA ((u64)0x40000)
