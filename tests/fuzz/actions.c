@@ -5,6 +5,7 @@
 
 #include "tests/fuzz/driver.h"
 #include "tests/fuzz/guest.h"
+#include "tests/fuzz/network.h"
 #include "tests/fuzz/worker.h"
 
 enum { ACTIONS_MAX = 64 };
@@ -14,11 +15,16 @@ enum { ACTIONS_MAX = 64 };
 #define REQUEST_TABLES  ((u64)0x3000)
 #define REQUEST_DATA    ((u64)0x4000)
 
+static unsigned number_of(const struct board *board, const struct action *action)
+{
+	return board->setup.pairs ? action->how >> 4 & 7 : action->how >> 1 & 3;
+}
+
 static struct virtq_regs *queue_of(struct board *board, const struct action *action)
 {
 	struct virtio_device *device = board->device[action->how & 1];
 
-	return &device->regs.queue[(action->how >> 1 & 3) % device->queues];
+	return &device->regs.queue[number_of(board, action) % device->queues];
 }
 
 static void publish(const struct virtq_regs *regs, u32 more)
@@ -31,7 +37,7 @@ static void publish(const struct virtq_regs *regs, u32 more)
 static void notify(struct board *board, const struct action *action)
 {
 	/* By what is laid now; a BAR that isn't decoded has no address, and nothing is there. */
-	driver_notify(board, action->how & 1, (action->how >> 1 & 3), action->how & 8);
+	driver_notify(board, action->how & 1, (u16)number_of(board, action), action->how & 8);
 }
 
 /* All are idle: what runs and was notified has taken all that there is. */
@@ -51,9 +57,13 @@ static void drain(struct board *board, const struct action *action)
 
 		if (!virtq_started(queue))
 			continue;
-		FUZZ_CHECK(guest_under_way(queue) == 0);
-		FUZZ_CHECK(queue->position.next_available == queue->position.next_used ||
+		FUZZ_CHECK((u16)(queue->position.next_available - queue->position.next_used) ==
+				   guest_under_way(queue) ||
 			   queue->broken);
+		/* A network holds buffers for what comes, and leaves what its peer can't take. */
+		if (device == &board->net.device)
+			continue;
+		FUZZ_CHECK(guest_under_way(queue) == 0);
 		FUZZ_CHECK(queue->broken || guest_load(device->regs.queue[q].available + 2, 2) ==
 						    queue->position.next_available);
 		FUZZ_CHECK(!queue->broken || (device->regs.status & VIRTIO_NEEDS_RESET));
@@ -114,6 +124,29 @@ static u32 put_ranges(u64 gpa, const struct action *action)
 	return 16 * ranges;
 }
 
+/* Makes a chain available. cut: 4 indirect, 8 in silence. */
+static void offer(struct board *board, const struct action *action, struct piece *piece,
+		  unsigned pieces, unsigned cut)
+{
+	const struct virtq_regs *regs = queue_of(board, action);
+	const u16 next = (u16)guest_load(regs->available + 2, 2);
+	const unsigned first = 4U * next % regs->size;
+
+	if (cut & 4) {
+		const u64 table = REQUEST_TABLES + 256 * (u64)(next % 8);
+
+		describe(table, 0, piece, pieces);
+		piece[0] = (struct piece){table, 16 * pieces, 4};
+		describe(regs->descriptors, first, piece, 1);
+	} else {
+		describe(regs->descriptors, first, piece, pieces);
+	}
+	guest_store(regs->available + 4 + 2 * (u64)(next % regs->size), first, 2);
+	publish(regs, 1);
+	if (!(cut & 8))
+		notify(board, action);
+}
+
 /*
  * A request: value's bits 0 to 3 are the type, 4 to 7 how it is cut, 8 to 15 its sectors (odd
  * lengths: 16 to 23), 24 to 31 where its data lies.
@@ -127,7 +160,7 @@ static void request(struct board *board, const struct action *action)
 	const u16 next = (u16)guest_load(regs->available + 2, 2);
 	const u32 type = (action->value & 15) < ARRAY_LEN(types) ? types[action->value & 15]
 								 : action->value & 15;
-	const unsigned first = 4U * next % regs->size, cut = action->value >> 4 & 15;
+	const unsigned cut = action->value >> 4 & 15;
 	const u64 header = REQUEST_HEADERS + 64 * (u64)(next % 16);
 	const bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
 	const u16 write = in ? 2 : 0;
@@ -151,19 +184,39 @@ static void request(struct board *board, const struct action *action)
 		piece[pieces++] = (struct piece){data, bytes, write};
 	/* The status: a byte of its own, or behind more that is written. */
 	piece[pieces++] = (struct piece){header + 32, cut & 2 ? 9 : 1, 2};
-	if (cut & 4) {
-		const u64 table = REQUEST_TABLES + 256 * (u64)(next % 8);
+	offer(board, action, piece, pieces, cut);
+}
 
-		describe(table, 0, piece, pieces);
-		piece[0] = (struct piece){table, 16 * pieces, 4};
-		describe(regs->descriptors, first, piece, 1);
-	} else {
-		describe(regs->descriptors, first, piece, pieces);
+/*
+ * A frame for a network, a buffer, or a command: value's bits 0 to 15 are its length, 16 to 19 how it
+ * is cut, 20 to 23 a command's number, 24 to 31 where it lies, where there is something already.
+ * `where` is the header's first bytes: a frame's flags and kind of segments, a command's class and
+ * what it wants.
+ */
+static void network_request(struct board *board, const struct action *action)
+{
+	struct virtio_device *device = board->device[action->how & 1];
+	const unsigned number = number_of(board, action) % device->queues;
+	const bool control = number == board->net.control, in = !control && number % 2 == 0;
+	const unsigned cut = action->value >> 16 & 15;
+	u64 data = REQUEST_DATA + 0x20 * (u64)(action->value >> 24);
+	u32 bytes = action->value & 0xffff;
+	struct piece piece[16];
+	unsigned pieces = 0;
+
+	if (!in)
+		guest_store(data, action->where, 2);
+	if (control)
+		guest_store(data + 2, action->value >> 20 & 15, 2);
+	for (u32 part = 7; cut & 3 && pieces < 12 && bytes > part; part += cut & 2 ? 100 : 5) {
+		piece[pieces++] = (struct piece){data, part, in ? 2 : 0};
+		data += part, bytes -= part;
 	}
-	guest_store(regs->available + 4 + 2 * (u64)(next % regs->size), first, 2);
-	publish(regs, 1);
-	if (!(cut & 8))
-		notify(board, action);
+	piece[pieces++] = (struct piece){data, bytes, in ? 2 : 0};
+	/* The answer; a frame has none, and what can be written in its chain stays as it is. */
+	if (control || cut == 3)
+		piece[pieces++] = (struct piece){REQUEST_HEADERS, 1, 2};
+	offer(board, action, piece, pieces, cut);
 }
 
 /* how: bit 0 the device, 1 write, 2 and 3 the width, 4 to 7 more. */
@@ -230,9 +283,14 @@ void board_act(struct board *board, const struct action *action)
 		drain(board, action);
 		break;
 	case 5:
-		workers_plan(action->value);
+		if (board->setup.pairs)
+			network_act(board, action);
+		else
+			workers_plan(action->value);
 		break;
 	case 6:
+		if (board->setup.pairs)
+			network_act(board, action);
 		workers_last_first(action->how & 1);
 		board->patient = action->how & 2;
 		break;
@@ -249,7 +307,10 @@ void board_act(struct board *board, const struct action *action)
 		begin(board, action);
 		break;
 	case 10:
-		request(board, action);
+		if (board->setup.pairs)
+			network_request(board, action);
+		else
+			request(board, action);
 		break;
 	case 11:
 		virtio_config_changed(device);

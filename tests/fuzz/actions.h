@@ -2,7 +2,7 @@
  * What may happen on a board, as actions of an input (fuzz.h), and the course of a board's fuzzer.
  *
  * `what`, modulo ACTIONS, chooses; `how`'s lowest bit is the device in most, and a queue stands in
- * its next two bits where one is needed:
+ * its next two bits where one is needed (a network's, which has more of them, in bits 4 to 6):
  *
  *	0  the guest stores `value` at `where`           8  a device is reset by its status
  *	1  `value` chains more are available             9  a driver begins, all queues from `where` on
@@ -12,6 +12,9 @@
  *	5  how the host will answer                     13  an access to a BAR, or a register (MMIO)
  *	6  order of answers, patience of who waits      14  an access to configuration space by ECAM
  *	7  a device is quiesced, and goes on            15  the same by ports
+ *
+ * With a network, 10 is a frame, a buffer or a command, and 5 and 6 are what its peer does
+ * (network.h).
  */
 #ifndef BANTAM_TESTS_FUZZ_ACTIONS_H
 #define BANTAM_TESTS_FUZZ_ACTIONS_H

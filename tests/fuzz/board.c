@@ -13,6 +13,7 @@
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/guest.h"
+#include "tests/fuzz/network.h"
 #include "tests/fuzz/worker.h"
 #include "tests/unit/support.h"
 
@@ -70,9 +71,8 @@ static void deliver(void *controller, u32 gsi, bool level)
 	board->level[gsi - BOARD_FIRST_LINE] = level;
 }
 
-static int open_devices(struct board *board, struct error *err)
+static int open_disk(struct board *board, struct error *err)
 {
-	rng_open(&board->rng, &board->loop, "virtio0", err);
 	board->config = (struct disk_config){.path = image.file.path,
 					     .read_only = board->setup.read_only,
 					     .ephemeral = board->setup.ephemeral,
@@ -86,9 +86,17 @@ static int open_devices(struct board *board, struct error *err)
 		board->block.disk.direct_fd = dup(board->block.disk.fd);
 		board->block.disk.direct_align = DISK_SECTOR_BYTES;
 	}
-	board->device[BOARD_RNG] = &board->rng.device;
-	board->device[BOARD_BLOCK] = &board->block.device;
 	return 0;
+}
+
+static int open_devices(struct board *board, struct error *err)
+{
+	const bool network = board->setup.pairs;
+
+	board->device[BOARD_RNG] = &board->rng.device;
+	board->device[BOARD_BLOCK] = network ? &board->net.device : &board->block.device;
+	rng_open(&board->rng, &board->loop, "virtio0", err);
+	return network ? network_open(board, err) : open_disk(board, err);
 }
 
 static int attach(struct board *board, struct error *err)
@@ -132,6 +140,8 @@ static int open_workers(struct board *board, struct error *err)
 	const struct msix *msix = &board->by_pci[BOARD_BLOCK].msix;
 
 	workers_begin(&board->block.disk);
+	if (board->setup.pairs)
+		return net_start_workers(&board->net, &setup, err);
 	return block_start_workers(&board->block, &setup,
 				   pci ? msix->fd : &board->by_mmio[BOARD_BLOCK].interrupt_fd,
 				   pci ? msix->vectors : 1, err);
@@ -174,8 +184,12 @@ void board_close(struct board *board)
 	for (unsigned i = 0; i < BOARD_DEVICES; i++)
 		FUZZ_CHECK(virtio_quiesce(board->device[i], 1));
 	board_check(board);
-	check_image(board);
-	FUZZ_CHECK(block_close(&board->block, 1));
+	if (board->setup.pairs) {
+		network_close(board);
+	} else {
+		check_image(board);
+		FUZZ_CHECK(block_close(&board->block, 1));
+	}
 	for (unsigned i = 0; i < BOARD_DEVICES; i++) {
 		if (board->setup.pci)
 			virtio_pci_destroy(&board->by_pci[i]);
@@ -349,6 +363,8 @@ void board_check(struct board *board)
 	unsigned bells = 0;
 
 	guest_check();
+	if (board->setup.pairs)
+		network_check(board);
 	for (unsigned i = 0; i < BOARD_DEVICES; i++) {
 		const struct virtio_device *device = board->device[i];
 

@@ -1,6 +1,6 @@
 /*
- * A board with two virtio devices, the entropy device and a disk, behind PCI or MMIO, for fuzzers:
- * the real devices and transports on real buses, in front of wires (wires.h), a guest's memory
+ * A board with two virtio devices, the entropy device and a disk or (network.h) a network, behind
+ * PCI or MMIO, for fuzzers: the real devices and transports on real buses, in front of wires (wires.h), a guest's memory
  * (guest.h) and workers (worker.h) that are watched.
  *
  * board_check() is called between any two things that happen. It checks the guest's memory, and
@@ -17,11 +17,12 @@
 #include "devices/pci.h"
 #include "devices/virtio/block.h"
 #include "devices/virtio/mmio.h"
+#include "devices/virtio/net.h"
 #include "devices/virtio/pci.h"
 #include "devices/virtio/rng.h"
 #include "tests/fuzz/wires.h"
 
-enum { BOARD_RNG, BOARD_BLOCK, BOARD_DEVICES };
+enum { BOARD_RNG, BOARD_BLOCK, BOARD_DEVICES, BOARD_NET = BOARD_BLOCK };
 
 #define BOARD_ECAM         ((u64)0xe0000000)
 #define BOARD_MEMORY       ((u64)0xc0000000)
@@ -36,6 +37,8 @@ struct board_setup {
 	bool direct; /* the disk has a second descriptor, for aligned I/O */
 	bool trace;  /* each chain is put into words, for nobody */
 	unsigned queues;
+	unsigned pairs; /* of queues of a network, which then is there instead of the disk; or 0 */
+	bool stream;    /* and it is behind a stream socket, not a tap */
 	const struct memory *memory;
 };
 
@@ -49,6 +52,7 @@ struct board {
 	struct rng rng;
 	struct disk_config config;
 	struct block block;
+	struct net net;
 	struct virtio_device *device[BOARD_DEVICES];
 	struct virtio_pci by_pci[BOARD_DEVICES];
 	struct virtio_mmio by_mmio[BOARD_DEVICES];

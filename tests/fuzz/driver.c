@@ -6,6 +6,7 @@
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/guest.h"
+#include "tests/fuzz/network.h"
 #include "tests/fuzz/worker.h"
 
 /* virtio 1.2, 4.1.4.3 and 4.2.2. */
@@ -29,8 +30,8 @@ static const struct {
 
 enum { STARTED = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK };
 
-/* The service's place in memory. */
-enum { SERVICE_QUEUE_SIZE = 8 };
+/* The service's place in memory: the first queue's, and so much further on the next one's. */
+enum { SERVICE_QUEUE_SIZE = 8, SERVICE_BYTES = 0x2000 };
 #define SERVICE_DESCRIPTORS ((u64)0x1000)
 #define SERVICE_AVAILABLE   ((u64)0x1100)
 #define SERVICE_USED        ((u64)0x1200)
@@ -38,7 +39,7 @@ enum { SERVICE_QUEUE_SIZE = 8 };
 #define SERVICE_STATUS      ((u64)0x1340)
 #define SERVICE_DATA        ((u64)0x1400)
 
-enum { SECTOR = 3 };
+enum { SECTOR = 3, FRAME_BYTES = 60 };
 
 static u64 register_at(const struct board *board, unsigned device, enum driver_register which)
 {
@@ -142,16 +143,22 @@ void driver_place(struct board *board, bool msix)
 
 /* ---- service ---- */
 
-static void describe(unsigned index, u64 gpa, u32 bytes, u16 flags)
+/* What all queues have, where one of a number has it. */
+static u64 of_slot(unsigned slot, u64 gpa)
 {
-	const u64 at = SERVICE_DESCRIPTORS + 16 * (u64)index;
+	return gpa + SERVICE_BYTES * (u64)slot;
+}
+
+static void describe(unsigned slot, unsigned index, u64 gpa, u32 bytes, u16 flags)
+{
+	const u64 at = of_slot(slot, SERVICE_DESCRIPTORS) + 16 * (u64)index;
 
 	guest_store(at, gpa, 8);
 	guest_store(at + 8, bytes | (u64)flags << 32 | (u64)(index + 1) << 48, 8);
 }
 
 /* Looks for the interrupt and answers it. */
-static void expect_interrupt(struct board *board, unsigned device, bool msix)
+static void expect_interrupt(struct board *board, unsigned device, unsigned queue, bool msix)
 {
 	const struct virtio_pci *pci = &board->by_pci[device];
 	const u64 base = board->by_mmio[device].base;
@@ -163,7 +170,7 @@ static void expect_interrupt(struct board *board, unsigned device, bool msix)
 		board_write(board, false, base + 0x64, 4, VIRTIO_ISR_QUEUE);
 	} else if (msix) {
 		FUZZ_CHECK(board->wires.refused ||
-			   wires_delivered(&board->wires, pci->msix.first_gsi + 1) > 0);
+			   wires_delivered(&board->wires, pci->msix.first_gsi + queue + 1) > 0);
 	} else {
 		FUZZ_CHECK(board->level[pci->function.slot % PCI_LINES]);
 		FUZZ_CHECK(board_read(board, false,
@@ -172,42 +179,52 @@ static void expect_interrupt(struct board *board, unsigned device, bool msix)
 	}
 }
 
-/* Offers the chain of `descriptors` that was laid out, as the n-th, and sees it come back. */
-static void expect_chain(struct board *board, unsigned device, unsigned n, u32 written, bool msix)
-{
-	const u64 used = SERVICE_USED + 4 + 8 * (u64)n;
+/* A queue that serves, and where in memory its slot is. */
+struct service {
+	struct board *board;
+	unsigned device, queue, slot;
+	bool msix;
+};
 
-	guest_store(SERVICE_AVAILABLE + 4 + 2 * (u64)n, 0, 2);
-	guest_store(SERVICE_AVAILABLE + 2, n + 1, 2);
-	driver_notify(board, device, 0, n & 1);
-	FUZZ_CHECK(board_drain(board));
-	board_check(board);
-	FUZZ_CHECK(guest_load(SERVICE_USED + 2, 2) == n + 1);
-	FUZZ_CHECK(guest_load(used, 4) == 0 && guest_load(used + 4, 4) == written);
-	expect_interrupt(board, device, msix);
+/* Offers the chain of descriptors that was laid out, as the n-th, and sees it come back. */
+static void expect_chain(const struct service *service, unsigned n, u32 written)
+{
+	const u64 available = of_slot(service->slot, SERVICE_AVAILABLE);
+	const u64 used = of_slot(service->slot, SERVICE_USED), entry = used + 4 + 8 * (u64)n;
+
+	guest_store(available + 4 + 2 * (u64)n, 0, 2);
+	guest_store(available + 2, n + 1, 2);
+	driver_notify(service->board, service->device, (u16)service->queue, n & 1);
+	FUZZ_CHECK(board_drain(service->board));
+	board_check(service->board);
+	FUZZ_CHECK(guest_load(used + 2, 2) == n + 1);
+	FUZZ_CHECK(guest_load(entry, 4) == 0 && guest_load(entry + 4, 4) == written);
+	expect_interrupt(service->board, service->device, service->queue, service->msix);
 }
 
 static void expect_entropy(struct board *board, bool msix)
 {
-	describe(0, SERVICE_DATA, 64, 2);
-	expect_chain(board, BOARD_RNG, 0, 64, msix);
+	const struct service service = {.board = board, .device = BOARD_RNG, .msix = msix};
+
+	describe(0, 0, SERVICE_DATA, 64, 2);
+	expect_chain(&service, 0, 64);
 	FUZZ_CHECK(guest_load(SERVICE_DATA, 1) && guest_load(SERVICE_DATA + 63, 1));
 }
 
 /* A request for one sector, or a flush. */
 static void expect_request(struct board *board, unsigned n, u32 type, u16 flags, bool msix)
 {
+	const struct service service = {.board = board, .device = BOARD_BLOCK, .msix = msix};
 	const bool data = type != VIRTIO_BLK_T_FLUSH;
 
 	guest_store(SERVICE_HEADER, type, 4);
 	guest_store(SERVICE_HEADER + 8, SECTOR, 8);
 	guest_store(SERVICE_STATUS, 0xee, 1);
-	describe(0, SERVICE_HEADER, 16, 1);
+	describe(0, 0, SERVICE_HEADER, 16, 1);
 	if (data)
-		describe(1, SERVICE_DATA, DISK_SECTOR_BYTES, flags | 1);
-	describe(data ? 2 : 1, SERVICE_STATUS, 1, 2);
-	expect_chain(board, BOARD_BLOCK, n, type == VIRTIO_BLK_T_IN ? DISK_SECTOR_BYTES + 1 : 1,
-		     msix);
+		describe(0, 1, SERVICE_DATA, DISK_SECTOR_BYTES, flags | 1);
+	describe(0, data ? 2 : 1, SERVICE_STATUS, 1, 2);
+	expect_chain(&service, n, type == VIRTIO_BLK_T_IN ? DISK_SECTOR_BYTES + 1 : 1);
 	FUZZ_CHECK(guest_load(SERVICE_STATUS, 1) == VIRTIO_BLK_S_OK);
 }
 
@@ -231,6 +248,48 @@ static void expect_disk(struct board *board, bool msix)
 	FUZZ_CHECK(guest_load(last, 8) == 0xfedcba9876543210);
 }
 
+/* The slots of the queues for receiving and sending are the queues' numbers. */
+enum { CONTROL_SLOT = 2 };
+
+/* A frame comes, and one goes. */
+static void expect_frames(struct board *board, bool msix)
+{
+	struct service service = {.board = board, .device = BOARD_NET, .msix = msix};
+	const u64 in = SERVICE_DATA, out = of_slot(1, SERVICE_DATA);
+
+	guest_store(out + NET_HEADER_BYTES, 0x0123456789abcdef, 8);
+	guest_store(out + NET_HEADER_BYTES + FRAME_BYTES - 8, 0xfedcba9876543210, 8);
+	network_send(out + NET_HEADER_BYTES, FRAME_BYTES);
+	describe(0, 0, in, 0x400, 2);
+	expect_chain(&service, 0, NET_HEADER_BYTES + FRAME_BYTES);
+	FUZZ_CHECK(guest_load(in, 8) == 0 && guest_load(in + 8, 4) == 1 << 16);
+	for (u32 i = NET_HEADER_BYTES; i < NET_HEADER_BYTES + FRAME_BYTES; i++)
+		FUZZ_CHECK(guest_load(in + i, 1) == guest_load(out + i, 1));
+	service.queue = service.slot = 1;
+	describe(1, 0, out, NET_HEADER_BYTES + FRAME_BYTES, 0);
+	expect_chain(&service, 0, 0);
+	network_expect(out + NET_HEADER_BYTES, FRAME_BYTES);
+}
+
+/* All offloads off, which a driver may ask for at any time. */
+static void expect_command(struct board *board, bool msix)
+{
+	const struct service service = {.board = board,
+					.device = BOARD_NET,
+					.queue = 2 * board->setup.pairs,
+					.slot = CONTROL_SLOT,
+					.msix = msix};
+	const u64 command = of_slot(CONTROL_SLOT, SERVICE_DATA);
+
+	guest_store(command, VIRTIO_NET_CTRL_GUEST_OFFLOADS, 1);
+	guest_store(command + 1, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, 1);
+	guest_store(command + 16, 0xee, 1);
+	describe(CONTROL_SLOT, 0, command, 2 + 8, 1);
+	describe(CONTROL_SLOT, 1, command + 16, 1, 2);
+	expect_chain(&service, 0, 1);
+	FUZZ_CHECK(guest_load(command + 16, 1) == VIRTIO_NET_OK);
+}
+
 static void reset(struct board *board, unsigned device)
 {
 	driver_write(board, device, DRIVER_STATUS, 0);
@@ -241,30 +300,67 @@ static void reset(struct board *board, unsigned device)
 	board_check(board);
 }
 
+/* What was to be told of before is told. */
+static void forget_interrupts(struct board *board, unsigned device)
+{
+	if (board->setup.pci)
+		(void)board_read(
+			board, false,
+			pci_bar_address(&board->by_pci[device].function, 0) + VIRTIO_PCI_ISR, 1);
+	else
+		board_write(board, false, board->by_mmio[device].base + 0x64, 4,
+			    VIRTIO_ISR_QUEUE | VIRTIO_ISR_CONFIG);
+	for (u32 gsi = 0; gsi < WIRES_GSIS; gsi++)
+		(void)wires_delivered(&board->wires, gsi);
+}
+
+static void expect_service(struct board *board, unsigned device, bool msix)
+{
+	if (device == BOARD_RNG) {
+		expect_entropy(board, msix);
+	} else if (!board->setup.pairs) {
+		expect_disk(board, msix);
+	} else {
+		/* With a peer that is new: the driver hears of it, if the old one was gone. */
+		FUZZ_CHECK(board_drain(board));
+		forget_interrupts(board, device);
+		expect_frames(board, msix);
+		if (!board->setup.stream)
+			expect_command(board, msix);
+	}
+}
+
 void driver_expect_service(struct board *board, unsigned device, bool msix)
 {
-	const struct virtq_regs regs = {.size = SERVICE_QUEUE_SIZE,
-					.enabled = true,
-					.descriptors = SERVICE_DESCRIPTORS,
-					.available = SERVICE_AVAILABLE,
-					.used = SERVICE_USED};
+	const bool network = device == BOARD_NET && board->setup.pairs;
+	const unsigned slots = network ? board->setup.stream ? 2 : 3 : 1;
+	struct virtq_regs regs[VIRTIO_QUEUES_MAX] = {{.size = 0}};
 
 	workers_forget_plan();
 	board->wires.refuse = 0;
 	if (board->setup.pci)
 		driver_place(board, msix);
+	if (board->setup.pairs)
+		network_renew(board);
 	/* Both, for the other may have this one's memory for its rings. */
 	for (unsigned i = 0; i < BOARD_DEVICES; i++)
 		reset(board, i);
-	guest_clear(SERVICE_DESCRIPTORS, SERVICE_DATA - SERVICE_DESCRIPTORS);
+	for (unsigned slot = 0; slot < slots; slot++) {
+		guest_clear(of_slot(slot, SERVICE_DESCRIPTORS),
+			    SERVICE_DATA + FRAME_BYTES - SERVICE_DESCRIPTORS);
+		regs[slot == CONTROL_SLOT ? 2 * board->setup.pairs : slot] =
+			(struct virtq_regs){.size = SERVICE_QUEUE_SIZE,
+					    .enabled = true,
+					    .descriptors = of_slot(slot, SERVICE_DESCRIPTORS),
+					    .available = of_slot(slot, SERVICE_AVAILABLE),
+					    .used = of_slot(slot, SERVICE_USED)};
+	}
 	/* What was joined before may have delivered. */
 	for (u32 gsi = 0; gsi < WIRES_GSIS; gsi++)
 		(void)wires_delivered(&board->wires, gsi);
-	driver_begin(board, device, UINT64_MAX & ~VIRTIO_EVENT_IDX, &regs, 1);
+	driver_begin(board, device, UINT64_MAX & ~VIRTIO_EVENT_IDX, regs,
+		     board->device[device]->queues);
 	FUZZ_CHECK(driver_read(board, device, DRIVER_STATUS) == STARTED);
 	board_check(board);
-	if (device == BOARD_RNG)
-		expect_entropy(board, msix);
-	else
-		expect_disk(board, msix);
+	expect_service(board, device, msix);
 }

@@ -25,7 +25,8 @@ FUZZ_CHOSEN = $(if $(K),$(foreach name,$(FUZZ_NAMES),$(if $(findstring $(K),$(na
 
 # Whose calls are watched or answered here: guest.h, worker.h, board.h.
 comma := ,
-FUZZ_WRAPPED := virtq_pop virtq_push virtq_ask_notify virtq_stop getrandom pthread_cond_timedwait
+FUZZ_WRAPPED := virtq_pop virtq_unpop virtq_push virtq_place virtq_publish virtq_ask_notify \
+	virtq_stop getrandom poll clock_now_ns pthread_cond_timedwait
 FUZZ_LDFLAGS := -pthread $(FUZZ_WRAPPED:%=-Wl$(comma)--wrap=%)
 
 FUZZ_CLANG    ?= clang

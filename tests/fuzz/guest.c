@@ -14,7 +14,7 @@ enum { RING_INDEX = 2, RING_ENTRIES = 4, USED_ENTRY_BYTES = 8 };
 /* A chain that is under way. */
 struct taken {
 	const struct virtq *queue;
-	u16 head;
+	u16 head, number;
 	bool returned; /* but another with the same head is not: which of them, nobody knows */
 	unsigned pieces;
 	struct iovec piece[VIRTQ_PIECES_MAX]; /* to be written */
@@ -30,8 +30,14 @@ static struct {
 
 enum virtq_result __real_virtq_pop(struct virtq *queue, struct virtq_chain *chain);
 enum virtq_result __wrap_virtq_pop(struct virtq *queue, struct virtq_chain *chain);
+void __real_virtq_unpop(struct virtq *queue, u16 count);
+void __wrap_virtq_unpop(struct virtq *queue, u16 count);
 void __real_virtq_push(struct virtq *queue, u16 head, u32 written);
 void __wrap_virtq_push(struct virtq *queue, u16 head, u32 written);
+void __real_virtq_place(struct virtq *queue, u16 head, u32 written);
+void __wrap_virtq_place(struct virtq *queue, u16 head, u32 written);
+void __real_virtq_publish(struct virtq *queue);
+void __wrap_virtq_publish(struct virtq *queue);
 bool __real_virtq_ask_notify(struct virtq *queue, bool wanted);
 bool __wrap_virtq_ask_notify(struct virtq *queue, bool wanted);
 void __real_virtq_stop(struct virtq *queue);
@@ -181,6 +187,7 @@ enum virtq_result __wrap_virtq_pop(struct virtq *queue, struct virtq_chain *chai
 	guest.under_way++;
 	taken->queue = queue;
 	taken->head = chain->head;
+	taken->number = (u16)(queue->position.next_available - 1);
 	taken->returned = false;
 	taken->pieces = 0;
 	if (result == VIRTQ_BAD)
@@ -191,35 +198,102 @@ enum virtq_result __wrap_virtq_pop(struct virtq *queue, struct virtq_chain *chai
 	return result;
 }
 
-void __wrap_virtq_push(struct virtq *queue, u16 head, u32 written)
+/* A chain isn't under way any more. Its memory may be another's with the same head. */
+static void let_go(struct taken *gone)
 {
-	const struct virtq_position before = queue->position;
-	const bool works = !queue->broken && virtq_started(queue);
-	struct taken *returned = NULL;
-	unsigned others = 0;
+	const struct virtq *queue = gone->queue;
+	const u16 head = gone->head;
+	bool others = false;
+
+	gone->returned = true;
+	for (unsigned i = 0; i < guest.under_way; i++) {
+		const struct taken *taken = &guest.taken[i];
+
+		others = others ||
+			 (taken->queue == queue && taken->head == head && !taken->returned);
+	}
+	if (!others)
+		drop(queue, false, head);
+}
+
+/* The last chains that were taken, and none of them was given back. */
+void __wrap_virtq_unpop(struct virtq *queue, u16 count)
+{
+	for (unsigned n = 0; n < count; n++) {
+		const u16 number = (u16)(queue->position.next_available - n - 1);
+		struct taken *found = NULL;
+
+		for (unsigned i = 0; i < guest.under_way; i++) {
+			struct taken *taken = &guest.taken[i];
+
+			if (taken->queue == queue && taken->number == number && !taken->returned)
+				found = taken;
+		}
+		FUZZ_CHECK(found);
+		let_go(found);
+	}
+	__real_virtq_unpop(queue, count);
+}
+
+/* A chain is given back: it was taken, and not given back yet. The first of several. */
+static void give_back(const struct virtq *queue, u16 head)
+{
+	struct taken *first = NULL;
+	u16 age = 0;
 
 	for (unsigned i = 0; i < guest.under_way; i++) {
 		struct taken *taken = &guest.taken[i];
+		const u16 since = (u16)(queue->position.next_available - taken->number);
 
-		if (taken->queue != queue || taken->head != head || taken->returned)
+		if (taken->queue != queue || taken->head != head || taken->returned || since < age)
 			continue;
-		others += returned != NULL;
-		returned = taken;
+		first = taken;
+		age = since;
 	}
-	FUZZ_CHECK(returned); /* it was taken, and not given back yet */
-	if (others)
-		returned->returned = true;
-	else
-		drop(queue, false, head);
+	FUZZ_CHECK(first);
+	let_go(first);
+}
 
+static bool works(const struct virtq *queue)
+{
+	return !queue->broken && virtq_started(queue);
+}
+
+/* What was written to the used ring for `before`. */
+static void accept_entry(const struct virtq *queue, u16 before)
+{
+	FUZZ_CHECK(queue->position.next_used == (u16)(before + works(queue)));
+	if (works(queue))
+		accept(queue->used + RING_ENTRIES +
+			       USED_ENTRY_BYTES * (size_t)(before % queue->size),
+		       USED_ENTRY_BYTES);
+}
+
+void __wrap_virtq_push(struct virtq *queue, u16 head, u32 written)
+{
+	const u16 before = queue->position.next_used;
+
+	give_back(queue, head);
 	__real_virtq_push(queue, head, written);
-	FUZZ_CHECK(queue->position.next_used == (u16)(before.next_used + works));
-	if (!works)
-		return;
-	accept(queue->used + RING_ENTRIES +
-		       USED_ENTRY_BYTES * (size_t)(before.next_used % queue->size),
-	       USED_ENTRY_BYTES);
-	accept(queue->used + RING_INDEX, 2);
+	accept_entry(queue, before);
+	if (works(queue))
+		accept(queue->used + RING_INDEX, 2);
+}
+
+void __wrap_virtq_place(struct virtq *queue, u16 head, u32 written)
+{
+	const u16 before = queue->position.next_used;
+
+	give_back(queue, head);
+	__real_virtq_place(queue, head, written);
+	accept_entry(queue, before);
+}
+
+void __wrap_virtq_publish(struct virtq *queue)
+{
+	__real_virtq_publish(queue);
+	if (works(queue))
+		accept(queue->used + RING_INDEX, 2);
 }
 
 bool __wrap_virtq_ask_notify(struct virtq *queue, bool wanted)

@@ -1,12 +1,12 @@
 /*
  * The guest's memory, and a watch over what devices do with it.
  *
- * The linker puts the functions here in front of virtq_pop(), virtq_push(), virtq_ask_notify() and
- * virtq_stop() (--wrap), so that whoever serves a queue is seen doing it: a fuzzer's own code, and
- * the devices. Checked is that
+ * The linker puts the functions here in front of virtq_pop(), virtq_push() and those beside them
+ * (--wrap), so that whoever serves a queue is seen doing it: a fuzzer's own code, and the devices.
+ * Checked is that
  *
  *	- a chain's pieces lie in RAM, none is empty, and their bytes add up
- *	- what is given back was taken, and each chain once
+ *	- what is given back was taken, and each chain once; what is put back was taken last
  *	- nothing is under way any more when a queue is stopped
  *	- not a byte of memory changes but in buffers to be written of chains that are under way, and
  *	  in the used ring by the calls that write there

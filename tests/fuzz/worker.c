@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,13 @@
 #include "tests/fuzz/fuzz.h"
 #include "vmm/bell.h"
 #include "vmm/io_engine.h"
+#include "vmm/loop.h"
 
 enum { WORKERS_MAX = 16, PLAN_BYTES = 64 };
 enum { WISH_NOTHING, WISH_RUN, WISH_STOP };
+
+/* Longer than any device has patience. */
+#define SLEEP_NS ((u64)2000000000)
 
 struct io_by_hand {
 	struct io io;
@@ -33,14 +38,21 @@ static struct {
 	unsigned planned, used;
 	bool last_first;
 	bool wrote;
+	u64 now_ns;
+	bool slept; /* who waits for a time has waited long enough */
+	bool woke;  /* the last poll() had a reason to return */
 } host;
 
 ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags);
+u64 __wrap_clock_now_ns(void);
+int __real_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 
 void workers_begin(const struct disk *disk)
 {
 	memset(&host, 0, sizeof(host));
 	host.disk = disk;
+	host.now_ns = 1;
 }
 
 void workers_plan(u32 bytes)
@@ -66,8 +78,7 @@ bool workers_wrote(void)
 
 /* ---- the host's answers ---- */
 
-/* Returns 0, a negative errno, or how many 256ths of what was wanted is done. */
-static int next_answer(void)
+int workers_answer(void)
 {
 	static const int errors[] = {EINTR, EAGAIN, EIO, EOPNOTSUPP, ENOSPC, EINVAL, EFAULT, EIO};
 	const u8 answer = host.used < host.planned ? host.plan[host.used++] : 0;
@@ -77,7 +88,7 @@ static int next_answer(void)
 
 ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags)
 {
-	const int answer = next_answer();
+	const int answer = workers_answer();
 
 	(void)flags;
 	if (answer < 0) {
@@ -88,6 +99,22 @@ ssize_t __wrap_getrandom(void *bytes, size_t count, unsigned flags)
 		count = count * (size_t)answer / 256;
 	memset(bytes, 0x5a, count);
 	return (ssize_t)count;
+}
+
+/* It moves a little with every look, so that nobody waits for a time in vain. */
+u64 __wrap_clock_now_ns(void)
+{
+	host.now_ns += 1000;
+	return host.now_ns;
+}
+
+/* Doesn't wait either. */
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	const int ready = __real_poll(fds, count, 0);
+
+	host.woke = ready > 0 || timeout_ms == 0 || (timeout_ms > 0 && host.slept);
+	return ready;
 }
 
 static u64 op_bytes(const struct io_op *op)
@@ -149,7 +176,7 @@ static int64_t move(const struct io_op *op, u64 bytes)
 
 static int64_t do_op(const struct io_op *op)
 {
-	const int answer = next_answer();
+	const int answer = workers_answer();
 	const int mode = FALLOC_FL_KEEP_SIZE |
 			 (op->kind == IO_PUNCH ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
 	u64 bytes;
@@ -244,10 +271,14 @@ static const struct io_engine engine = {.kind = IO_THREADS,
 int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
 		       struct io_setup *io_setup, struct error *err)
 {
-	struct io_by_hand *by_hand = calloc(1, sizeof(*by_hand));
+	struct io_by_hand *by_hand;
 
 	(void)setup;
 	FUZZ_CHECK(host.workers < WORKERS_MAX);
+	host.worker[host.workers++] = worker;
+	if (!io_setup)
+		return 0;
+	by_hand = calloc(1, sizeof(*by_hand));
 	if (!by_hand)
 		return error_set(err, "no memory");
 	io_setup->bell[0] = worker->device->queue[worker->queue].notify_fd;
@@ -255,7 +286,6 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 	by_hand->io.engine = &engine;
 	by_hand->setup = *io_setup;
 	worker->io = &by_hand->io;
-	host.worker[host.workers++] = worker;
 	return 0;
 }
 
@@ -291,28 +321,69 @@ bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
 	return !worker->io || io_close(worker->io, timeout_ms);
 }
 
+static u32 started_queues(const struct virtio_worker *worker)
+{
+	u32 queues = virtio_worker_queues(worker);
+
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1 && !virtq_started(&worker->device->queue[i]))
+			queues &= ~((u32)1 << i);
+	}
+	return queues;
+}
+
+/* Waits as the worker does; returns whether it had a reason to wake. */
+static bool wait(struct virtio_worker *worker, unsigned limit)
+{
+	struct io_by_hand *by_hand;
+	unsigned before;
+
+	if (worker->wait) {
+		worker->wait(worker->owner);
+		return host.woke;
+	}
+	by_hand = of(worker->io);
+	before = by_hand->under_way;
+	by_hand->limit = limit;
+	return io_wait(worker->io) || by_hand->under_way != before || (before && limit);
+}
+
 /* One turn of the loop. Returns whether there was a reason for it. */
 static bool turn(struct virtio_worker *worker, unsigned limit)
 {
-	struct io_by_hand *by_hand = of(worker->io);
-	const unsigned before = by_hand->under_way;
 	unsigned wish;
-	u32 rang;
+	u32 queues;
 
-	by_hand->limit = limit;
-	rang = io_wait(worker->io);
-	if (!rang && by_hand->under_way == before && (before == 0 || limit == 0))
+	if (!wait(worker, limit))
 		return false;
 	wish = atomic_load(&worker->wish);
+	if (wish == WISH_NOTHING)
+		return true;
+	queues = started_queues(worker);
 	if (wish == WISH_RUN)
 		worker->serve(worker->owner);
-	if (wish != WISH_NOTHING)
-		virtio_signal(worker->device, worker->queue, wish == WISH_STOP ? NULL : worker->io);
-	if (wish == WISH_STOP && worker->under_way == 0) {
-		atomic_store(&worker->wish, WISH_NOTHING);
-		virtio_queue_stopped(worker->device, worker->queue);
+	else if (worker->halt)
+		worker->halt(worker->owner);
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1)
+			virtio_signal(worker->device, i, wish == WISH_STOP ? NULL : worker->io);
+	}
+	if (wish != WISH_STOP || worker->under_way)
+		return true;
+	atomic_store(&worker->wish, WISH_NOTHING);
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1)
+			virtio_queue_stopped(worker->device, i);
 	}
 	return true;
+}
+
+void workers_sleep(void)
+{
+	host.now_ns += SLEEP_NS;
+	host.slept = true;
+	workers_round(UINT32_MAX);
+	host.slept = false;
 }
 
 bool workers_round(unsigned limit)
