@@ -209,7 +209,7 @@ static bool find_on_mmio(struct virtio *v, u16 id, unsigned n)
 
 bool virtio_find(struct virtio *v, u16 id, unsigned n, enum virtio_bus bus)
 {
-	*v = (struct virtio){.bus = bus};
+	*v = (struct virtio){.bus = bus, .queues = 1};
 	return bus == VIRTIO_ON_PCI ? find_on_pci(v, id, n) : find_on_mmio(v, id, n);
 }
 
@@ -337,7 +337,7 @@ bool virtio_start(struct virtio *v, u64 wanted, enum virtio_irq irq)
 	if (!virtio_negotiate(v, (virtio_device_features(v) & wanted) | FEATURE_VERSION_1))
 		return false;
 	setup_interrupts(v, irq);
-	for (unsigned n = 0; n < VIRTIO_QUEUES; n++) {
+	for (unsigned n = 0; n < v->queues; n++) {
 		virtq_describe(v, n);
 		virtq_enable(v, n);
 	}

@@ -119,7 +119,7 @@ struct virtio_notify_area { /* 4.1.4.4 */
 	u32 multiplier;
 };
 
-#define VIRTIO_QUEUES 1 /* that this driver sets up; more than one is for devices unlike these */
+#define VIRTIO_QUEUES_MAX 5
 
 struct virtio {
 	enum virtio_bus bus;
@@ -131,7 +131,8 @@ struct virtio {
 	struct virtio_notify_area notify[4]; /* in the order of the device's preference */
 	unsigned notify_areas, notify_used;
 	struct msix msix;
-	struct virtq queue[VIRTIO_QUEUES];
+	unsigned queues; /* that virtio_start() sets up: 1, unless somebody says more */
+	struct virtq queue[VIRTIO_QUEUES_MAX];
 };
 
 /* Finds the n-th device of this kind. Reads and decodes; does not touch the device's status. */
