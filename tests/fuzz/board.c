@@ -314,15 +314,19 @@ static void check_messages(struct board *board, unsigned i)
 	for (unsigned v = 0; v < msix->vectors; v++) {
 		const struct msix_entry *entry = &msix->entry[v];
 		const u32 gsi = msix->first_gsi + v;
-		const bool open = msix->enabled && !msix->all_masked && !entry->masked;
+		const bool open = msix->enabled && !msix->all_masked &&
+				  !(entry->dword[PCI_MSIX_ENTRY_VECTOR_CTRL / 4] &
+				    PCI_MSIX_ENTRY_CTRL_MASKBIT);
 
 		FUZZ_CHECK(board->wires.interrupt[gsi].joined == open);
 		if (!open)
 			continue;
 		FUZZ_CHECK(board->wires.interrupt[gsi].fd == msix->fd[v]);
-		FUZZ_CHECK(board->wires.interrupt[gsi].data == entry->data);
+		FUZZ_CHECK(board->wires.interrupt[gsi].data ==
+			   entry->dword[PCI_MSIX_ENTRY_DATA / 4]);
 		FUZZ_CHECK(board->wires.interrupt[gsi].address ==
-			   ((u64)entry->address_high << 32 | entry->address_low));
+			   ((u64)entry->dword[PCI_MSIX_ENTRY_UPPER_ADDR / 4] << 32 |
+			    entry->dword[PCI_MSIX_ENTRY_LOWER_ADDR / 4]));
 	}
 }
 
