@@ -98,27 +98,28 @@ static int load_initrd(const struct boot_request *request, struct boot_plan *pla
 		       struct handover *handover, struct error *err)
 {
 	const char *path = request->initrd;
-	struct boot_file file;
+	struct boot_file file = {.fd = -1};
 	u64 archive_at;
 	u8 *host;
 	int result = -1;
 
-	if (!path)
+	if (!path && !request->archive)
 		return 0;
-	if (open_file(&file, path, request->initrd_fd, err))
+	if (path && open_file(&file, path, request->initrd_fd, err))
 		return error_prefix(err, "cannot use the initrd '%s'", path);
 	/* The kernel skips zeros between archives, and looks for the next at a multiple of 4. */
 	archive_at = (file.bytes + 3) & ~(u64)3;
-	handover->initrd_bytes =
-		request->archive ? archive_at + request->archive_bytes : file.bytes;
+	handover->initrd_bytes = request->archive ? archive_at + request->archive_bytes
+						  : file.bytes;
 	host = place_high(&plan->map, "initrd", handover->initrd_bytes, LAYOUT_HIGH_RAM,
 			  plan->kernel.initrd_limit, &handover->initrd_gpa, err);
 	if (host)
-		result = file_read(&file, 0, host, file.bytes, err);
+		result = path ? file_read(&file, 0, host, file.bytes, err) : 0;
 	if (result == 0 && request->archive)
 		memcpy(host + archive_at, request->archive, request->archive_bytes);
 	file_close(&file);
-	return result ? error_prefix(err, "cannot use the initrd '%s'", path) : 0;
+	return result ? error_prefix(err, "cannot use the initrd '%s'", path ? path : "of COMMAND")
+		      : 0;
 }
 
 /* Step 6: the structures by which the kernel finds all that. */

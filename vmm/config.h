@@ -11,6 +11,7 @@
 #include "vmm/console.h"
 #include "vmm/net_option.h"
 #include "vmm/sandbox.h"
+#include "vmm/share_option.h"
 #include "vmm/types.h"
 
 enum { CMDLINE_BYTES = 16384, APPENDS_MAX = 64 };
@@ -26,6 +27,9 @@ enum { DISKS_MAX = 30 };
 
 /* The most networks, and ports of the host that lead to the guest. */
 enum { NETS_MAX = 16, PUBLISHES_MAX = 64 };
+
+/* The most volumes. */
+enum { VOLUMES_MAX = 12 };
 
 /* The most -e options. */
 enum { ENVS_MAX = 256 };
@@ -56,6 +60,11 @@ struct config {
 	struct net_publish publish[PUBLISHES_MAX];
 	unsigned publishes;
 	enum transport transport;
+
+	struct share_config root; /* host NULL: none */
+	struct share_config volume[VOLUMES_MAX];
+	unsigned volumes;
+	bool expose_home;
 
 	/* COMMAND in the guest. */
 	char **command; /* its words, `words` of them; NULL: the guest's own init runs */

@@ -3,16 +3,19 @@
  */
 #include "vmm/init_archive.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "boot/init/program.h"
 #include "boot/init/protocol.h"
 #include "boot/kernel.h"
 #include "boot/modules.h"
 #include "vmm/command.h"
+#include "vmm/share_board.h"
 
 enum { MODULES_WANTED_MAX = 8 };
 
@@ -39,6 +42,50 @@ static void record_env(FILE *out, const char *env)
 		fprintf(out, "%s=%s=%s%c", INIT_ENV, env, value, '\0');
 }
 
+/* The type of the file system in an image, by its magic number; what most images are if it has none. */
+static const char *disk_file_system(const char *path)
+{
+	static const struct {
+		const char *name, *magic;
+		off_t at;
+	} types[] = {{"squashfs", "hsqs", 0},
+		     {"xfs", "XFSB", 0},
+		     {"erofs", "\xe2\xe1\xf5\xe0", 1024},
+		     {"btrfs", "_BHRfS_M", 0x10040}};
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *found = "ext4";
+	char bytes[8];
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		const size_t count = strlen(types[i].magic);
+
+		if (fd >= 0 && pread(fd, bytes, count, types[i].at) == (ssize_t)count &&
+		    memcmp(bytes, types[i].magic, count) == 0)
+			found = types[i].name;
+	}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+static void record_root(FILE *out, const struct config *config)
+{
+	const struct share_config *root = &config->root;
+	const char *how = root->read_only ? "ro" : root->write_through ? "rw" : "cow";
+	char tag[SHARE_TAG_BYTES];
+
+	if (share_root_is_directory(config))
+		fprintf(out, "%s=virtiofs %s %s%c", INIT_ROOT, SHARE_ROOT_TAG, how, '\0');
+	else if (root->host) /* the disk itself is copy-on-write */
+		fprintf(out, "%s=%s /dev/vda %s%c", INIT_ROOT, disk_file_system(root->host),
+			root->read_only ? "ro" : "rw", '\0');
+	for (unsigned i = 0; i < config->volumes; i++) {
+		share_tag(tag, i);
+		fprintf(out, "%s=%s %s %s%c", INIT_VOLUME, tag,
+			config->volume[i].read_only ? "ro" : "rw", config->volume[i].guest, '\0');
+	}
+}
+
 static void record_all(FILE *out, const struct config *config)
 {
 	unsigned rows, columns;
@@ -50,6 +97,7 @@ static void record_all(FILE *out, const struct config *config)
 		record_env(out, "TERM");
 	for (unsigned i = 0; i < config->envs; i++)
 		record_env(out, config->env[i]);
+	record_root(out, config);
 	record_if(out, INIT_DIR, config->dir);
 	record_if(out, INIT_USER, config->user);
 	record(out, INIT_HOSTNAME,
@@ -102,6 +150,12 @@ static int add_modules(struct cpio *archive, const struct config *config, struct
 	wanted[request.wanted_count++] = "virtio_console";
 	if (config->disks)
 		wanted[request.wanted_count++] = "virtio_blk";
+	if (share_root_is_directory(config) || config->volumes)
+		wanted[request.wanted_count++] = "virtiofs";
+	if (share_root_is_directory(config))
+		wanted[request.wanted_count++] = "overlay";
+	else if (config->root.host)
+		wanted[request.wanted_count++] = disk_file_system(config->root.host);
 	if (config->nets)
 		wanted[request.wanted_count++] = "virtio_net";
 	if (file_open(&kernel, config->kernel, err))

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "vmm/disk_option.h"
 #include "vmm/net_option.h"
@@ -173,6 +174,32 @@ static int add_net(struct config *config, const char *value, struct error *err)
 	return 0;
 }
 
+static int set_root(struct config *config, const char *value, struct error *err)
+{
+	if (config->root.host)
+		return error_set(err, "--rootfs is given twice");
+	return share_option_root(&config->root, value, err);
+}
+
+static int add_volume(struct config *config, const char *value, struct error *err)
+{
+	struct share_config *volume = &config->volume[config->volumes];
+
+	if (config->volumes == VOLUMES_MAX)
+		return error_set(err, "--volume is given more than %d times", VOLUMES_MAX);
+	if (share_option_volume(volume, value, err))
+		return -1;
+	for (unsigned i = 0; i < config->volumes; i++) {
+		if (strcmp(config->volume[i].guest, volume->guest) == 0) {
+			error_set(err, "--volume: two of them are for '%s'", volume->guest);
+			share_option_free(volume);
+			return -1;
+		}
+	}
+	config->volumes++;
+	return 0;
+}
+
 static int add_publish(struct config *config, const char *value, struct error *err)
 {
 	if (config->publishes == PUBLISHES_MAX)
@@ -208,7 +235,6 @@ static int set_trace(struct config *config, const char *value, struct error *err
 #define CHOICE(member, ...)                                                                        \
 	KIND_CHOICE, offsetof(struct config, member), (const char *const[]){__VA_ARGS__, NULL}, NULL
 
-/* Kept free, because it will mean what docker means by it: -v. */
 static const struct option options[] = {
 	{.help = "Kernel"},
 	{"initrd", 0, "initrd", "FILE", "initial RAM disk for the guest", TEXT(initrd)},
@@ -221,7 +247,8 @@ static const struct option options[] = {
 	{NULL, 0, "kernel", "FILE", NULL, OWN(set_kernel)},
 
 	{.help = "Machine"},
-	{"memory", 'm', NULL, "SIZE", "guest memory; K, M, G or T, MiB without (default: 256M)",
+	{"memory", 'm', NULL, "SIZE",
+	 "guest memory; K, M, G or T, MiB without (default: 256M; 1G with --rootfs)",
 	 OWN(set_memory)},
 	{"cpus", 'c', "smp", "N", "number of virtual CPUs (default: 1)", OWN(set_cpus)},
 
@@ -248,6 +275,12 @@ static const struct option options[] = {
 	 EITHER(console_virtio, "serial", "virtio")},
 
 	{.help = "Command"},
+	{"rootfs", 0, NULL, "DIR[,ro|,rw]",
+	 "a directory or disk image as root; writes stay in the guest, unless ,rw", OWN(set_root)},
+	{"volume", 'v', NULL, "HOST:GUEST[:ro]", "a directory of the host's in the guest",
+	 OWN(add_volume)},
+	{"expose-home", 0, NULL, NULL, "with --rootfs /: show the homes, which are hidden",
+	 FLAG(expose_home)},
 	{"env", 'e', NULL, "NAME=VALUE",
 	 "set a variable of COMMAND's environment; NAME alone: as it is here", OWN(add_env)},
 	{"workdir", 'w', NULL, "DIR", "COMMAND's working directory (default: /)", TEXT(dir)},
@@ -520,18 +553,43 @@ static int check_publish(const struct config *config, struct error *err)
 	return config->publishes ? error_set(err, "--publish needs --net user") : 0;
 }
 
+/* A root that is no directory is the first disk, vda; written to only where the user said so. */
+static int add_root_disk(struct config *config, struct error *err)
+{
+	const struct share_config *root = &config->root;
+	struct stat status;
+
+	if (!root->host || stat(root->host, &status) || S_ISDIR(status.st_mode))
+		return 0;
+	if (config->disks == DISKS_MAX)
+		return error_set(err, "--rootfs: there are %d disks already", DISKS_MAX);
+	memmove(&config->disk[1], &config->disk[0], config->disks * sizeof(config->disk[0]));
+	config->disk[0] =
+		(struct disk_config){.path = strdup(root->host),
+				     .queues = 1,
+				     .read_only = root->read_only,
+				     .ephemeral = !root->read_only && !root->write_through};
+	config->disks++;
+	return config->disk[0].path ? 0 : error_set(err, "no memory for the options");
+}
+
 /* What COMMAND wants, and what only makes sense with it. */
 static int check_command(struct config *config, struct error *err)
 {
 	if (!config->command)
-		return config->tty || config->envs || config->dir || config->user || config->modules
-			       ? error_set(err, "--tty, --env, --workdir, --user and --modules are "
-						"for a COMMAND: 'bantam run KERNEL -- COMMAND'")
+		return config->tty || config->envs || config->dir || config->user ||
+				       config->modules || config->root.host || config->volumes
+			       ? error_set(err,
+					   "--rootfs, --volume, --tty, --env, --workdir, --user "
+					   "and --modules are for a COMMAND: 'bantam run "
+					   "KERNEL -- COMMAND'")
 			       : 0;
 	if (config->words == 0)
 		return error_set(err, "no COMMAND is given behind '--'");
-	if (!config->initrd)
-		return error_set(err, "COMMAND needs a root directory: give it by --initrd");
+	if (!config->initrd == !config->root.host)
+		return error_set(err,
+				 "COMMAND needs one root directory: give it by --rootfs, or by "
+				 "--initrd");
 	if (config->restart)
 		return error_set(err,
 				 "--on-reset restart doesn't go with COMMAND, which runs once");
@@ -546,7 +604,7 @@ static int check_command(struct config *config, struct error *err)
 
 enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err)
 {
-	*config = (struct config){.memory_bytes = 256 * MIB, .cpus = 1};
+	*config = (struct config){.cpus = 1};
 	for (int at = 0; at < argc && !config->help; at++) {
 		const char *argument = argv[at];
 		int result;
@@ -573,8 +631,12 @@ enum options_outcome options_parse(struct config *config, int argc, char **argv,
 	config->cmdline_default = !config->cmdline;
 	if (config->cmdline_default)
 		config->cmdline = config->console_virtio ? "console=hvc0" : CMDLINE_DEFAULT;
-	return check_publish(config, err) || check_command(config, err) ? OPTIONS_WRONG
-									: OPTIONS_RUN;
+	if (!config->memory_bytes)
+		config->memory_bytes = config->root.host ? GIB : 256 * MIB;
+	return check_publish(config, err) || check_command(config, err) ||
+			       add_root_disk(config, err)
+		       ? OPTIONS_WRONG
+		       : OPTIONS_RUN;
 }
 
 void options_free(struct config *config)
@@ -583,4 +645,7 @@ void options_free(struct config *config)
 		disk_option_free(&config->disk[--config->disks]);
 	while (config->nets > 0)
 		net_option_free(&config->net[--config->nets]);
+	while (config->volumes > 0)
+		share_option_free(&config->volume[--config->volumes]);
+	share_option_free(&config->root);
 }

@@ -37,6 +37,7 @@ enum {
 	SANDBOX_CHILD = 1 << 5,   /* the main thread that has a passt */
 	SANDBOX_CONNECT = 1 << 6, /* the main thread that connects to a network's socket again */
 	SANDBOX_STREAM = 1 << 7,  /* the worker of the guest's streams, besides */
+	SANDBOX_FILES = 1 << 8,   /* a file server's threads, besides */
 	SANDBOX_ALL = SANDBOX_MAIN | SANDBOX_VCPU | SANDBOX_WORKER,
 };
 

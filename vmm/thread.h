@@ -18,10 +18,10 @@ struct thread {
 	/* Set by whoever starts it. */
 	char name[16];
 	enum sandbox_mode sandbox;
-	u32 kind;                          /* SANDBOX_VCPU or SANDBOX_WORKER */
-	int own_signal;                    /* stays unblocked; 0: none */
-	void (*prepare)(void *owner);      /* on the thread, before it is locked in; or NULL */
-	void (*run)(void *owner);          /* its work */
+	u32 kind;                     /* SANDBOX_VCPU or SANDBOX_WORKER */
+	int own_signal;               /* stays unblocked; 0: none */
+	void (*prepare)(void *owner); /* on the thread, before it is locked in; or NULL */
+	void (*run)(void *owner);     /* its work */
 	void (*failed)(void *owner, const char *why); /* it can't be locked in, and doesn't run */
 	void *owner;
 

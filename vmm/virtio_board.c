@@ -104,7 +104,7 @@ static int attach_console(struct virtio_board *board, struct error *err)
 int virtio_board_attach(struct virtio_board *board, struct machine *machine, struct error *err)
 {
 	const struct config *config = machine->config;
-	const unsigned devices = 2 + config->disks + config->nets;
+	const unsigned devices = 3 + config->disks + config->nets + config->volumes;
 	char name[20];
 
 	board->machine = machine;
@@ -127,6 +127,10 @@ int virtio_board_attach(struct virtio_board *board, struct machine *machine, str
 		return -1;
 	for (unsigned i = 0; i < config->nets; i++)
 		add_device(board, &board->net.net[i].device);
+	if (share_board_attach(&board->share, config, board->slots, err))
+		return -1;
+	for (unsigned i = 0; i < board->share.count; i++)
+		add_device(board, &board->share.fs[i].device);
 	if (attach_console(board, err))
 		return -1;
 	if (by_pci(board) && attach_pci_host(board, err))
@@ -157,6 +161,8 @@ int virtio_board_open(struct virtio_board *board, struct error *err)
 			    machine->config->disk[i].path);
 	}
 	if (board->vconsole.device.class && vconsole_start_worker(&board->vconsole, &setup, err))
+		return -1;
+	if (share_board_open(&board->share, &setup, err))
 		return -1;
 	return net_board_open(&board->net, &setup, err);
 }
@@ -246,6 +252,7 @@ bool virtio_board_close(struct virtio_board *board)
 	for (unsigned i = 0; board->block && i < disks; i++)
 		done = block_close(&board->block[i], done ? PATIENCE_MS : 0) && done;
 	done = net_board_close(&board->net, done ? PATIENCE_MS : 0) && done;
+	done = share_board_close(&board->share, done ? PATIENCE_MS : 0) && done;
 	done = vconsole_close(&board->vconsole, done ? PATIENCE_MS : 0) && done;
 	if (!done)
 		return false;

@@ -3,7 +3,8 @@
  * and interrupts.
  *
  * Slots and numbers are in one order: virtio0 is the entropy device, virtio1 and on are the disks as
- * they were given, then the networks, then the console if there is one. On PCI virtio0 sits in slot 1.
+ * they were given, then the networks,
+ * then the shared directories, then the console if there is one. On PCI virtio0 sits in slot 1.
  */
 #ifndef BANTAM_VMM_VIRTIO_BOARD_H
 #define BANTAM_VMM_VIRTIO_BOARD_H
@@ -17,6 +18,7 @@
 #include "vmm/hvc.h"
 #include "vmm/kvm_wiring.h"
 #include "vmm/net_board.h"
+#include "vmm/share_board.h"
 
 enum { VIRTIO_DEVICES_MAX = PCI_SLOTS - 1 };
 
@@ -37,6 +39,7 @@ struct virtio_board {
 	struct rng rng;
 	struct block *block; /* config's disks of them */
 	struct net_board net;
+	struct share_board share;
 	struct vconsole vconsole; /* where it is needed */
 	struct hvc hvc;
 	struct command command;

@@ -45,6 +45,7 @@ static bool take_record(struct init_config *config, char *record)
 		char **value;
 	} table[] = {
 		{INIT_ARG "=", &config->args[config->arg_count]},
+		{INIT_ROOT "=", &config->root},
 		{INIT_DIR "=", &config->dir},
 		{INIT_USER "=", &config->user},
 		{INIT_HOSTNAME "=", &config->hostname},
@@ -56,6 +57,11 @@ static bool take_record(struct init_config *config, char *record)
 
 	if (value)
 		return config->tty = text_to_numbers(value, 2, UINT16_MAX, config->tty_size);
+	value = text_after(record, INIT_VOLUME "=");
+	if (value && config->volume_count < CONFIG_VOLUMES) {
+		config->volume[config->volume_count++] = value;
+		return true;
+	}
 	value = text_after(record, INIT_ENV "=");
 	if (value)
 		return set_variable(config, value);

@@ -135,6 +135,8 @@ static void serve(struct init *init)
 	}
 	directory_remove(INIT_MODULES);
 	directory_remove(INIT_DIRECTORY);
+	if (!wrong)
+		wrong = root_enter(&init->config);
 	init->session.control.fd = init->port[PORT_CONTROL];
 	if (wrong)
 		SAY(&init->session.control, "error ", wrong);

@@ -80,11 +80,15 @@ void directory_make(const char *path);
 
 /* config.c */
 
+enum { CONFIG_VOLUMES = 16 };
+
 struct init_config {
 	char **args, **env; /* each ends with a NULL; env has room for CONFIG_DEFAULTS more */
 	size_t arg_count, env_count;
 	/* NULL where there is no record. */
-	char *dir, *user, *hostname, *address, *gateway, *nameserver;
+	char *root, *dir, *user, *hostname, *address, *gateway, *nameserver;
+	char *volume[CONFIG_VOLUMES];
+	size_t volume_count;
 	bool tty;
 	u64 tty_size[2]; /* rows and columns */
 };
@@ -129,6 +133,14 @@ void mounts_make(void);
  * Nothing is left to write when it returns.
  */
 void mounts_leave(void);
+
+/* root.c */
+
+/*
+ * Makes what the configuration names the root directory, if it names one, and mounts the volumes in it.
+ * With "cow", what is written stays in memory, over the directory as it is.
+ */
+const char *root_enter(const struct init_config *config);
 
 /* ports.c */
 

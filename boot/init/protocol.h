@@ -55,10 +55,12 @@
 #define INIT_PORT_STDERR  "bantam.stderr"
 #define INIT_PORT_CONTROL "bantam.control"
 
-#define INIT_ARG      "arg"  /* of COMMAND, itself first */
-#define INIT_ENV      "env"  /* NAME=VALUE */
-#define INIT_DIR      "dir"  /* working directory */
-#define INIT_USER     "user" /* USER[:GROUP], names of the guest's or numbers */
+#define INIT_ARG      "arg"    /* of COMMAND, itself first */
+#define INIT_ENV      "env"    /* NAME=VALUE */
+#define INIT_ROOT     "root"   /* "TYPE SOURCE cow|rw|ro": what is to be the root directory */
+#define INIT_VOLUME   "volume" /* "TAG rw|ro PATH": a virtio-fs and where it goes; 16 at most */
+#define INIT_DIR      "dir"    /* working directory */
+#define INIT_USER     "user"   /* USER[:GROUP], names of the guest's or numbers */
 #define INIT_HOSTNAME "hostname"
 #define INIT_TTY      "tty"     /* "ROWS COLUMNS": COMMAND gets a terminal of this size */
 #define INIT_ADDRESS  "address" /* of eth0, A.B.C.D/BITS */

@@ -109,11 +109,11 @@ static void run(void *owner)
 		wish = atomic_load(&worker->wish);
 		if (wish == WISH_NOTHING)
 			continue;
-		queues = started_queues(worker);
 		if (wish == WISH_RUN)
 			choose_policy(worker, worker->serve(worker->owner));
 		else if (worker->halt)
 			worker->halt(worker->owner);
+		queues = started_queues(worker);
 		/* 2.4.1: nothing is sent behind the end of a reset, so it goes out now. */
 		signal_queues(worker, queues, wish == WISH_STOP ? NULL : worker->io);
 		if (wish == WISH_STOP && worker->under_way == 0)

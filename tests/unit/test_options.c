@@ -375,7 +375,8 @@ static void test_command(void **state)
 	assert_true(good("-i -t k --initrd r -- true").tty);
 	assert_null(good("k").command);
 	bad("k --initrd r --", "no COMMAND");
-	bad("k -- true", "needs a root directory");
+	bad("k -- true", "needs one root directory");
+	bad("k --initrd r --rootfs / -- true", "needs one root directory");
 	bad("k --initrd r --on-reset restart -- true", "--on-reset restart");
 	bad("k --initrd r --console stdio -- true", "--console stdio");
 	bad("k -e A=b", "for a COMMAND");
@@ -386,6 +387,38 @@ static void test_command(void **state)
 	bad("k -d", "put '&' behind it");
 	bad("k --entrypoint sh", "behind '--'");
 	bad("k --detach", "put '&' behind it");
+}
+
+static void test_shares(void **state)
+{
+	struct config config;
+
+	(void)state;
+	config = good("k --rootfs / -v /a:/b -v c:/d:ro,cache=none --expose-home -- true");
+	assert_string_equal(config.root.host, "/");
+	assert_false(config.root.write_through);
+	assert_int_equal(config.memory_bytes, GIB);
+	assert_int_equal(config.volumes, 2);
+	assert_string_equal(config.volume[0].host, "/a");
+	assert_string_equal(config.volume[0].guest, "/b");
+	assert_false(config.volume[0].read_only);
+	assert_string_equal(config.volume[1].host, "c");
+	assert_true(config.volume[1].read_only);
+	assert_int_equal(config.volume[1].cache, FUSE_CACHE_NONE);
+	assert_true(config.expose_home);
+	assert_true(good("k --rootfs /x,rw -- true").root.write_through);
+	assert_true(good("k --rootfs /x,ro -m 64M -- true").root.read_only);
+	assert_int_equal(good("k --rootfs / -m 64M -- true").memory_bytes, 64 * MIB);
+	bad("k --rootfs /x,maybe -- true", "--rootfs '/x,maybe'");
+	bad("k --rootfs / --rootfs / -- true", "twice");
+	bad("k --rootfs / -v /a -- true", "HOST:GUEST");
+	bad("k --rootfs / -v /a:b -- true", "absolute");
+	bad("k --rootfs / -v /a:/ -- true", "absolute");
+	bad("k --rootfs / -v :/b -- true", "HOST:GUEST");
+	bad("k --rootfs / -v /a:/b:z -- true", "cache=auto");
+	bad("k --rootfs / -v /a:/b -v /c:/b -- true", "two of them");
+	bad("k --rootfs /", "for a COMMAND");
+	bad("k -v /a:/b", "for a COMMAND");
 }
 
 static void test_console_device(void **state)
@@ -460,8 +493,6 @@ static void test_unknown_options(void **state)
 		{"--=x", "unknown option '--=x'"},
 		{"--an-option-of-a-length-that-no-name-has-and-that-no-buffer-may-mind",
 		 "see 'bantam run --help'"},
-		/* Kept free for what docker means by it. */
-		{"-v", "unknown option '-v'"},
 	};
 
 	(void)state;
@@ -543,6 +574,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_appends),
 		cmocka_unit_test(test_words_that_are_no_options),
 		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_console_device),
 		cmocka_unit_test(test_missing_and_surplus_arguments),
 		cmocka_unit_test(test_networks),

@@ -1,0 +1,443 @@
+/*
+ * The inodes that the guest knows: see fuse_inode.h.
+ */
+#include "devices/virtio/fuse_inode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(fuse_inode, CALL(openat2, SANDBOX_FILES, "one component of a path"),
+	      CALL(close, SANDBOX_FILES, "files that the guest is done with"),
+	      CALL(newfstatat, SANDBOX_FILES, "what a name leads to"),
+	      CALL(mmap, SANDBOX_FILES, "memory for what the guest knows"),
+	      CALL(munmap, SANDBOX_FILES, "memory that was given back"),
+	      CALL(mremap, SANDBOX_FILES, "memory for more of it"),
+	      CALL(brk, SANDBOX_FILES, "memory for what the guest knows"));
+#ifdef __GLIBC__
+SANDBOX_CALLS(fuse_inode_glibc, CALL(mprotect, SANDBOX_FILES, "memory of a thread's own"),
+	      CALL(madvise, SANDBOX_FILES, "memory that was given back"));
+#else
+SANDBOX_CALLS(fuse_inode_musl, CALL(fstat, SANDBOX_FILES, "what a file is"),
+	      CALL(madvise, SANDBOX_FILES, "memory that was given back"));
+#endif
+
+enum { FIRST_ROOM = 256, BUCKETS = 4096 };
+
+int fuse_open_beneath(int directory, const char *name, int flags, u32 mode)
+{
+	struct open_how how = {
+		.flags = (u32)(flags | O_NOFOLLOW | O_CLOEXEC),
+		.mode = mode,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd;
+
+	do
+		fd = syscall(SYS_openat2, directory, name, &how, sizeof(how));
+	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+static struct fuse_inode **bucket_of(struct fuse_inodes *inodes, dev_t dev, ino_t ino)
+{
+	const u64 spread = 0x9e3779b97f4a7c15U, hash = ((u64)ino ^ (u64)dev * spread) * spread;
+
+	return &inodes->bucket[hash >> 32 & (inodes->buckets - 1)];
+}
+
+static struct fuse_inode *find(struct fuse_inodes *inodes, const struct stat *status)
+{
+	struct fuse_inode *inode = *bucket_of(inodes, status->st_dev, status->st_ino);
+
+	while (inode && (inode->dev != status->st_dev || inode->ino != status->st_ino ||
+			 inode->type != (status->st_mode & S_IFMT)))
+		inode = inode->next;
+	return inode;
+}
+
+/* The list of descriptors that may be closed; the newest is in front. */
+
+static void unlist(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	if (!inode->older && !inode->newer && inodes->newest != inode)
+		return;
+	*(inode->newer ? &inode->newer->older : &inodes->newest) = inode->older;
+	*(inode->older ? &inode->older->newer : &inodes->oldest) = inode->newer;
+	inode->older = inode->newer = NULL;
+	inodes->paths--;
+}
+
+static void list(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	inode->older = inodes->newest;
+	*(inodes->newest ? &inodes->newest->newer : &inodes->oldest) = inode;
+	inodes->newest = inode;
+	inodes->paths++;
+}
+
+static void close_path(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	unlist(inodes, inode);
+	if (inode->fd >= 0)
+		close(inode->fd);
+	inode->fd = -1;
+}
+
+/* Closes what was used longest ago, but nothing that is in use. */
+static void make_room(struct fuse_inodes *inodes)
+{
+	struct fuse_inode *inode = inodes->oldest;
+
+	while (inode && inodes->paths > inodes->paths_max) {
+		struct fuse_inode *newer = inode->newer;
+
+		if (inode->users == 0)
+			close_path(inodes, inode);
+		inode = newer;
+	}
+}
+
+/* Gives the inode a descriptor, if it has none yet; else fd is closed. */
+static void adopt_path(struct fuse_inodes *inodes, struct fuse_inode *inode, int fd)
+{
+	if (fd < 0)
+		return;
+	if (inode->fd >= 0) {
+		close(fd);
+		return;
+	}
+	inode->fd = fd;
+	if (inode != inodes->root && !inode->pinned) {
+		list(inodes, inode);
+		make_room(inodes);
+	}
+}
+
+/* Whether nobody needs it: then it is gone, and maybe its ancestors with it. */
+static void release(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	while (inode && inode != inodes->root && inode->lookups == 0 && inode->users == 0 &&
+	       inode->children == 0) {
+		struct fuse_inode *parent = inode->parent;
+		struct fuse_inode **at = bucket_of(inodes, inode->dev, inode->ino);
+
+		while (*at != inode)
+			at = &(*at)->next;
+		*at = inode->next;
+		close_path(inodes, inode);
+		free(inode->name);
+		inode->name = NULL;
+		inode->parent = NULL;
+		inode->next = inodes->free;
+		inodes->free = inode;
+		inodes->count--;
+		parent->children--;
+		inode = parent;
+	}
+}
+
+/* A place in the table; the node id of each use of it is another one. */
+static struct fuse_inode *take_place(struct fuse_inodes *inodes)
+{
+	struct fuse_inode *inode = inodes->free, **grown;
+
+	if (inode) {
+		inodes->free = inode->next;
+		inode->nodeid += (u64)1 << 32;
+		return inode;
+	}
+	if (inodes->places == inodes->room) {
+		grown = realloc(inodes->place, 2 * (size_t)inodes->room * sizeof(*grown));
+		if (!grown || inodes->room >= FUSE_INODES_MAX)
+			return NULL;
+		inodes->place = grown;
+		inodes->room *= 2;
+	}
+	inode = calloc(1, sizeof(*inode));
+	if (!inode)
+		return NULL;
+	inode->nodeid = ++inodes->places;
+	inodes->place[inodes->places - 1] = inode;
+	return inode;
+}
+
+static struct fuse_inode *add(struct fuse_inodes *inodes, struct fuse_inode *parent,
+			      const char *name, const struct stat *status)
+{
+	char *copy = strdup(name);
+	struct fuse_inode *inode = copy ? take_place(inodes) : NULL, **bucket;
+
+	if (!inode) {
+		free(copy);
+		return NULL;
+	}
+	bucket = bucket_of(inodes, status->st_dev, status->st_ino);
+	*inode = (struct fuse_inode){.nodeid = inode->nodeid,
+				     .dev = status->st_dev,
+				     .ino = status->st_ino,
+				     .type = status->st_mode & S_IFMT,
+				     .fd = -1,
+				     .parent = parent,
+				     .name = copy,
+				     .next = *bucket};
+	*bucket = inode;
+	inodes->count++;
+	if (parent)
+		parent->children++;
+	return inode;
+}
+
+int fuse_inodes_init(struct fuse_inodes *inodes, int root_fd, u32 paths_max)
+{
+	struct stat status;
+
+	*inodes = (struct fuse_inodes){
+		.room = FIRST_ROOM, .buckets = BUCKETS, .paths_max = paths_max};
+	pthread_mutex_init(&inodes->lock, NULL);
+	inodes->place = calloc(FIRST_ROOM, sizeof(struct fuse_inode *));
+	inodes->bucket = calloc(BUCKETS, sizeof(struct fuse_inode *));
+	if (!inodes->place || !inodes->bucket || fstat(root_fd, &status))
+		return -1;
+	inodes->root = add(inodes, NULL, "", &status);
+	if (!inodes->root)
+		return -1;
+	inodes->root->fd = root_fd;
+	return 0;
+}
+
+void fuse_inodes_clear(struct fuse_inodes *inodes)
+{
+	pthread_mutex_lock(&inodes->lock);
+	for (u32 i = 0; i < inodes->places; i++) {
+		/* Its ancestors go with it, or when their turn comes. */
+		inodes->place[i]->lookups = 0;
+		if (inodes->place[i]->name)
+			release(inodes, inodes->place[i]);
+	}
+	pthread_mutex_unlock(&inodes->lock);
+}
+
+void fuse_inodes_destroy(struct fuse_inodes *inodes)
+{
+	for (u32 i = 0; i < inodes->places; i++) {
+		if (inodes->place[i]->name && inodes->place[i]->fd >= 0)
+			close(inodes->place[i]->fd);
+		free(inodes->place[i]->name);
+		free(inodes->place[i]);
+	}
+	free(inodes->place);
+	free(inodes->bucket);
+	pthread_mutex_destroy(&inodes->lock);
+}
+
+static struct fuse_inode *lookup(struct fuse_inodes *inodes, u64 nodeid)
+{
+	const u32 place = (u32)nodeid - 1;
+	struct fuse_inode *inode = place < inodes->places ? inodes->place[place] : NULL;
+
+	return inode && inode->name && inode->nodeid == nodeid ? inode : NULL;
+}
+
+struct fuse_inode *fuse_inode_get(struct fuse_inodes *inodes, u64 nodeid)
+{
+	struct fuse_inode *inode;
+
+	pthread_mutex_lock(&inodes->lock);
+	inode = lookup(inodes, nodeid);
+	if (inode)
+		inode->users++;
+	pthread_mutex_unlock(&inodes->lock);
+	return inode;
+}
+
+void fuse_inode_put(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	if (!inode)
+		return;
+	pthread_mutex_lock(&inodes->lock);
+	inode->users--;
+	release(inodes, inode);
+	pthread_mutex_unlock(&inodes->lock);
+}
+
+/* Opens the inode in its parent, whose descriptor is at hand; it has to be the same file. */
+static int open_again(struct fuse_inodes *inodes, struct fuse_inode *inode, int parent,
+		      const char *name)
+{
+	struct stat status;
+	const int fd = fuse_open_beneath(parent, name, O_PATH, 0);
+
+	if (fd < 0)
+		return fd == -ENOENT || fd == -ENOTDIR ? -ESTALE : fd;
+	if (fstatat(fd, "", &status, AT_EMPTY_PATH) || status.st_dev != inode->dev ||
+	    status.st_ino != inode->ino) {
+		close(fd);
+		return -ESTALE;
+	}
+	pthread_mutex_lock(&inodes->lock);
+	adopt_path(inodes, inode, fd);
+	pthread_mutex_unlock(&inodes->lock);
+	return 0;
+}
+
+/*
+ * One step towards a descriptor: opens the highest inode on the way down to this one whose parent has
+ * one already. Returns 1 when the inode itself has one, 0 after a step, or -errno.
+ */
+static int step_down(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	struct fuse_inode *at = inode;
+	char name[FUSE_NAME_BYTES];
+	int result;
+
+	pthread_mutex_lock(&inodes->lock);
+	if (inode->fd >= 0) {
+		if (inode != inodes->root && !inode->pinned) {
+			unlist(inodes, inode);
+			list(inodes, inode);
+		}
+		pthread_mutex_unlock(&inodes->lock);
+		return 1;
+	}
+	while (at->parent->fd < 0)
+		at = at->parent;
+	at->users++;
+	at->parent->users++;
+	strcpy(name, at->name);
+	/* Somebody may move it meanwhile; its parent stays, for it is in use. */
+	struct fuse_inode *parent = at->parent;
+	pthread_mutex_unlock(&inodes->lock);
+	result = open_again(inodes, at, parent->fd, name);
+	fuse_inode_put(inodes, at);
+	fuse_inode_put(inodes, parent);
+	return result;
+}
+
+int fuse_inode_path(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	/* Others may close what was opened on the way; so often they don't. */
+	for (unsigned steps = 0; steps < 1 << 16; steps++) {
+		const int result = step_down(inodes, inode);
+
+		if (result < 0)
+			return result;
+		if (result == 1)
+			return inode->fd;
+	}
+	return -ESTALE;
+}
+
+/* It was found under another name, or a new one. */
+static void rename_inode(struct fuse_inodes *inodes, struct fuse_inode *inode,
+			 struct fuse_inode *parent, const char *name)
+{
+	struct fuse_inode *before = inode->parent;
+	char *copy;
+
+	if (inode == inodes->root || (before == parent && strcmp(inode->name, name) == 0))
+		return;
+	/* The host may have turned a path round since we saw it: nothing becomes its own ancestor. */
+	for (const struct fuse_inode *at = parent; at; at = at->parent) {
+		if (at == inode)
+			return;
+	}
+	copy = strdup(name);
+	if (!copy)
+		return;
+	free(inode->name);
+	inode->name = copy;
+	inode->parent = parent;
+	parent->children++;
+	before->children--;
+	release(inodes, before);
+}
+
+struct fuse_inode *fuse_inode_found(struct fuse_inodes *inodes, struct fuse_inode *parent,
+				    const char *name, const struct stat *status, int fd)
+{
+	struct fuse_inode *inode;
+
+	pthread_mutex_lock(&inodes->lock);
+	inode = find(inodes, status);
+	if (inode)
+		rename_inode(inodes, inode, parent, name);
+	else
+		inode = add(inodes, parent, name, status);
+	if (inode) {
+		inode->users++;
+		inode->lookups++;
+		adopt_path(inodes, inode, fd);
+	} else if (fd >= 0) {
+		close(fd);
+	}
+	pthread_mutex_unlock(&inodes->lock);
+	return inode;
+}
+
+void fuse_inode_forget(struct fuse_inodes *inodes, u64 nodeid, u64 lookups)
+{
+	struct fuse_inode *inode;
+
+	pthread_mutex_lock(&inodes->lock);
+	inode = lookup(inodes, nodeid);
+	if (inode && inode != inodes->root) {
+		inode->lookups -= lookups < inode->lookups ? lookups : inode->lookups;
+		release(inodes, inode);
+	}
+	pthread_mutex_unlock(&inodes->lock);
+}
+
+/* The known inode that a name in a directory leads to, for use; or NULL. */
+static struct fuse_inode *known(struct fuse_inodes *inodes, struct fuse_inode *parent,
+				const char *name)
+{
+	struct fuse_inode *inode = NULL;
+	struct stat status;
+
+	if (fstatat(parent->fd, name, &status, AT_SYMLINK_NOFOLLOW))
+		return NULL;
+	pthread_mutex_lock(&inodes->lock);
+	inode = find(inodes, &status);
+	if (inode)
+		inode->users++;
+	pthread_mutex_unlock(&inodes->lock);
+	return inode;
+}
+
+void fuse_inode_pin(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	pthread_mutex_lock(&inodes->lock);
+	inode->pinned = true;
+	unlist(inodes, inode);
+	pthread_mutex_unlock(&inodes->lock);
+}
+
+void fuse_inode_unlinking(struct fuse_inodes *inodes, struct fuse_inode *parent, const char *name)
+{
+	struct fuse_inode *inode = known(inodes, parent, name);
+
+	if (!inode)
+		return;
+	if (inode->parent == parent && fuse_inode_path(inodes, inode) >= 0)
+		fuse_inode_pin(inodes, inode);
+	fuse_inode_put(inodes, inode);
+}
+
+void fuse_inode_moved(struct fuse_inodes *inodes, struct fuse_inode *parent, const char *name)
+{
+	struct fuse_inode *inode = known(inodes, parent, name);
+
+	if (!inode)
+		return;
+	pthread_mutex_lock(&inodes->lock);
+	rename_inode(inodes, inode, parent, name);
+	pthread_mutex_unlock(&inodes->lock);
+	fuse_inode_put(inodes, inode);
+}

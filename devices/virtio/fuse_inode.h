@@ -1,0 +1,86 @@
+/*
+ * The inodes that the guest knows: what a node id stands for on the host.
+ *
+ * An inode is known by where it was last seen (parent and name) and by who it is (device and inode
+ * number of the host). Its descriptor, an O_PATH one, is only a cache: when it was closed to make room,
+ * the path is walked again from the nearest ancestor that has one, a component at a time, and what is
+ * found has to be the same file. A file that is unlinked while the guest knows it keeps its
+ * descriptor, for no path leads there any more.
+ *
+ * Counts: an inode lives as long as the guest has lookups of it, somebody uses it, or it is the
+ * parent of another. `lock` guards the table; descriptors are opened without it.
+ *
+ * Limits: FUSE_INODES_MAX inodes, FUSE_PATHS_MAX descriptors besides those of unlinked files.
+ */
+#ifndef BANTAM_DEVICES_VIRTIO_FUSE_INODE_H
+#define BANTAM_DEVICES_VIRTIO_FUSE_INODE_H
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "vmm/types.h"
+
+enum { FUSE_INODES_MAX = 1 << 20, FUSE_NAME_BYTES = 256 };
+
+struct fuse_inode {
+	u64 nodeid; /* place in the table and how often that was used before */
+	dev_t dev;
+	ino_t ino;
+	u32 type;    /* S_IFMT part of the mode */
+	bool empty;  /* a directory of which the guest sees nothing */
+	bool pinned; /* unlinked: the descriptor stays */
+	int fd;      /* O_PATH, or -1 */
+	u64 lookups;
+	u32 users;    /* calls that use it now */
+	u32 children; /* known inodes whose parent it is */
+	struct fuse_inode *parent;
+	char *name;
+	struct fuse_inode *next;          /* in its bucket, or in the list of free places */
+	struct fuse_inode *older, *newer; /* with a descriptor that may be closed */
+};
+
+struct fuse_inodes {
+	pthread_mutex_t lock;
+	struct fuse_inode **place; /* by nodeid */
+	u32 places, room;
+	struct fuse_inode *free, **bucket;
+	u32 buckets, count;
+	struct fuse_inode *oldest, *newest;
+	u32 paths, paths_max; /* descriptors in that list */
+	struct fuse_inode *root;
+};
+
+/* root_fd becomes the table's. Returns 0, or -1 when there is no memory. */
+int fuse_inodes_init(struct fuse_inodes *inodes, int root_fd, u32 paths_max);
+/* All but the root are forgotten. */
+void fuse_inodes_clear(struct fuse_inodes *inodes);
+void fuse_inodes_destroy(struct fuse_inodes *inodes);
+
+/* What a node id stands for, for use until fuse_inode_put(); NULL: nothing. */
+struct fuse_inode *fuse_inode_get(struct fuse_inodes *inodes, u64 nodeid);
+void fuse_inode_put(struct fuse_inodes *inodes, struct fuse_inode *inode);
+
+/* Its descriptor, which stays open until fuse_inode_put(); or -errno (ESTALE: it isn't there now). */
+int fuse_inode_path(struct fuse_inodes *inodes, struct fuse_inode *inode);
+
+/*
+ * The inode of a file found as name in a directory, with one lookup more. fd: its O_PATH descriptor,
+ * which becomes the table's, or -1. For use as fuse_inode_get()'s; NULL: there is no room.
+ */
+struct fuse_inode *fuse_inode_found(struct fuse_inodes *inodes, struct fuse_inode *parent,
+				    const char *name, const struct stat *status, int fd);
+
+/* The guest forgets lookups of it. */
+void fuse_inode_forget(struct fuse_inodes *inodes, u64 nodeid, u64 lookups);
+
+/* No path leads to it: the descriptor that it has stays as long as the inode. In use. */
+void fuse_inode_pin(struct fuse_inodes *inodes, struct fuse_inode *inode);
+/* The name in the directory is about to go: whoever is known by it keeps its descriptor. */
+void fuse_inode_unlinking(struct fuse_inodes *inodes, struct fuse_inode *parent, const char *name);
+/* What is now found as name in the directory is known by that from now on. */
+void fuse_inode_moved(struct fuse_inodes *inodes, struct fuse_inode *parent, const char *name);
+
+/* Opens a component of a path, without following anything, below a directory. -errno on failure. */
+int fuse_open_beneath(int directory, const char *name, int flags, u32 mode);
+
+#endif

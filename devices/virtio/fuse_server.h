@@ -1,0 +1,113 @@
+/*
+ * What the files of the file server share: see fuse.h.
+ */
+#ifndef BANTAM_DEVICES_VIRTIO_FUSE_SERVER_H
+#define BANTAM_DEVICES_VIRTIO_FUSE_SERVER_H
+
+#include <limits.h>
+#include <linux/fuse.h>
+#include <linux/limits.h>
+
+#include "devices/virtio/fuse.h"
+#include "devices/virtio/fuse_inode.h"
+
+enum {
+	/* A request without its data: the largest is FUSE_SETXATTR with a value of 64 KiB. */
+	FUSE_BODY_BYTES = 4096 + XATTR_SIZE_MAX,
+	FUSE_WRITE_BYTES = 1 << 20, /* the most that is read or written at once */
+	FUSE_HANDLES_MAX = 1 << 16,
+	FUSE_HIDDEN_MAX = 16,
+};
+
+/* An open file or directory. */
+struct fuse_handle {
+	int fd; /* -1: free */
+	u32 users;
+	bool closing;
+	pthread_mutex_t lock; /* a directory's position */
+};
+
+struct fuse_server {
+	struct fuse_export export;
+	struct fuse_inodes inodes;
+	dev_t dev;    /* of the root */
+	int paths_fd; /* /proc/self/fd: descriptors as paths */
+	bool as_root; /* files can be given away */
+	u64 valid_s;  /* how long the guest may keep names and attributes */
+	struct {
+		dev_t dev;
+		ino_t ino;
+	} hidden[FUSE_HIDDEN_MAX];
+	unsigned hiddens;
+
+	pthread_mutex_t lock; /* guards the handles' table */
+	struct fuse_handle **handle;
+	u32 handles;
+};
+
+/* A request that is being served. */
+struct fuse_request {
+	struct fuse_server *server;
+	struct fuse_in_header head;
+	const u8 *body; /* a copy of what follows the header, with a NUL behind it; no data */
+	u32 bytes;
+	const struct iovec *in, *out; /* in guest memory */
+	unsigned ins, outs;
+	u32 room; /* for the reply's body */
+};
+
+/* What serves a request returns how many bytes of a body it put into the reply, or -errno. */
+typedef long fuse_call(struct fuse_request *request);
+
+/* Puts bytes into the reply's body; returns how many there are now, or -errno. */
+long fuse_reply(struct fuse_request *request, u32 offset, const void *from, u32 bytes);
+
+/* The body's first bytes as a struct; false when it is too short. */
+bool fuse_args(const struct fuse_request *request, void *args, u32 bytes);
+
+/*
+ * The name that stands at an offset of the body, or NULL when it isn't a name of one component;
+ * *end: the offset behind it. Empty names, "." and ".." and those with a slash are none.
+ */
+const char *fuse_name(const struct fuse_request *request, u32 offset, u32 *end);
+
+/* The inode and its O_PATH descriptor; -errno when there is none. To be put. */
+int fuse_get(struct fuse_request *request, u64 nodeid, struct fuse_inode **inode);
+
+/* "N" under paths_fd: a descriptor as a path that is followed. text: 12 bytes. */
+const char *fuse_path_name(char *text, int fd);
+
+/* fuse_file.c: open files. */
+struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 fh);
+void fuse_handle_put(struct fuse_server *server, struct fuse_handle *handle);
+int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh);
+void fuse_handles_close(struct fuse_server *server);
+/* A handle for a file that was just made and entered; without one, fd is closed. 0, or -errno. */
+int fuse_open_entry(struct fuse_server *server, int fd, const struct fuse_entry_out *entry,
+		    struct fuse_open_out *opened);
+/* What the guest gets to know of an opened file. */
+struct fuse_open_out fuse_opened(const struct fuse_server *server, u64 fh, bool directory);
+fuse_call fuse_call_open, fuse_call_opendir, fuse_call_release, fuse_call_read, fuse_call_write,
+	fuse_call_fsync, fuse_call_lseek, fuse_call_fallocate, fuse_call_copy, fuse_call_tmpfile;
+/* The flags of open(2) that the guest may choose, or -1. */
+int fuse_open_flags(const struct fuse_server *server, u32 flags);
+
+/* fuse_tree.c: names. */
+void fuse_fill_attr(const struct fuse_server *server, const struct stat *status, bool empty,
+		    struct fuse_attr *attr);
+/* Looks a name up and fills the entry; with one lookup more. Returns 0 or -errno. */
+int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const char *name,
+	       struct fuse_entry_out *entry);
+/* What was made belongs to who asked for it, where we can give it away. */
+void fuse_give(const struct fuse_request *request, int directory, const char *name);
+fuse_call fuse_call_lookup, fuse_call_mknod, fuse_call_mkdir, fuse_call_symlink, fuse_call_link,
+	fuse_call_unlink, fuse_call_rmdir, fuse_call_rename, fuse_call_rename2, fuse_call_create,
+	fuse_call_readdir, fuse_call_readdirplus;
+
+/* fuse_attr.c: attributes. */
+u32 fuse_uid(const struct fuse_server *server, u32 uid); /* either way */
+u32 fuse_gid(const struct fuse_server *server, u32 gid);
+fuse_call fuse_call_getattr, fuse_call_setattr, fuse_call_readlink, fuse_call_statfs,
+	fuse_call_setxattr, fuse_call_getxattr, fuse_call_listxattr, fuse_call_removexattr;
+
+#endif

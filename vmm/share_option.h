@@ -1,0 +1,26 @@
+/*
+ * The values of --rootfs and --volume: directories of the host's in the guest.
+ *
+ *	--rootfs DIR[,ro|,rw]            a comma in DIR is written twice
+ *	--volume HOST:GUEST[:WORDS]      WORDS: ro, rw, cache=auto|none|always, with commas between
+ */
+#ifndef BANTAM_VMM_SHARE_OPTION_H
+#define BANTAM_VMM_SHARE_OPTION_H
+
+#include "devices/virtio/fuse.h"
+#include "vmm/error.h"
+
+struct share_config {
+	char *host;        /* path; owns what guest points into, too */
+	const char *guest; /* path, or NULL: the root directory */
+	bool read_only;
+	bool write_through; /* the root: not copy-on-write */
+	enum fuse_cache cache;
+};
+
+/* Return 0, or -1 with err set. share_option_free() is due after 0. */
+int share_option_root(struct share_config *share, const char *value, struct error *err);
+int share_option_volume(struct share_config *share, const char *value, struct error *err);
+void share_option_free(struct share_config *share);
+
+#endif
