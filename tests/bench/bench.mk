@@ -28,9 +28,11 @@ $(BENCH_INITRD): tests/system/initrd/build tests/system/initrd/init
 	$(QUIET)tests/system/initrd/build $@
 
 # The devices without a machine: the program's own objects, with a main() of the bench's.
-$(BENCH_CEILING): $(BENCH_DIR)/block_ceiling.c $(OBJECTS)
+$(BENCH_CEILING): $(BUILD)/bench/%: $(BENCH_DIR)/%.c $(BENCH_DIR)/ceiling.c \
+		$(BENCH_DIR)/ceiling.h $(OBJECTS)
 	@mkdir -p $(@D)
-	$(QUIET)$(CC) $(ALL_CFLAGS) $< $(filter-out %/vmm/main.o,$(OBJECTS)) $(ALL_LDFLAGS) -o $@
+	$(QUIET)$(CC) $(ALL_CFLAGS) $(filter %.c,$^) $(filter-out %/vmm/main.o,$(OBJECTS)) \
+		$(ALL_LDFLAGS) -o $@
 
 # The guest of the disk rows: one program, and the drivers that the kernel has as modules.
 $(BUILD)/bench/disk_guest: $(BENCH_DIR)/disk_guest.c
