@@ -11,10 +11,12 @@ BENCH_DIR    := tests/bench
 BENCH_INITRD := $(BUILD)/bench/initrd.img
 BENCH_CEILING := $(BUILD)/bench/block_ceiling
 BENCH_DISK   := $(BUILD)/bench/disk.img
+BENCH_NET    := $(BUILD)/bench/net.img
 BENCH_ARGS    = $(if $(RUNS),--runs $(RUNS)) $(if $(K),-k '$(K)') --build $(BUILD) ./bantam
 
 .PHONY: bench bench-quick bench-kernels
-bench: bantam guests bench-kernels $(BENCH_INITRD) $(BENCH_DISK) $(BENCH_CEILING)
+bench: bantam guests bench-kernels $(BENCH_INITRD) $(BENCH_DISK) $(BENCH_NET) \
+		$(BENCH_CEILING)
 	$(QUIET)$(BENCH_DIR)/bench.py $(BENCH_ARGS)
 
 bench-quick: bantam guests $(BENCH_CEILING)
@@ -47,3 +49,10 @@ $(BENCH_DISK): $(BUILD)/bench/disk_guest | bench-kernels
 		$(BUILD)/kernels/cloud/modules $(@D)/disk/modules virtio_pci virtio_mmio virtio_blk
 	$(QUIET)cd $(@D)/disk && find . | sort | cpio --quiet -o -H newc -R 0:0 --reproducible | \
 		gzip -n -1 >../disk.img.new && mv ../disk.img.new ../disk.img
+
+# The guest of the network rows: the tests' own, with iperf3 where there is one.
+$(BENCH_NET): $(BENCH_DIR)/net_guest tests/system/initrd/build tests/system/initrd/init \
+		| bench-kernels
+	$(QUIET)tests/system/initrd/build --script $< \
+		$(if $(shell command -v iperf3),--program iperf3) $@ \
+		$(wildcard $(BUILD)/kernels/cloud/modules)
