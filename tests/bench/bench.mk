@@ -9,7 +9,7 @@
 
 BENCH_DIR    := tests/bench
 BENCH_INITRD := $(BUILD)/bench/initrd.img
-BENCH_CEILING := $(BUILD)/bench/block_ceiling
+BENCH_CEILING := $(BUILD)/bench/block_ceiling $(BUILD)/bench/net_ceiling
 BENCH_DISK   := $(BUILD)/bench/disk.img
 BENCH_NET    := $(BUILD)/bench/net.img
 BENCH_ARGS    = $(if $(RUNS),--runs $(RUNS)) $(if $(K),-k '$(K)') --build $(BUILD) ./bantam
