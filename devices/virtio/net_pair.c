@@ -7,10 +7,11 @@
  * is ever held for a peer.
  *
  * Receiving: nobody says how long the next frame is, and with mergeable buffers one may need
- * dozens of chains. So chains are popped ahead until the largest frame fits, and stay held, in
- * order, until frames fill them; a read gets all their pieces at once, and behind them a buffer of
- * our own, the spill. What came of a frame beyond the guest's buffers waits there until the
- * driver brings more: rare, and the only copy. Asked to stop, the worker puts held chains back.
+ * dozens of chains. So chains are popped ahead until a frame fits that is as large as the last ones
+ * were, and stay held, in order, until frames fill them; a read gets all their pieces at once, and
+ * behind them a buffer of our own, the spill. What came of a frame beyond the guest's buffers moves
+ * from there to further ones, for which it may have to wait: rare, and the only copy. Asked to stop,
+ * the worker puts held chains back.
  *
  * Source: virtio 1.2, 5.1.6 "Device Operation".
  */
@@ -30,7 +31,10 @@ SANDBOX_CALLS(net_pair, CALL(poll, SANDBOX_NET, "waits for frames and notificati
 	      CALL(read, SANDBOX_NET, "notifications"));
 
 /* So many frames a direction before the other one has its turn. */
-enum { BUDGET = 64 };
+enum { BUDGET = 128 };
+
+/* How many frames it takes to forget a large one, or so. */
+enum { FORGETS = 256 };
 
 #define PATIENCE_NS ((u64)1000000000)
 
@@ -258,12 +262,23 @@ static bool hold_chains(struct net_pair *pair, u32 want)
 	return pair->room >= want;
 }
 
+/* The next frames will be as large as this one, or as some before it. */
+static void expect_alike(struct net_pair *pair)
+{
+	if (pair->frame > pair->want)
+		pair->want = pair->frame;
+	else
+		pair->want -= (pair->want - pair->frame) / FORGETS;
+}
+
 /* The frame lies in held chains: gives as many back as it takes. */
 static void deliver(struct net_pair *pair)
 {
+	const bool kernels = pair->net->backend.header && pair->net->checksums;
+	/* What the kernel wrote stays, where the guest knows what to do with it. */
+	const u32 kept = kernels ? offsetof(struct virtio_net_hdr_v1, num_buffers) : 0;
 	struct virtio_net_hdr_v1 header = {.flags = 0};
 	struct virtq *ring = receive_ring(pair);
-	const bool kernels = pair->net->backend.header;
 	u32 left = pair->frame, room = 0;
 	unsigned chains = 0, pieces = 0;
 
@@ -271,12 +286,8 @@ static void deliver(struct net_pair *pair)
 		room += pair->held[chains].bytes;
 		pieces += pair->held[chains++].pieces;
 	}
-	if (kernels)
-		virtq_copy(pair->piece, pieces, 0, &header, sizeof(header), false);
-	if (!pair->net->checksums)
-		header.flags = 0;
 	header.num_buffers = (u16)chains;
-	virtq_copy(pair->piece, pieces, 0, &header, sizeof(header), true);
+	virtq_copy(pair->piece, pieces, kept, (u8 *)&header + kept, sizeof(header) - kept, true);
 	for (unsigned i = 0; i < chains; i++) {
 		const struct net_held *held = &pair->held[i];
 		const u32 filled = left < held->bytes ? left : held->bytes;
@@ -288,9 +299,8 @@ static void deliver(struct net_pair *pair)
 					   "in %u ← frame of %u, used %u", held->bytes,
 					   pair->frame - NET_HEADER_BYTES, filled);
 	}
-	/* 5.1.6.4: the driver finds all buffers of a frame or none. */
-	virtq_publish(ring);
 	count_frame(pair, &pair->received, pair->frame);
+	expect_alike(pair);
 	pair->helds -= chains;
 	pair->pieces -= pieces;
 	pair->room -= room;
@@ -364,14 +374,9 @@ static enum progress receive_frame(struct net_pair *pair)
 	return FRAME;
 }
 
-/* Returns whether there may be more to receive at once. */
-static bool receive_frames(struct net_pair *pair)
+/* Receives BUDGET frames at most; returns whether there may be more to receive at once. */
+static bool receive_batch(struct net_pair *pair, struct virtq *ring)
 {
-	struct virtq *ring = receive_ring(pair);
-
-	if (!pair->receives || !virtq_started(ring))
-		return false;
-	virtq_ask_notify(ring, false);
 	for (unsigned i = 0; i < BUDGET; i++) {
 		const enum progress progress = receive_frame(pair);
 
@@ -386,6 +391,20 @@ static bool receive_frames(struct net_pair *pair)
 		}
 	}
 	return true;
+}
+
+static bool receive_frames(struct net_pair *pair)
+{
+	struct virtq *ring = receive_ring(pair);
+	bool more;
+
+	if (!pair->receives || !virtq_started(ring))
+		return false;
+	virtq_ask_notify(ring, false);
+	more = receive_batch(pair, ring);
+	/* 5.1.6.4: the driver finds all buffers of a frame or none. */
+	virtq_publish(ring);
+	return more;
 }
 
 /* The worker. */

@@ -32,7 +32,7 @@ struct net_pair {
 	struct iovec piece[NET_PIECES_MAX];
 	unsigned helds, pieces;
 	u32 room;     /* bytes of them */
-	u32 want;     /* so much room the largest frame takes */
+	u32 want;     /* so much room the next frame may take, by those before it */
 	bool blocked; /* the next chain breaks the rules, and waits for its turn */
 
 	u32 begun_room; /* room when the frame began; what has no room there is in spill */

@@ -9,12 +9,14 @@
 
 BENCH_DIR    := tests/bench
 BENCH_INITRD := $(BUILD)/bench/initrd.img
-BENCH_CEILING := $(BUILD)/bench/block_ceiling
+BENCH_CEILING := $(BUILD)/bench/block_ceiling $(BUILD)/bench/net_ceiling
 BENCH_DISK   := $(BUILD)/bench/disk.img
+BENCH_NET    := $(BUILD)/bench/net.img
 BENCH_ARGS    = $(if $(RUNS),--runs $(RUNS)) $(if $(K),-k '$(K)') --build $(BUILD) ./bantam
 
 .PHONY: bench bench-quick bench-kernels
-bench: bantam guests bench-kernels $(BENCH_INITRD) $(BENCH_DISK) $(BENCH_CEILING)
+bench: bantam guests bench-kernels $(BENCH_INITRD) $(BENCH_DISK) $(BENCH_NET) \
+		$(BENCH_CEILING)
 	$(QUIET)$(BENCH_DIR)/bench.py $(BENCH_ARGS)
 
 bench-quick: bantam guests $(BENCH_CEILING)
@@ -28,9 +30,11 @@ $(BENCH_INITRD): tests/system/initrd/build tests/system/initrd/init
 	$(QUIET)tests/system/initrd/build $@
 
 # The devices without a machine: the program's own objects, with a main() of the bench's.
-$(BENCH_CEILING): $(BENCH_DIR)/block_ceiling.c $(OBJECTS)
+$(BENCH_CEILING): $(BUILD)/bench/%: $(BENCH_DIR)/%.c $(BENCH_DIR)/ceiling.c \
+		$(BENCH_DIR)/ceiling.h $(OBJECTS)
 	@mkdir -p $(@D)
-	$(QUIET)$(CC) $(ALL_CFLAGS) $< $(filter-out %/vmm/main.o,$(OBJECTS)) $(ALL_LDFLAGS) -o $@
+	$(QUIET)$(CC) $(ALL_CFLAGS) $(filter %.c,$^) $(filter-out %/vmm/main.o,$(OBJECTS)) \
+		$(ALL_LDFLAGS) -o $@
 
 # The guest of the disk rows: one program, and the drivers that the kernel has as modules.
 $(BUILD)/bench/disk_guest: $(BENCH_DIR)/disk_guest.c
@@ -45,3 +49,10 @@ $(BENCH_DISK): $(BUILD)/bench/disk_guest | bench-kernels
 		$(BUILD)/kernels/cloud/modules $(@D)/disk/modules virtio_pci virtio_mmio virtio_blk
 	$(QUIET)cd $(@D)/disk && find . | sort | cpio --quiet -o -H newc -R 0:0 --reproducible | \
 		gzip -n -1 >../disk.img.new && mv ../disk.img.new ../disk.img
+
+# The guest of the network rows: the tests' own, with iperf3 where there is one.
+$(BENCH_NET): $(BENCH_DIR)/net_guest tests/system/initrd/build tests/system/initrd/init \
+		| bench-kernels
+	$(QUIET)tests/system/initrd/build --script $< \
+		$(if $(shell command -v iperf3),--program iperf3) $@ \
+		$(wildcard $(BUILD)/kernels/cloud/modules)

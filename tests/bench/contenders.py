@@ -38,6 +38,7 @@ class Setup:
         self.result = os.path.join(self.work, 'result.json')
         self.initrd = os.path.join(build, 'bench', 'initrd.img')
         self.disk_initrd = os.path.join(build, 'bench', 'disk.img')
+        self.net_initrd = os.path.join(build, 'bench', 'net.img')
         self._help = None
 
     def clean_up(self):

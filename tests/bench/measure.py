@@ -105,11 +105,16 @@ class Process:
         """The last line of its standard error, or its output's: for messages."""
         for name in self.err, self.out:
             with open(name, errors='replace') as file:
-                lines = file.read().split('\n')
-            lines = [line.strip() for line in lines if line.strip()]
-            if lines:
-                return lines[-1][:200]
+                line = last_line(file.read())
+            if line:
+                return line
         return 'it said nothing'
+
+
+def last_line(text):
+    """The last line of some output that isn't empty, or ''; for messages."""
+    lines = [line.strip() for line in text.split('\n') if line.strip()]
+    return lines[-1][:200] if lines else ''
 
 
 def guest_time_ms(pid):

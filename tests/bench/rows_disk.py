@@ -7,12 +7,8 @@ small that nothing of it is read from the drive or, while the guest works, writt
 the one that most people run, q35 with an I/O thread: with aio=io_uring, and as information with
 aio=threads. bantam over virtio-mmio is information too.
 
-Times first, with nothing else going on. Then counts, in a run of their own that times nothing: per
-thousand requests, system calls of the monitor (raw_syscalls:sys_enter), exits of the guest to KVM
-and to the monitor (kvm:kvm_exit, kvm:kvm_userspace_exit), interrupts of devices (kvm:kvm_inj_virq)
-and how often the monitor's threads were switched away from (/proc/PID/task). These are the same on
-a fast and on a slow host as long as its threads take turns in the same way: on one processor, a
-doorbell usually lets the worker run at once, on several it doesn't stop the guest.
+Times first, with nothing else going on. Then counts per thousand requests (loads.py), in a run of
+their own that times nothing.
 
 Limits: the guest's own ticks, and what the console needs, are in the counts; a vCPU, an I/O thread
 and a worker share the emulated host's one processor.
@@ -21,11 +17,12 @@ and a worker share the emulated host's one processor.
 import os
 import re
 import subprocess
-import time
 
+import loads
 import measure
 from contenders import QEMU, words
-from measure import ExitTrace, Failed, NotTaken, Process
+from loads import COUNTS
+from measure import NotTaken
 from rows import STOCK, Row, Series, needs_file
 
 MIB = 1024 * 1024
@@ -37,10 +34,7 @@ LOADS = (('randread-1', '4 KiB random reads, depth 1', 1.2),
          ('randwrite-32', '4 KiB random writes, depth 32', 1.2),
          ('seqread-4', '128 KiB reads in a row', 1.1),
          ('seqwrite-4', '128 KiB writes in a row', 1.1))
-COUNTS = (('user_exits', 'exits to the monitor'), ('kernel_exits', 'exits to KVM'),
-          ('interrupts', 'interrupts'), ('calls', 'system calls'), ('switches', 'switches'))
 PAUSE_MS = 1000    # room for reading the counters before and after each load
-SYSTEM_VECTORS = 0xec    # Linux's own, the timer's among them, begin here
 CMDLINE = 'console=ttyS0 quiet milliseconds=%d'
 
 
@@ -73,102 +67,10 @@ class Image:
             file.write('0')
 
 
-class LoadTrace:
-    """Counts what a monitor and its guest do, as ExitTrace does, with the same needs and limits;
-    snapshot() tells the counts so far."""
-
-    EVENTS = {'user_exits': ('kvm/kvm_userspace_exit', 'reason'),
-              'kernel_exits': ('kvm/kvm_exit', 'exit_reason'),
-              'interrupts': ('kvm/kvm_inj_virq', 'vector'),
-              'calls': ('raw_syscalls/sys_enter', 'id')}
-
-    def __init__(self):
-        ExitTrace()    # whether it can be done at all
-        self.instance = '%s/instances/bantam-disk-%d' % (ExitTrace.TRACEFS, os.getpid())
-
-    def __enter__(self):
-        os.mkdir(self.instance)
-        for event, key in self.EVENTS.values():
-            self.write(event, 'hist:keys=common_pid,%s:size=4096' % key)
-        return self
-
-    def __exit__(self, *unused):
-        for event, key in self.EVENTS.values():
-            self.write(event, '!hist:keys=common_pid,%s' % key)
-        os.rmdir(self.instance)
-
-    def write(self, event, text):
-        with open('%s/events/%s/trigger' % (self.instance, event), 'w') as file:
-            file.write(text)
-
-    def read(self, event, name):
-        with open('%s/events/%s/%s' % (self.instance, event, name)) as file:
-            return file.read()
-
-    @staticmethod
-    def threads(pid):
-        """Thread to its name and how often it was switched away from."""
-        found = {}
-        for thread in os.listdir('/proc/%d/task' % pid):
-            try:
-                with open('/proc/%d/task/%s/status' % (pid, thread)) as file:
-                    status = file.read()
-            except OSError:
-                continue
-            switches = re.findall(r'ctxt_switches:\s*(\d+)', status)
-            name = re.match(r'Name:\s*(.*)', status).group(1)
-            found[int(thread)] = re.sub(r'-\d+$', '', name), sum(map(int, switches))
-        return found
-
-    def snapshot(self, pid):
-        """Kind of count to (what: count)."""
-        threads = self.threads(pid)
-        counts = {'switches': {}}
-        for name, switches in threads.values():
-            counts['switches'][name] = counts['switches'].get(name, 0) + switches
-        for kind, (event, _) in self.EVENTS.items():
-            names = ExitTrace.names(self.read(event, 'format')) if kind.endswith('exits') else {}
-            counts[kind] = {}
-            for thread, key, hits in re.findall(
-                    r'common_pid:\s*(\d+), \w+:\s*(\d+) } hitcount:\s*(\d+)',
-                    self.read(event, 'hist')):
-                if int(thread) not in threads or (kind == 'interrupts' and
-                                                  int(key) >= SYSTEM_VECTORS):
-                    continue
-                name = names.get(int(key), key)
-                counts[kind][name] = counts[kind].get(name, 0) + int(hits)
-        return counts
-
-
 def counted(argv, work, timeout_s):
-    """Runs argv; of each load, and each kind of count, the number per thousand requests, and all
-    of them by what they are as `parts`."""
-    sample = {'parts': {}}
-    with LoadTrace() as trace, Process(argv, work) as process:
-        end = time.monotonic() + timeout_s
-        seen, before = 0, None
-        while not process.ended(0.02):
-            lines = re.findall(r'DISK: (\w+) ?(\S*)(?: requests=(\d+))?.*\n', process.output())
-            for what, load, requests in lines[seen:]:
-                if what == 'begin':
-                    before = trace.snapshot(process.pid)
-                elif what == 'end':
-                    parts = per_thousand(before, trace.snapshot(process.pid), int(requests))
-                    sample['parts'][load] = parts
-                    for kind, _ in COUNTS:
-                        sample['%s %s' % (load, kind)] = sum(parts[kind].values())
-            seen = len(lines)
-            if time.monotonic() >= end:
-                raise Failed('%s: no end after %d s' % (argv[0], timeout_s))
-        if 'DISK: done' not in process.output():
-            raise Failed('%s: %s' % (argv[0], process.complaint()))
-    return sample
-
-
-def per_thousand(before, after, requests):
-    return {kind: {name: round((count - before[kind].get(name, 0)) * 1000 / requests, 1)
-                   for name, count in counts.items() if count != before[kind].get(name, 0)}
-            for kind, counts in after.items()}
+    """Runs argv; of each load, and each kind of count, the number per thousand requests."""
+    return loads.counted(argv, work, timeout_s,
+                         lambda load, numbers: int(numbers['requests']) / 1000)
 
 
 def timed(argv, work, timeout_s):
