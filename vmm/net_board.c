@@ -95,7 +95,8 @@ static int open_backend(struct net_board *board, unsigned index, struct error *e
 	}
 	for (unsigned i = 0; i < index; i++)
 		first = first && config->net[i].kind != NET_USER;
-	if (passt_start(passt, config->publish, first ? config->publishes : 0, err) ||
+	if (passt_start(passt, config->command != NULL, config->publish,
+			first ? config->publishes : 0, err) ||
 	    net_stream_adopt(backend, passt->socket, err))
 		return -1;
 	passt->socket = -1;

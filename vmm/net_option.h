@@ -16,8 +16,7 @@
 #include "devices/virtio/net_port.h"
 #include "vmm/error.h"
 
-/* What the user asked for. */
-/* What a guest of --net user is told to be, by DHCP or by our init. */
+/* What a guest of --net user that runs a COMMAND is told to be, by our init. */
 #define NET_USER_ADDRESS    "10.0.2.15"
 #define NET_USER_BITS       "24"
 #define NET_USER_GATEWAY    "10.0.2.2"
@@ -25,6 +24,7 @@
 
 enum net_kind { NET_USER, NET_TAP, NET_FD, NET_SOCKET };
 
+/* What the user asked for. */
 struct net_config {
 	enum net_kind kind;
 	char *name;      /* of the tap, the socket or the descriptor; "" for the user's */

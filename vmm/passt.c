@@ -26,7 +26,7 @@ SANDBOX_CALLS(passt, CALL(kill, SANDBOX_CHILD, "passt ends with us"),
 enum {
 	READY_MS = 10000,
 	NOT_FOUND = 127, /* the child's status when there is no such program */
-	ARGUMENTS = 8 + 2 * PUBLISHES_MAX,
+	ARGUMENTS = 16 + 2 * PUBLISHES_MAX,
 };
 
 struct arguments {
@@ -83,9 +83,12 @@ static int try_ports(const struct net_publish *publish, unsigned publishes, stru
 	return 0;
 }
 
-static void make_arguments(struct arguments *arguments, int fd, const struct net_publish *publish,
-			   unsigned publishes)
+static void make_arguments(struct arguments *arguments, int fd, bool fixed_address,
+			   const struct net_publish *publish, unsigned publishes)
 {
+	static const char *const address[] = {"--address",     NET_USER_ADDRESS,   "--netmask",
+					      NET_USER_BITS,   "--gateway",        NET_USER_GATEWAY,
+					      "--dns-forward", NET_USER_NAMESERVER};
 	static const char *const fixed[] = {"passt", "--foreground",    "--quiet",
 					    "--pid", "/proc/self/fd/1", "--fd"};
 	unsigned words = 0;
@@ -94,6 +97,8 @@ static void make_arguments(struct arguments *arguments, int fd, const struct net
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		arguments->word[words++] = (char *)(uintptr_t)fixed[i];
 	arguments->word[words++] = arguments->fd;
+	for (size_t i = 0; fixed_address && i < ARRAY_LEN(address); i++)
+		arguments->word[words++] = (char *)(uintptr_t)address[i];
 	for (unsigned i = 0; i < publishes; i++) {
 		snprintf(arguments->text[i], sizeof(arguments->text[i]), "%s%s%u:%u",
 			 publish[i].address, publish[i].address[0] ? "/" : "", publish[i].host,
@@ -133,8 +138,8 @@ void passt_init(struct passt *passt)
 	*passt = (struct passt){.socket = -1, .ready = -1, .stderr_source.fd = -1};
 }
 
-int passt_start(struct passt *passt, const struct net_publish *publish, unsigned publishes,
-		struct error *err)
+int passt_start(struct passt *passt, bool fixed_address, const struct net_publish *publish,
+		unsigned publishes, struct error *err)
 {
 	const int buffer_bytes = 8 << 20;
 	int ends[2] = {-1, -1}, out[2] = {-1, -1}, words[2] = {-1, -1};
@@ -157,7 +162,7 @@ int passt_start(struct passt *passt, const struct net_publish *publish, unsigned
 			   sizeof(buffer_bytes));
 	}
 	if (pid == 0) {
-		make_arguments(&arguments, ends[1], publish, publishes);
+		make_arguments(&arguments, ends[1], fixed_address, publish, publishes);
 		become_passt(&arguments, ends[1], out[1], words[1], parent);
 	}
 	passt->pid = pid > 0 ? pid : 0;

@@ -29,9 +29,12 @@ struct passt {
 
 void passt_init(struct passt *passt);
 
-/* Starts it with these ports. Returns 0, or -1 with err set; passt_close() is due in both cases. */
-int passt_start(struct passt *passt, const struct net_publish *publish, unsigned publishes,
-		struct error *err);
+/*
+ * Starts it with these ports. fixed_address: the guest has the addresses of net_option.h, else those of
+ * the host, by DHCP. Returns 0, or -1 with err set; passt_close() is due in both cases.
+ */
+int passt_start(struct passt *passt, bool fixed_address, const struct net_publish *publish,
+		unsigned publishes, struct error *err);
 
 /* Waits until it is ready, and lets the loop hear what it says from now on. As above. */
 int passt_wait(struct passt *passt, struct loop *loop, struct error *err);

@@ -142,6 +142,9 @@ void mounts_leave(void);
  */
 const char *root_enter(const struct init_config *config);
 
+/* Whether what is written to it (a file in /etc, say) is gone at the end. */
+bool root_is_in_memory(const struct init_config *config);
+
 /* ports.c */
 
 /* Loads the modules in the order of their names; notes what the kernel doesn't take. */

@@ -1,5 +1,6 @@
 /* The guest's network; netdevice(7). */
 #include <errno.h>
+#include <linux/fcntl.h>
 #include <linux/in.h>
 #include <linux/route.h>
 #include <linux/sockios.h>
@@ -83,6 +84,9 @@ void net_start(const struct init_config *config)
 	file_fill("/etc/hosts", STRINGS("127.0.0.1 localhost ", hostname, "\n::1 localhost\n"));
 	if (config->hostname)
 		file_fill("/etc/hostname", STRINGS(hostname, "\n"));
+	/* The host's own may be one that only the host reaches. It is kept where it would be lost. */
+	if (config->nameserver && root_is_in_memory(config))
+		sys(unlinkat, AT_FDCWD, "/etc/resolv.conf", 0);
 	if (config->nameserver)
 		file_fill("/etc/resolv.conf", STRINGS("nameserver ", config->nameserver, "\n"));
 	start(fd, "lo", 0, 0);

@@ -44,13 +44,19 @@ static const char *mount_overlay(void)
 	return error ? wrong_with("mounting", "overlay over the root directory", error) : NULL;
 }
 
-static const char *mount_root(char *record)
+static const char *mount_root(const char *words)
 {
-	const char *type = text_split(&record, ' '), *source = text_split(&record, ' ');
-	const bool cow = record && strcmp(record, "cow") == 0;
-	const char *place = cow ? LOWER : ROOT;
+	char copy[PATH_BYTES], *record = copy;
+	const char *type, *source;
+	const char *place;
+	bool cow;
 	long error;
 
+	text_join(copy, sizeof(copy), STRINGS(words));
+	type = text_split(&record, ' ');
+	source = text_split(&record, ' ');
+	cow = record && strcmp(record, "cow") == 0;
+	place = cow ? LOWER : ROOT;
 	if (!record)
 		return "the configuration's root has too few words";
 	directory_make(ROOT);
@@ -71,6 +77,15 @@ static const char *mount_volume(char *record)
 	directory_make(record);
 	error = sys(mount, tag, record, "virtiofs", strcmp(mode, "ro") == 0 ? MS_RDONLY : 0, NULL);
 	return error ? wrong_with("mounting the volume", record, error) : NULL;
+}
+
+bool root_is_in_memory(const struct init_config *config)
+{
+	const char *how = config->root;
+
+	while (how && strchr(how, ' '))
+		how = strchr(how, ' ') + 1;
+	return !how || strcmp(how, "cow") == 0;
 }
 
 const char *root_enter(const struct init_config *config)
