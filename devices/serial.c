@@ -320,20 +320,13 @@ static const char *serial_name(void *device, u64 offset, bool write)
 
 static const char *iir_words(u64 value)
 {
-	switch (value & 0x0f) {
-	case IIR_NONE:
-		return "none";
-	case IIR_THRE:
-		return "thre";
-	case IIR_RECEIVE:
-		return "rx";
-	case IIR_LINE:
-		return "line";
-	case IIR_TIMEOUT:
-		return "rx-timeout";
-	default:
-		return "?";
-	}
+	static const char *const words[16] = {[IIR_NONE] = "none",
+					      [IIR_THRE] = "thre",
+					      [IIR_RECEIVE] = "rx",
+					      [IIR_LINE] = "line",
+					      [IIR_TIMEOUT] = "rx-timeout"};
+
+	return words[value & 0x0f] ? words[value & 0x0f] : "?";
 }
 
 static void serial_explain(void *device, u64 offset, bool write, u64 value, char *text,

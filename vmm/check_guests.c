@@ -58,20 +58,22 @@ static const struct {
 				       KVM_GUESTDBG_USE_SW_BP},
 };
 
-/* In words, with a place for the number or without. */
-static const char *const ends[] = {
-	[CHECK_NOT_TRIED] = "not tried",
-	[CHECK_DONE] = "ok",
-	[CHECK_WRONG] = "wrong answer 0x%llx",
-	[CHECK_EXCEPTION] = "exception %llu",
-	[CHECK_INTERNAL_ERROR] = "KVM internal error, suberror %llu",
-	[CHECK_TRIPLE_FAULT] = "triple fault",
-	[CHECK_ENTRY_FAILED] = "the processor refused entry, reason 0x%llx",
-	[CHECK_STOPPED] = "stopped",
-	[CHECK_NOT_STOPPED] = "not stopped",
-	[CHECK_TIMED_OUT] = "no end in %llu ms",
-	[CHECK_EXIT] = "unexpected exit reason %llu",
-	[CHECK_NOT_BEGUN] = "could not be started",
+static const struct {
+	const char *words;
+	bool number; /* outcome's stands behind them */
+} ends[] = {
+	[CHECK_NOT_TRIED] = {"not tried", false},
+	[CHECK_DONE] = {"ok", false},
+	[CHECK_WRONG] = {"wrong answer", true},
+	[CHECK_EXCEPTION] = {"exception", true},
+	[CHECK_INTERNAL_ERROR] = {"KVM internal error, suberror", true},
+	[CHECK_TRIPLE_FAULT] = {"triple fault", false},
+	[CHECK_ENTRY_FAILED] = {"the processor refused entry, reason", true},
+	[CHECK_STOPPED] = {"stopped", false},
+	[CHECK_NOT_STOPPED] = {"not stopped", false},
+	[CHECK_TIMED_OUT] = {"no end in so many ms:", true},
+	[CHECK_EXIT] = {"unexpected exit reason", true},
+	[CHECK_NOT_BEGUN] = {"could not be started", false},
 };
 
 const char *check_probe_name(enum check_probe probe)
@@ -81,18 +83,13 @@ const char *check_probe_name(enum check_probe probe)
 
 void check_outcome_describe(const struct check_outcome *outcome, char *text, size_t bytes)
 {
-	const char *words = ends[outcome->end];
-	const char *number = strchr(words, '%');
-	char digits[24];
+	const int used = snprintf(text, bytes, "%s", ends[outcome->end].words);
 
-	if (!number) {
-		snprintf(text, bytes, "%s", words);
-		return;
-	}
-	snprintf(digits, sizeof(digits), strncmp(number, "%llx", 4) ? "%llu" : "%llx",
-		 (unsigned long long)outcome->number);
-	/* Behind the place, which has four characters, the words go on. */
-	snprintf(text, bytes, "%.*s%s%s", (int)(number - words), words, digits, number + 4);
+	/* Large ones are patterns. */
+	if (ends[outcome->end].number && (size_t)used < bytes)
+		snprintf(text + used, bytes - (size_t)used,
+			 outcome->number < 10000 ? " %llu" : " 0x%llx",
+			 (unsigned long long)outcome->number);
 }
 
 static void tick(int signal_number)

@@ -29,7 +29,8 @@ enum io_engine_kind io_engine(const struct io *io)
 
 void io_enter(struct io *io)
 {
-	io->engine->enter(io);
+	if (io->engine->enter)
+		io->engine->enter(io);
 }
 
 void io_start(struct io *io, struct io_op *op)

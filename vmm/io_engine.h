@@ -8,7 +8,7 @@
 
 struct io_engine {
 	enum io_engine_kind kind;
-	void (*enter)(struct io *io);
+	void (*enter)(struct io *io); /* or NULL */
 	void (*start)(struct io *io, struct io_op *op);
 	void (*ring)(struct io *io, int fd);
 	u32 (*wait)(struct io *io);

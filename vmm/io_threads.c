@@ -1,9 +1,8 @@
 /*
  * Asynchronous I/O by a few threads: see io.h.
  *
- * The worker puts operations into a list of its own, which io_wait() hangs behind the list of those
- * to do; helpers take one each, make the system call that does it, and put it into the list of those
- * that are done. Whoever puts the first one there rings the worker, which waits in poll(2) for this
+ * The worker puts operations into the list of those to do; helpers take one each, make the system
+ * call that does it, and put it into the list of those that are done. Whoever puts the first one there rings the worker, which waits in poll(2) for this
  * and for its bells, and takes the whole list.
  *
  * At the end a helper may hang in a system call. It can't be taken back from there, so io_close()
@@ -37,6 +36,7 @@ SANDBOX_CALLS(io_threads, CALL(preadv2, SANDBOX_WORKER, "reads from a disk"),
 
 enum { HELPERS = 4 };
 
+/* First in, first out; empty when there is no first. */
 struct list {
 	struct io_op *first, *last;
 };
@@ -47,8 +47,6 @@ struct pool {
 	unsigned files;
 	struct pollfd source[1 + IO_BELLS_MAX]; /* what is done, then the bells */
 	unsigned sources;
-	struct list started; /* the worker's own, until io_wait() */
-	unsigned starts;     /* how many those are */
 
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle; /* something to do, or stop; no helper is busy any more */
@@ -63,25 +61,14 @@ static struct pool *pool_of(struct io *io)
 	return (struct pool *)io;
 }
 
-/* Hangs what `from` has behind `to`, and empties it. */
-static void list_move(struct list *to, struct list *from)
-{
-	if (!from->first)
-		return;
-	if (to->first)
-		to->last->next = from->first;
-	else
-		to->first = from->first;
-	to->last = from->last;
-	*from = (struct list){NULL, NULL};
-}
-
 static void list_add(struct list *list, struct io_op *op)
 {
-	struct list one = {op, op};
-
 	op->next = NULL;
-	list_move(list, &one);
+	if (list->first)
+		list->last->next = op;
+	else
+		list->first = op;
+	list->last = op;
 }
 
 static struct io_op *list_take(struct list *list)
@@ -179,35 +166,20 @@ static void helper_failed(void *owner, const char *why)
 	(void)owner, (void)why;
 }
 
-static void pool_enter(struct io *io)
-{
-	(void)io;
-}
-
 static void pool_start(struct io *io, struct io_op *op)
 {
 	struct pool *pool = pool_of(io);
 
-	list_add(&pool->started, op);
-	pool->starts++;
+	pthread_mutex_lock(&pool->lock);
+	list_add(&pool->to_do, op);
+	pthread_cond_signal(&pool->work);
+	pthread_mutex_unlock(&pool->lock);
 }
 
 static void pool_ring(struct io *io, int fd)
 {
 	(void)io;
 	bell_ring(fd);
-}
-
-static void hand_in(struct pool *pool)
-{
-	if (!pool->starts)
-		return;
-	pthread_mutex_lock(&pool->lock);
-	list_move(&pool->to_do, &pool->started);
-	for (unsigned i = 0; i < pool->starts && i < HELPERS; i++)
-		pthread_cond_signal(&pool->work);
-	pthread_mutex_unlock(&pool->lock);
-	pool->starts = 0;
 }
 
 /* Waits once. Returns the bells that rang. */
@@ -227,12 +199,14 @@ static u32 hear(struct pool *pool)
 	return rang;
 }
 
+/* Takes the whole list. */
 static struct list take_finished(struct pool *pool)
 {
-	struct list finished = {NULL, NULL};
+	struct list finished;
 
 	pthread_mutex_lock(&pool->lock);
-	list_move(&finished, &pool->finished);
+	finished = pool->finished;
+	pool->finished.first = NULL;
 	pthread_mutex_unlock(&pool->lock);
 	return finished;
 }
@@ -244,7 +218,6 @@ static u32 pool_wait(struct io *io)
 	struct io_op *op;
 	u32 rang;
 
-	hand_in(pool);
 	do {
 		rang = hear(pool);
 		finished = take_finished(pool);
@@ -290,7 +263,6 @@ static bool pool_close(struct io *io, unsigned timeout_ms)
 
 static const struct io_engine pool_engine = {
 	.kind = IO_THREADS,
-	.enter = pool_enter,
 	.start = pool_start,
 	.ring = pool_ring,
 	.wait = pool_wait,

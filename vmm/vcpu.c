@@ -26,8 +26,8 @@ SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers o
 	      CALL(rt_sigaction, SANDBOX_RESTART, "the kick's handler"));
 
 #ifdef __GLIBC__
-SANDBOX_CALLS(vcpu_glibc, CALL(brk, SANDBOX_RESTART, "memory for a new vCPU's books"),
-	      CALL(tgkill, SANDBOX_ALL, "the kick; raise()"), CALL(gettid, SANDBOX_ALL, "raise()"),
+SANDBOX_CALLS(vcpu_glibc, CALL(tgkill, SANDBOX_ALL, "the kick; raise()"),
+	      CALL(gettid, SANDBOX_ALL, "raise()"),
 	      CALL(getpid, SANDBOX_VCPU | SANDBOX_WORKER, "raise()"));
 #else
 SANDBOX_CALLS(vcpu_musl, CALL(tkill, SANDBOX_ALL, "the kick; raise()"),

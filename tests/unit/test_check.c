@@ -107,11 +107,13 @@ static void test_outcomes(void **state)
 {
 	(void)state;
 	check_words(CHECK_DONE, 7, "ok");
-	check_words(CHECK_WRONG, 0xab, "wrong answer 0xab");
+	check_words(CHECK_WRONG, 0xab, "wrong answer 171");
 	check_words(CHECK_EXCEPTION, 13, "exception 13");
 	check_words(CHECK_INTERNAL_ERROR, 1, "KVM internal error, suberror 1");
 	check_words(CHECK_TRIPLE_FAULT, 0, "triple fault");
-	check_words(CHECK_TIMED_OUT, 2000, "no end in 2000 ms");
+	check_words(CHECK_ENTRY_FAILED, 0x80000021,
+		    "the processor refused entry, reason 0x80000021");
+	check_words(CHECK_TIMED_OUT, 2000, "no end in so many ms: 2000");
 }
 
 /* Every verdict in both forms. */

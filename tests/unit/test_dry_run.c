@@ -300,8 +300,6 @@ static void test_cpuid(void **state)
 	add_leaf(&shown, 0x80000002, 0x20202020, 0x204d4f53, 0x20555043, 0x20202020);
 	add_leaf(&shown, 0x40000001, 0x9, 0, 0, 0);
 	text = show(&shown, false);
-	assert_says(text, "  vendor                 AuthenticAMD\n");
-	assert_says(text, "  brand                  SOM CPU\n");
 	assert_says(text, "  features               fpu hypervisor\n");
 	assert_says(text, "  kvm_features           kvmclock kvmclock2\n");
 	assert_says(text, "  0x1         0      0xa20f12    0x40800     0x80000000  0x1\n");

@@ -40,18 +40,18 @@ static void put(struct death *death, const char *format, ...)
 /* What KVM_EXIT_INTERNAL_ERROR's suberrors mean: Linux include/uapi/linux/kvm.h. */
 static const char *suberror_words(u32 suberror)
 {
-	switch (suberror) {
-	case KVM_INTERNAL_ERROR_EMULATION:
-		return "KVM had to emulate an instruction and can't";
-	case KVM_INTERNAL_ERROR_SIMUL_EX:
-		return "two exceptions at once";
-	case KVM_INTERNAL_ERROR_DELIVERY_EV:
-		return "an exit happened while an exception was being delivered";
-	case KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON:
-		return "the processor gave an exit that KVM doesn't know";
-	default:
-		return "of a kind that this bantam doesn't know";
-	}
+	static const char *const words[] = {
+		[KVM_INTERNAL_ERROR_EMULATION] = "KVM had to emulate an instruction and can't",
+		[KVM_INTERNAL_ERROR_SIMUL_EX] = "two exceptions at once",
+		[KVM_INTERNAL_ERROR_DELIVERY_EV] =
+			"an exit happened while an exception was being delivered",
+		[KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON] =
+			"the processor gave an exit that KVM doesn't know",
+	};
+
+	if (suberror < ARRAY_LEN(words) && words[suberror])
+		return words[suberror];
+	return "of a kind that this bantam doesn't know";
 }
 
 static void put_exit(struct death *death, const struct vcpu *vcpu)

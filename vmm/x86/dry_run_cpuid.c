@@ -1,6 +1,6 @@
 /*
- * A dry run's view of CPUID as the first vCPU sees it: what it says in words, then the raw leaves.
- * The other vCPUs differ by their APIC ids alone.
+ * A dry run's view of CPUID as the first vCPU sees it: the features by their names, then the raw
+ * leaves. The other vCPUs differ by their APIC ids alone.
  *
  * Source: Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E; Linux
  * Documentation/virt/kvm/x86/cpuid.rst. Feature names are those of Linux's /proc/cpuinfo.
@@ -12,8 +12,7 @@
 enum { EAX, EBX, ECX, EDX, REGS };
 enum { FEATURES_BYTES = 3072 };
 
-#define LEAF_KVM   ((u32)0x40000001)
-#define LEAF_BRAND ((u32)0x80000002) /* and the two that follow */
+#define LEAF_KVM ((u32)0x40000001)
 
 /* The names of a register's bits from bit 0 on; '-' is for one that isn't named here. */
 static const struct feature_word {
@@ -81,31 +80,6 @@ static void show_features(struct sheet *sheet, const char *key, const struct cpu
 	sheet_fact(sheet, key, TEXT(list));
 }
 
-/* Letters in registers, without the spaces around them. */
-static void show_letters(struct sheet *sheet, const char *key, const u32 *words, size_t count)
-{
-	char text[49] = "";
-	size_t used;
-
-	memcpy(text, words, count * sizeof(words[0]));
-	for (used = strlen(text); used > 0 && text[used - 1] == ' '; used--)
-		text[used - 1] = '\0';
-	sheet_fact(sheet, key, TEXT(text + strspn(text, " ")));
-}
-
-static void show_in_words(struct sheet *sheet, const struct cpuid *cpuid)
-{
-	u32 regs[REGS], brand[3 * REGS];
-
-	load(cpuid, 0, 0, regs);
-	show_letters(sheet, "vendor", (const u32[]){regs[EBX], regs[EDX], regs[ECX]}, 3);
-	for (u32 i = 0; i < 3; i++)
-		load(cpuid, LEAF_BRAND + i, 0, brand + (size_t)i * REGS);
-	show_letters(sheet, "brand", brand, ARRAY_LEN(brand));
-	show_features(sheet, "features", cpuid, false);
-	show_features(sheet, "kvm_features", cpuid, true);
-}
-
 void dry_run_cpuid(struct sheet *sheet, const struct dry_run_input *input)
 {
 	static const struct column columns[] = {{"leaf", 10}, {"index", 5}, {"eax", 10},
@@ -117,7 +91,8 @@ void dry_run_cpuid(struct sheet *sheet, const struct dry_run_input *input)
 		sheet_fact(sheet, "unknown", TEXT(input->cpuid_missing));
 		return;
 	}
-	show_in_words(sheet, cpuid);
+	show_features(sheet, "features", cpuid, false);
+	show_features(sheet, "kvm_features", cpuid, true);
 	sheet_open(sheet, "cpuid_leaves", "as the CPUID instruction returns them", columns);
 	for (u32 i = 0; i < cpuid->entries && i < CPUID_ENTRIES_MAX; i++) {
 		const struct kvm_cpuid_entry2 *entry = &cpuid->entry[i];
