@@ -39,6 +39,7 @@ class Host:
     """One start of the emulated host, with run.py in it."""
 
     def __init__(self, todo, arguments):
+        os.makedirs(ROOT + '/build/kvmhost', exist_ok=True)
         self.drive = tempfile.NamedTemporaryFile(prefix='scratch-', dir=ROOT + '/build/kvmhost')
         self.drive.truncate(DRIVE_GIB << 30)
         subprocess.run(['mke2fs', '-q', '-F', '-t', 'ext4', '-L', 'scratch', self.drive.name],
