@@ -28,13 +28,13 @@ packages_of() {
 		echo 'qemu-system-x86 util-linux'
 		;;
 	images) # disk images for guests, with what their tests run in them
-		echo 'busybox-static e2fsprogs fio mmdebstrap uidmap util-linux'
+		echo 'busybox-static e2fsprogs ethtool fio iperf3 mmdebstrap socat uidmap util-linux'
 		;;
 	test) # all tiers of tests
 		packages_of kvmhost
 		packages_of images
 		echo 'libcmocka-dev clang llvm libclang-rt-dev|libclang-rt-14-dev|- acpica-tools'
-		echo 'python3 file iproute2 passt'
+		echo 'python3 file iproute2 iperf3 openssh-client passt'
 		;;
 	lint) # formatting and static analysis
 		echo 'clang-format clang-tidy cppcheck shellcheck'

@@ -1,4 +1,4 @@
-"""case.py - one run of the monitor, as the tables boot.py and disk.py list them."""
+"""case.py - one run of the monitor, as the tables boot.py, disk.py and net.py list them."""
 
 import os
 import signal
@@ -7,6 +7,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.environ.get('BUILD', ROOT + '/build')
 KERNELS = BUILD + '/kernels'
 IMAGES = BUILD + '/images'
+
+KERNEL = 'cloud/vmlinuz'
+# Only what the kernel warns of: each line on a serial port costs an emulated processor a lot.
+MODULES = ('loglevel=5 load=virtio_pci,virtio_mmio,virtio_rng,virtio_blk,virtio_net,'
+           'crc32c_generic,ext4 ')
 
 OK = 0
 GUEST_DIED = 255
@@ -60,3 +65,16 @@ class Case:
         self.status, self.when, self.send = status, when, send
         self.check, self.after = check, after
         self.clean, self.known, self.timeout = clean, known, timeout
+
+
+def script(name, title, transport, args=(), append='', expect=(), **more):
+    """A case whose guest runs a script of tests/system/guest."""
+    more.setdefault('timeout', 120)
+    return Case('%s, %s' % (title, transport), KERNEL,
+                '%sdo=run script=%s %s' % (MODULES, name, append),
+                args=['--transport', transport] + list(args),
+                expect=[USER_SPACE, *expect, r'^GUEST: the script %s ended with 0$' % name], **more)
+
+
+def both(make, *args, **more):
+    return [make(transport, *args, **more) for transport in ('pci', 'mmio')]

@@ -11,13 +11,10 @@ import re
 import shutil
 import subprocess
 
-from case import Case, IMAGES, POWERED_OFF, ROOT, USER_SPACE
+from case import both, script, Case, IMAGES, KERNEL, MODULES, POWERED_OFF, ROOT, USER_SPACE
 
 MIB = 1 << 20
 HERE = ROOT + '/tests/system'
-KERNEL = 'cloud/vmlinuz'
-# Only what the kernel warns of: each line on a serial port costs an emulated processor a lot.
-MODULES = 'loglevel=5 load=virtio_pci,virtio_mmio,virtio_rng,virtio_blk,crc32c_generic,ext4 '
 REFUSE = HERE + '/refuse'
 
 # Where Debian has e2fsprogs, which isn't on everybody's path.
@@ -63,15 +60,6 @@ def file_system_fault(path):
     """Returns what e2fsck finds wrong with a file system, or None."""
     status, said = tool('e2fsck', '-f', '-n', path)
     return 'e2fsck on the host: status %d: %.300s' % (status, said) if status else None
-
-
-def script(name, title, transport, args=(), append='', expect=(), **more):
-    """A case whose guest runs a script of tests/system/guest."""
-    more.setdefault('timeout', 120)
-    return Case('%s, %s' % (title, transport), KERNEL,
-                '%sdo=run script=%s %s' % (MODULES, name, append),
-                args=['--transport', transport] + list(args),
-                expect=[USER_SPACE, *expect, r'^GUEST: the script %s ended with 0$' % name], **more)
 
 
 # ---- a root file system ----
@@ -331,10 +319,6 @@ def traced(transport):
                   ['--disk', '{dir}/work.img,serial=traced', '--trace', 'virtio={dir}/trace'],
                   files=lambda directory: sparse(directory + '/work.img', 8 * MIB), after=after,
                   expect=[r'^GUEST: serial traced$'])
-
-
-def both(make, *args, **more):
-    return [make(transport, *args, **more) for transport in ('pci', 'mmio')]
 
 
 CASES = (

@@ -4,9 +4,9 @@
     tests/system/run.py [-v] [-k WORD]... [-j N] [--logs DIR] [BANTAM]
     tests/system/run.py --prepare
 
-Each case of the tables in boot.py and disk.py is one run of the monitor: a kernel, its command
-line, what is typed on its console and when, what must appear (regular expressions, in this order),
-and the exit status. The guests' first program is tests/system/initrd/init; `do=` on the command
+Each case of the tables in boot.py, disk.py and net.py is one run of the monitor: a kernel, its
+command line, what is typed on its console and when, what must appear (regular expressions, in this
+order), and the exit status. The guests' first program is tests/system/initrd/init; `do=` on the command
 line says what it does.
 
 BANTAM is the program (default: $BANTAM, or ./bantam). The kernels are those of tools/kernels, the
@@ -44,13 +44,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, ROOT + '/tests')
 import boot  # noqa: E402
 import disk  # noqa: E402
+import net  # noqa: E402
 from case import BUILD, KERNELS  # noqa: E402
 from harness import Tally, find_in_order, why_no_kvm  # noqa: E402
 
 LONG_SILENCE_S = 3
 
 INITRD = BUILD + '/system/initrd.img'
-CASES = boot.CASES + disk.CASES
+CASES = boot.CASES + disk.CASES + net.CASES
 
 # What a kernel says when the machine is not as it was told, or does not work.
 COMPLAINTS = (
@@ -254,7 +255,7 @@ def prepare():
     """Makes what the runs need and isn't there."""
     subprocess.run([ROOT + '/tools/kernels', 'cloud', 'generic'], check=True)
     # Only some cases need them, and will say that they are missing.
-    subprocess.run([ROOT + '/tools/images', 'root', 'tools', 'debian'])
+    subprocess.run([ROOT + '/tools/images', 'root', 'tools', 'debian', 'ssh'])
     inputs = [os.path.getmtime(entry) for directory in ('initrd', 'guest')
               for entry in os.scandir(ROOT + '/tests/system/' + directory)]
     if not os.path.exists(INITRD) or os.path.getmtime(INITRD) < max(inputs):
