@@ -202,17 +202,16 @@ static int make_guest(struct machine *machine, const struct config *config,
 	return check_code_place(&machine->memory, code, err);
 }
 
-static const struct config guest_config = {.memory_bytes = MEMORY_MIN_BYTES, .cpus = 1};
-
 /* One guest from its making to its end. */
 static struct check_outcome run_guest(enum check_probe probe, struct error *err)
 {
 	const struct check_code *code = check_code_find(probes[probe].code);
 	struct kvm_guest_debug debug = check_code_debug(probes[probe].debug);
+	const struct config config = {.memory_bytes = MEMORY_MIN_BYTES, .cpus = 1};
 	struct check_outcome outcome = {.end = CHECK_NOT_BEGUN};
 	struct machine machine;
 
-	if (make_guest(&machine, &guest_config, code, err) == 0 &&
+	if (make_guest(&machine, &config, code, err) == 0 &&
 	    check_code_set_registers(machine.vcpu[0].fd, 0, err) == 0 &&
 	    (!debug.control || kvm_ioctl(machine.vcpu[0].fd, KVM_SET_GUEST_DEBUG, &debug) == 0))
 		outcome = run_vcpu(&machine.vcpu[0], code, err);
@@ -260,11 +259,12 @@ static double measure(const struct vcpu *vcpu, u64 rounds)
 static double measure_mips(void)
 {
 	const double few = LOOP_ROUNDS * CHECK_LOOP_INSTRUCTIONS;
+	const struct config config = {.memory_bytes = MEMORY_MIN_BYTES, .cpus = 1};
 	struct error ignored = {0};
 	struct machine machine;
 	double best = 0;
 
-	if (make_guest(&machine, &guest_config, check_code_find(CHECK_CODE_LOOP), &ignored) == 0)
+	if (make_guest(&machine, &config, check_code_find(CHECK_CODE_LOOP), &ignored) == 0)
 		best = measure(&machine.vcpu[0], LOOP_ROUNDS);
 	/* Millions a second are thousands a millisecond. */
 	if (best * 1000 * LOOP_SHORT_MS > few) {

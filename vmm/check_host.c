@@ -99,8 +99,11 @@ static void look_at_processor(const char *root, struct check_host *host)
 	while (rest) {
 		char *line = strsep(&rest, "\n");
 
-		if (sscanf(line, "vendor_id : %15s", host->vendor) == 1 ||
-		    strncmp(line, "flags", strlen("flags")) != 0)
+		if (strncmp(line, "vendor_id", strlen("vendor_id")) == 0)
+			snprintf(host->vendor, sizeof(host->vendor), "%s",
+				 line + strcspn(line, ":") +
+					 strspn(line + strcspn(line, ":"), ": "));
+		if (strncmp(line, "flags", strlen("flags")) != 0)
 			continue;
 		for (char *word = strsep(&line, " "); word; word = strsep(&line, " "))
 			take_flag(host, word);
