@@ -103,6 +103,12 @@ static int open_backend(struct net_board *board, unsigned index, struct error *e
 	return 0;
 }
 
+/* What can be joined again when it was gone. */
+static bool comes_again(const struct net_config *net)
+{
+	return net->kind == NET_SOCKET || (net->kind == NET_TAP && net->queues == 1);
+}
+
 static void connect_again(void *owner)
 {
 	struct net_board *board = owner;
@@ -110,12 +116,17 @@ static void connect_again(void *owner)
 
 	for (unsigned i = 0; i < board->nets; i++) {
 		struct net *net = &board->net[i];
-		int fd;
+		int fd = atomic_load(&net->retired);
 
-		if (config->net[i].kind != NET_SOCKET || atomic_load(&net->link) ||
+		if (!comes_again(&config->net[i]) || atomic_load(&net->link) ||
 		    atomic_load(&net->newcomer) >= 0)
 			continue;
-		fd = net_stream_connect(config->net[i].name);
+		if (config->net[i].kind == NET_SOCKET)
+			fd = net_stream_connect(config->net[i].name);
+		else if (net_tap_again(fd, config->net[i].name))
+			atomic_store(&net->retired, -1);
+		else
+			fd = -1;
 		if (fd >= 0)
 			net_adopt(net, fd);
 		else
@@ -192,7 +203,7 @@ int net_board_open(struct net_board *board, const struct worker_setup *setup, st
 
 		if (board->passt[i].pid && passt_wait(&board->passt[i], &board->machine->loop, err))
 			return -1;
-		if (board->machine->config->net[i].kind == NET_SOCKET) {
+		if (comes_again(&board->machine->config->net[i])) {
 			net->lost = lost;
 			net->owner = &board->lost;
 		}
@@ -211,7 +222,7 @@ u32 net_board_sandbox(const struct config *config)
 	for (unsigned i = 0; i < config->nets; i++) {
 		if (config->net[i].kind == NET_USER)
 			kinds_of_calls |= SANDBOX_CHILD;
-		if (config->net[i].kind == NET_SOCKET)
+		if (comes_again(&config->net[i]))
 			kinds_of_calls |= SANDBOX_CONNECT;
 	}
 	return kinds_of_calls;

@@ -123,12 +123,13 @@ static void add_return(struct filter *filter, u32 action)
 
 /*
  * Of ioctl(2) only KVM's requests, what a terminal needs to be raw and back (TIOCSTI, say, would type
- * into the user's shell), and which offloads and queues of a tap a guest uses.
+ * into the user's shell), which offloads and queues of a tap a guest uses, and joining it again.
  */
 static void add_ioctls(struct filter *filter, u32 refusal)
 {
-	static const u32 others[] = {TCGETS,     TCSETS,        TIOCGPGRP,
-				     TIOCGWINSZ, TUNSETOFFLOAD, TUNSETQUEUE};
+	static const u32 others[] = {TCGETS,       TCSETS,        TIOCGPGRP,
+				     TIOCGWINSZ,   TUNSETOFFLOAD, TUNSETQUEUE,
+				     SIOCGIFINDEX, TUNSETIFF,     TUNSETVNETHDRSZ};
 	/* All that follows is jumped over when it is another call. */
 	const u8 steps = 1 + 2 * ARRAY_LEN(others) + 4;
 

@@ -254,6 +254,7 @@ void net_init(struct net *net)
 	*net = (struct net){.control = NET_CONTROL_NONE};
 	net_backend_init(&net->backend);
 	atomic_store(&net->newcomer, -1);
+	atomic_store(&net->retired, -1);
 	atomic_store(&net->link, true);
 }
 
@@ -319,6 +320,8 @@ bool net_close(struct net *net, unsigned timeout_ms)
 		virtio_device_destroy(&net->device);
 	if (atomic_load(&net->newcomer) >= 0)
 		close(atomic_load(&net->newcomer));
+	if (atomic_load(&net->retired) >= 0)
+		close(atomic_load(&net->retired));
 	net_backend_close(&net->backend);
 	net_init(net);
 	return true;

@@ -57,8 +57,10 @@ struct net {
 	unsigned control;   /* the control queue, or NET_CONTROL_NONE */
 	u64 guest_features; /* offloads that the driver may switch */
 
-	atomic_uint active;  /* pairs that the driver uses */
-	atomic_bool link;    /* somebody is at the other end */
+	atomic_uint active; /* pairs that the driver uses */
+	atomic_bool link;   /* somebody is at the other end */
+	atomic_int
+		retired; /* the descriptor of a tap that was deleted, to be joined again; or -1 */
 	atomic_int newcomer; /* a descriptor that takes the place of one that is gone, or -1 */
 	void (*lost)(void *owner); /* the other end is gone: called by a worker; or NULL */
 	void *owner;

@@ -99,6 +99,8 @@ static void lose_peer(struct net_pair *pair)
 	/* It may only be that another worker has just detached this pair. */
 	if (!connected(pair))
 		return;
+	if (pair->net->backend.header && pair->net->backend.pairs == 1)
+		atomic_store(&pair->net->retired, atomic_exchange(&pair->port->fd, -1));
 	hang_up(pair);
 	net_set_link(pair->net, false);
 }
@@ -111,6 +113,8 @@ static void welcome_newcomer(struct net_pair *pair)
 		return;
 	hang_up(pair);
 	atomic_store(&pair->port->fd, fd);
+	if (pair->port->ops->set_offloads)
+		pair->port->ops->set_offloads(pair->port, atomic_load(&pair->port->offloads));
 	net_set_link(pair->net, true);
 }
 

@@ -53,7 +53,8 @@ struct net_port_ops {
 
 struct net_port {
 	const struct net_port_ops *ops;
-	atomic_int fd; /* -1: nobody is there */
+	atomic_int fd;        /* -1: nobody is there */
+	atomic_uint offloads; /* TUN_F_…, as they were set last */
 
 	/* A stream's: the length of the next frame as far as it is known, and what came of it. */
 	u8 prefix[4];
@@ -85,6 +86,12 @@ void net_port_hang_up(struct net_port *port);
  */
 int net_tap_open(struct net_backend *backend, const char *name, unsigned queues, struct error *err);
 int net_tap_adopt(struct net_backend *backend, int fd, struct error *err);
+
+/*
+ * A tap that was deleted is there again: joins its old descriptor to it. Returns whether it is; it is
+ * not made anew.
+ */
+bool net_tap_again(int fd, const char *name);
 
 /* Whether a descriptor is a tun device's. */
 bool net_tap_is(int fd);

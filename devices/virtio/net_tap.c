@@ -6,7 +6,8 @@
  * With several queues the kernel deals flows out to those that are attached.
  *
  * A tap that exists may be opened by its owner without any right; creating one takes CAP_NET_ADMIN.
- * One that was created here goes away with the process, and is switched on.
+ * One that was created here goes away with the process, and is switched on. Where one is deleted and
+ * made anew by somebody else, its only queue joins it again; several don't.
  *
  * Source: Linux Documentation/networking/tuntap.rst.
  */
@@ -26,7 +27,9 @@
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(net_tap, CALL(readv, SANDBOX_NET, "frames from a tap"),
-	      CALL(writev, SANDBOX_NET, "frames to a tap"));
+	      CALL(writev, SANDBOX_NET, "frames to a tap"),
+	      CALL(socket, SANDBOX_CONNECT, "is a tap there again"),
+	      CALL(ioctl, SANDBOX_CONNECT, "is a tap there again"));
 
 /* By its number: C libraries differ in the type of ioctl(2)'s request. */
 static int control(int fd, unsigned long request, const void *argument)
@@ -61,6 +64,7 @@ static void set_offloads(struct net_port *port, u32 offloads)
 {
 	const u32 uso = TUN_F_USO4 | TUN_F_USO6;
 
+	atomic_store(&port->offloads, offloads);
 	/* The kernel takes both or none. */
 	if ((offloads & uso) != uso)
 		offloads &= ~uso;
@@ -177,9 +181,21 @@ int net_tap_open(struct net_backend *backend, const char *name, unsigned queues,
 	return look(backend, name, err);
 }
 
+bool net_tap_again(int fd, const char *name)
+{
+	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	struct ifreq question;
+	const int bytes = NET_HEADER_BYTES;
+
+	memcpy(request.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
+	question = request;
+	return ask(SIOCGIFINDEX, &question) && control(fd, TUNSETIFF, &request) == 0 &&
+	       control(fd, TUNSETVNETHDRSZ, &bytes) == 0;
+}
+
 bool net_tap_is(int fd)
 {
-	struct ifreq request;
+	struct ifreq request = {.ifr_flags = 0};
 
 	return control(fd, TUNGETIFF, &request) == 0;
 }

@@ -125,6 +125,14 @@ class Tap:
             elif self.process.poll() is not None:
                 return None
 
+    def answered(self, frame):
+        """Whether it comes back within a moment."""
+        while select.select([self.sock], [], [], 0.1)[0]:
+            back, address = self.sock.recvfrom(70000)
+            if address[2] != socket.PACKET_OUTGOING and back[12:] == frame[12:]:
+                return True
+        return False
+
     def close(self):
         self.sock.close()
         if self.fd is not None:
@@ -424,6 +432,32 @@ def hostile_tap(append, multi=False, by_fd=False, args=()):
     return case
 
 
+def tap_comes_and_goes(world):
+    """A tap is deleted and made anew, twice: frames cross again each time."""
+    tap = Tap('passing', False)
+    tap.release()
+    world.start('echo-net', '', 'tap=passing')
+    for left in (2, 1, 0):
+        tap.process = world.process
+        frame = frame_of(100)
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            tap.send(frame)
+            if tap.answered(frame):
+                break
+        else:
+            raise Failure('nothing comes back, with %d taps to go' % left)
+        if left:
+            tap.close()
+            subprocess.run(['ip', 'link', 'delete', 'passing'], check=True)
+            time.sleep(0.2)
+            tap = Tap('passing', False)
+            tap.release()
+    tap.close()
+    world.process.send_signal(signal.SIGTERM)
+    world.finish([r'^address'], 128 + signal.SIGTERM, 'signal')
+
+
 STREAM_CASES = {
     'echo': echoes(''),
     'echo, event indices': echoes('event-index'),
@@ -453,6 +487,7 @@ TAP_CASES = {
     'hostile-net on a tap, 2 queues': hostile_tap('', multi=True),
     'hostile-net on a tap by mmio': hostile_tap('mmio', args=MMIO),
     'hostile-net on a tap of ours': hostile_tap('', by_fd=True),
+    'a tap that comes and goes': tap_comes_and_goes,
 }
 
 
