@@ -85,7 +85,7 @@ check-cli: bantam guests
 # Bare-metal guests: what they see, how they end, the terminal around them, the lock.
 check-guests: bantam guests
 	$(QUIET)tests/run_all tests/guests/run.py tests/guests/virtio.py tests/guests/verdict.py \
-		tests/guests/net.py tests/guests/terminal.py tests/guests/sandbox.py \
+		tests/guests/net.py tests/guests/command.py tests/guests/terminal.py tests/guests/sandbox.py \
 		-- --build $(BUILD) ./bantam
 
 lint:

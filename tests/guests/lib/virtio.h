@@ -119,7 +119,7 @@ struct virtio_notify_area { /* 4.1.4.4 */
 	u32 multiplier;
 };
 
-#define VIRTIO_QUEUES_MAX 5
+#define VIRTIO_QUEUES_MAX 10
 
 struct virtio {
 	enum virtio_bus bus;
