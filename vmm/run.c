@@ -356,7 +356,7 @@ static bool needs_console(struct machine *machine)
 /* Tells people how it ended. */
 static void report(struct machine *machine)
 {
-	const struct console *console = &machine->board->console;
+	struct console *console = &machine->board->console;
 	const u64 lost = console->dropped + console->used;
 	char words[768];
 
@@ -372,8 +372,11 @@ static void report(struct machine *machine)
 		    "stock kernels");
 	if (!stderr_is_ready())
 		return;
+	/* A virtio console's worker may still find bytes in its ring. */
+	pthread_mutex_lock(&console->lock);
 	if (needs_console(machine))
 		tail_print(&machine->tail, STDERR_FILENO);
+	pthread_mutex_unlock(&console->lock);
 	if (machine->verdict.reason == VERDICT_NO_STATUS && !command_runs(machine) &&
 	    machine->modules_hint.text[0])
 		say("%s", machine->modules_hint.text);
@@ -529,7 +532,7 @@ static void wait_for_reader(struct machine *machine)
 	       read(machine->signals.fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGTSTP) {
 			stop_process(machine);
-		} else if (info.ssi_signo != SIGCONT) {
+		} else if (info.ssi_signo != SIGCONT && info.ssi_signo != SIGWINCH) {
 			machine->verdict = (struct verdict){.reason = VERDICT_SIGNAL,
 							    .number = (int)info.ssi_signo};
 			return;
