@@ -43,7 +43,7 @@ struct machine {
 	struct loop_wake end_wake;     /* rung by machine_end() */
 	struct loop_wake command_wake; /* rung when COMMAND has been started */
 	struct loop_source signals;
-	bool signal_passed; /* COMMAND has had the signal that it gets */
+	bool signalled; /* a first signal came, which is the guest's; the next one ends the machine */
 	struct terminal terminal;
 	/* With a COMMAND: */
 	struct tail tail;         /* of the kernel's console */

@@ -90,29 +90,35 @@ static void timeout_fired(void *owner)
 
 static void stop_timer_fired(void *owner)
 {
-	machine_end(owner, VERDICT_SIGNAL, SIGTERM, "the guest did not power off in time");
+	const struct machine *machine = owner;
+	const bool command = machine->config->command;
+
+	machine_end(owner, VERDICT_SIGNAL, SIGTERM, "%s did not %s in time",
+		    command ? "COMMAND" : "the guest", command ? "end" : "power off");
 }
 
-/* SIGTERM asks the guest first, if the user wants that; a second signal doesn't. */
+/*
+ * The first signal is for the guest: COMMAND has it as it would have it from a shell, or SIGTERM
+ * presses the power button, if the user wants that. A second one ends the machine.
+ */
 static void handle_ending_signal(struct machine *machine, int signal_number)
 {
-	const u64 patience_ns = machine->config->stop_timeout_ns;
-	const bool passed_on = machine->signal_passed;
+	const u64 patience_ns = signal_number == SIGTERM ? machine->config->stop_timeout_ns : 0;
+	const bool first = !machine->signalled;
 
-	/* COMMAND has the first one, as it would have it from a shell. */
-	machine->signal_passed = true;
-	if (!passed_on && command_runs(machine) &&
+	machine->signalled = true;
+	if (first && command_runs(machine) &&
 	    (signal_number == SIGINT || signal_number == SIGTERM)) {
 		command_signal(command_of(machine), signal_number);
-		return;
-	}
-	if (signal_number == SIGTERM && patience_ns && !machine->stop_timer.deadline_ns) {
+	} else if (first && patience_ns && !machine->config->command) {
 		say("asked the guest to power off");
-		loop_timer_set(&machine->stop_timer, patience_ns);
 		button_press(&machine->board->button);
+	} else {
+		machine_end(machine, VERDICT_SIGNAL, signal_number, "%s", "");
 		return;
 	}
-	machine_end(machine, VERDICT_SIGNAL, signal_number, "%s", "");
+	if (patience_ns)
+		loop_timer_set(&machine->stop_timer, patience_ns);
 }
 
 static void signals_ready(void *owner, short revents)
@@ -129,7 +135,7 @@ static void signals_ready(void *owner, short revents)
 		break;
 	case SIGCONT:
 		take_terminal(machine);
-		break;
+		__attribute__((fallthrough)); /* who was stopped has heard of no new size */
 	case SIGWINCH:
 		if (machine->config->tty)
 			command_resize(command_of(machine));
