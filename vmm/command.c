@@ -34,6 +34,15 @@ static size_t bytes_of(const struct iovec *piece, unsigned pieces)
 	return bytes;
 }
 
+/* COMMAND may never have heard of it; then its status says nothing. */
+static void tell_loss(const struct command_output *out)
+{
+	if (out->error)
+		machine_end(out->command->machine, VERDICT_VMM_ERROR, 0,
+			    "the command's %s could not be written: %s", out->name,
+			    strerror(out->error));
+}
+
 /* Ends the machine when all that was announced is there. */
 static void end_if_complete(struct command *command)
 {
@@ -42,6 +51,8 @@ static void end_if_complete(struct command *command)
 	if (!command->final || !out->ended || !err->ended || out->total != out->end ||
 	    err->total != err->end)
 		return;
+	tell_loss(out);
+	tell_loss(err);
 	machine_end(command->machine, (enum verdict_reason)command->reason, command->number, "%s",
 		    "");
 }
@@ -65,36 +76,42 @@ static void count_output(struct command_output *out, size_t bytes)
 	end_if_complete(out->command);
 }
 
-static bool is_ready(const struct command_output *out)
+/* As sink_write(), and EAGAIN when it might wait. */
+static ssize_t write_output(const struct command_output *out, const struct iovec *piece)
 {
 	struct pollfd fd = {.fd = out->sink.fd, .events = POLLOUT};
+	ssize_t done;
 
-	return !out->sink.polls || poll(&fd, 1, 0) > 0;
+	do {
+		errno = EAGAIN;
+		if (out->sink.polls && poll(&fd, 1, 0) <= 0)
+			return -1;
+		done = sink_write(&out->sink, piece->iov_base, piece->iov_len);
+	} while (done < 0 && errno == EINTR);
+	return done;
 }
 
 /* The next chance comes when the sink can be written. */
 static size_t take_output(void *owner, const struct iovec *piece, unsigned pieces)
 {
 	struct command_output *out = owner;
-	ssize_t done;
 
 	if (out->ended && bytes_of(piece, pieces) > out->end - out->total) {
 		distrust(out->command, "output behind its end");
 		return bytes_of(piece, pieces);
 	}
 	if (!out->closed) {
-		do
-			done = is_ready(out)
-				       ? sink_write(&out->sink, piece->iov_base, piece->iov_len)
-				       : (errno = EAGAIN, -1);
-		while (done < 0 && errno == EINTR);
+		const ssize_t done = write_output(out, piece);
+
 		if (done < 0 && errno == EAGAIN)
 			return 0;
 		if (done > 0) {
 			count_output(out, (size_t)done);
 			return (size_t)done;
 		}
-		/* EPIPE, or a full disk: as when it writes there itself, it hears of that. */
+		/* As when it writes there itself, it hears of that. */
+		if (errno != EPIPE && errno != ECONNRESET)
+			out->error = errno;
 		out->closed = out->tell_closed = true;
 		vconsole_wake(out->command->console);
 	}

@@ -6,7 +6,9 @@
  * straight to stdout and stderr; where those are full, they stay in the guest's ring, and COMMAND
  * feels it. stdin is read when the guest has room for it.
  *
- * The run is over when init has told the status and every byte that it announced was written. What
+ * The run is over when init has told the status and every byte that it announced was written. Output
+ * that could not be (a full disk) is a failure of the host's, whatever the status; a reader that is
+ * gone is none. What
  * doesn't fit together (a status twice, a number that is none, bytes behind the end) is the verdict
  * "bad-report": the guest is believed no more.
  *
@@ -36,7 +38,8 @@ struct command_output {
 	struct sink sink;
 	u64 total, end; /* bytes so far, and in the end */
 	bool ended;     /* end is known */
-	bool closed;    /* nobody reads it: everything is dropped */
+	bool closed;    /* nobody reads it: everything is dropped … */
+	int error;      /* … for another reason than that; else 0 */
 	bool tell_closed;
 };
 

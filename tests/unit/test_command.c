@@ -283,6 +283,24 @@ static void test_a_reader_that_goes_away(void **state)
 	assert_end(world, VERDICT_COMMAND_SIGNAL, 13);
 }
 
+static void test_output_that_is_lost(void **state)
+{
+	struct world *world = *state;
+	const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	char words[600];
+
+	assert_true(full >= 0);
+	use_pipe(&world->command.out, full);
+	assert_int_equal(write_port(world, STDIO, "abc", 3), 3);
+	assert_string_equal(read_port(world, CONTROL, 100), "close stdout\n");
+	assert_end(world, VERDICT_NONE, 0); /* what COMMAND does about it is its own affair */
+	say_line(world, "end stdout 3\nend stderr 0\nexit 0\n");
+	assert_end(world, VERDICT_VMM_ERROR, 0);
+	assert_int_equal(verdict_status(&world->machine.verdict), 125);
+	verdict_describe(&world->machine.verdict, words, sizeof(words));
+	assert_says(words, "stdout could not be written: No space left");
+}
+
 static void test_input(void **state)
 {
 	struct world *world = *state;
@@ -343,6 +361,7 @@ int main(void)
 		TEST(test_the_longest_line),
 		TEST(test_a_reader_without_room),
 		TEST(test_a_reader_that_goes_away),
+		TEST(test_output_that_is_lost),
 		TEST(test_input),
 		TEST(test_nobody_reads_input),
 		TEST(test_wishes),
