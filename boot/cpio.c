@@ -56,8 +56,10 @@ int cpio_end(struct cpio *cpio, struct error *err)
 	bool failed = !cpio->out;
 
 	cpio_add(cpio, "TRAILER!!!", 0, NULL, 0);
-	if (cpio->out)
-		failed = ferror(cpio->out) | fclose(cpio->out);
+	if (cpio->out) {
+		failed = ferror(cpio->out);
+		failed = fclose(cpio->out) || failed;
+	}
 	cpio->out = NULL;
 	if (failed || cpio->used > CPIO_MAX_BYTES)
 		return error_set(err,

@@ -52,7 +52,8 @@ static const char *disk_file_system(const char *path)
 		     {"xfs", "XFSB", 0},
 		     {"erofs", "\xe2\xe1\xf5\xe0", 1024},
 		     {"btrfs", "_BHRfS_M", 0x10040}};
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
+	const int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	const char *found = "ext4";
 	char bytes[8];
 

@@ -82,6 +82,7 @@ static int open_backend(struct net_board *board, unsigned index, struct error *e
 	struct net_backend *backend = &board->net[index].backend;
 	struct passt *passt = &board->passt[index];
 	bool first = true;
+	int end;
 
 	switch (net->kind) {
 	case NET_TAP:
@@ -96,11 +97,11 @@ static int open_backend(struct net_board *board, unsigned index, struct error *e
 	for (unsigned i = 0; i < index; i++)
 		first = first && config->net[i].kind != NET_USER;
 	if (passt_start(passt, config->command != NULL, config->publish,
-			first ? config->publishes : 0, err) ||
-	    net_stream_adopt(backend, passt->socket, err))
+			first ? config->publishes : 0, err))
 		return -1;
+	end = passt->socket;
 	passt->socket = -1;
-	return 0;
+	return net_stream_adopt(backend, end, err);
 }
 
 /* What can be joined again when it was gone. */
