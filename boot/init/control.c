@@ -51,7 +51,6 @@ enum control_word control_parse(char *line, u64 numbers[2])
 		[CONTROL_END_STDIN] = {"end stdin ", 1, UINT64_MAX},
 		[CONTROL_CLOSE_STDOUT] = {"close stdout", 0, 0},
 		[CONTROL_CLOSE_STDERR] = {"close stderr", 0, 0},
-		[CONTROL_DONE] = {"done", 0, 0},
 	};
 	size_t word = 0;
 

@@ -118,7 +118,7 @@ static void run(struct init *init)
 	session_tell_status(session);
 }
 
-/* From the kernel's start of init to the host's leave to go. */
+/* From the kernel's start of init to the end. */
 static void serve(struct init *init)
 {
 	const char *wrong = read_config(&init->config), *missing;
@@ -142,7 +142,7 @@ static void serve(struct init *init)
 		SAY(&init->session.control, "error ", wrong);
 	else
 		run(init);
-	session_wait_done(&init->session.control);
+	session_wait_end(&init->session.control);
 }
 
 void init_main(void)

@@ -218,7 +218,6 @@ enum control_word {
 	CONTROL_END_STDIN,
 	CONTROL_CLOSE_STDOUT,
 	CONTROL_CLOSE_STDERR,
-	CONTROL_DONE,
 	CONTROL_UNKNOWN,
 };
 
@@ -294,7 +293,7 @@ void session_run(struct session *session, int children, const int port[PORTS]);
 /* Tells the host how COMMAND has ended. */
 void session_tell_status(struct session *session);
 
-/* Waits for the host's `done`, for its hanging up, or for 10 s without a word. */
-void session_wait_done(struct control *control);
+/* Sends what is still to be said, and waits for the host to hang up or to end the machine. */
+void session_wait_end(struct control *control);
 
 #endif

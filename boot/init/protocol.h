@@ -30,8 +30,9 @@
  *	failed 126|127 TEXT	it can't be executed, or isn't there
  *	error TEXT		init itself can't go on: the configuration's mistake, or the system's
  * One of the last four is the last line. Both ends come before exit and signal; so do the end of all
- * other processes and the writing of all disks, so that the machine may be stopped then. Init waits
- * for `done`, for the host to hang up or for 10 s of silence, and powers off.
+ * other processes and the writing of all disks, so that the machine may be stopped then: the host does
+ * that when it has all the bytes, which lie in the ports' rings until its reader takes them. So init
+ * waits as long as that lasts; if the host hangs up, it powers off.
  *
  * To the guest:
  *	size ROWS COLUMNS	of the terminal
@@ -40,7 +41,6 @@
  *				end-of-file character
  *	close stdout		nobody reads standard output any more; a terminal hangs up
  *	close stderr
- *	done			all was received: the machine may be powered off
  * Other lines mean nothing. A host that hangs up ends COMMAND.
  */
 #ifndef BOOT_INIT_PROTOCOL_H

@@ -168,15 +168,15 @@ void session_tell_status(struct session *session)
 	    TEXT_NUMBER(signal ? signal : status >> 8 & 0xff));
 }
 
-void session_wait_done(struct control *control)
+void session_wait_end(struct control *control)
 {
-	enum control_word word = CONTROL_UNKNOWN;
+	enum control_word word;
 	struct pollfd wait;
 	u64 numbers[2];
 
 	do {
-		while (word != CONTROL_DONE && control_next(control, &word, numbers))
+		while (control_next(control, &word, numbers))
 			;
 		control_poll(control, &wait);
-	} while (word != CONTROL_DONE && !control->gone && sys(poll, &wait, 1, SILENCE_MS) > 0);
+	} while (!control->gone && sys(poll, &wait, 1, -1) > 0);
 }

@@ -232,7 +232,7 @@ static int control_make(struct control *control)
 
 static void test_control_lines_in_pieces(void **state)
 {
-	static const char text[] = "size 1 2\nnonsense\nend stdin 70000\ndone\n";
+	static const char text[] = "size 1 2\nnonsense\nend stdin 70000\nclose stdout\n";
 	enum control_word word, got[8];
 	struct control control;
 	unsigned count = 0;
@@ -251,10 +251,10 @@ static void test_control_lines_in_pieces(void **state)
 	assert_int_equal(got[0], CONTROL_SIZE);
 	assert_int_equal(got[1], CONTROL_UNKNOWN);
 	assert_int_equal(got[2], CONTROL_END_STDIN);
-	assert_int_equal(got[3], CONTROL_DONE);
+	assert_int_equal(got[3], CONTROL_CLOSE_STDOUT);
 	assert_false(control.gone);
 	/* A last word that came with the end still counts. */
-	assert_int_equal(write(host, "done\n", 5), 5);
+	assert_int_equal(write(host, "size 3 4\n", 9), 9);
 	close(host);
 	assert_true(control_next(&control, &word, numbers));
 	assert_false(control_next(&control, &word, numbers));

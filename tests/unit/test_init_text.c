@@ -63,7 +63,6 @@ static void test_control_words(void **state)
 		{"end stdin 18446744073709551615", CONTROL_END_STDIN, {UINT64_MAX}},
 		{"close stdout", CONTROL_CLOSE_STDOUT, {0}},
 		{"close stderr", CONTROL_CLOSE_STDERR, {0}},
-		{"done", CONTROL_DONE, {0}},
 		{"", CONTROL_UNKNOWN, {0}},
 		{"size 24", CONTROL_UNKNOWN, {0}},
 		{"size 24 80 1", CONTROL_UNKNOWN, {0}},
@@ -71,8 +70,6 @@ static void test_control_words(void **state)
 		{"signal 65", CONTROL_UNKNOWN, {0}},
 		{"signal", CONTROL_UNKNOWN, {0}},
 		{"close stdin", CONTROL_UNKNOWN, {0}},
-		{"done ", CONTROL_UNKNOWN, {0}},
-		{"Done", CONTROL_UNKNOWN, {0}},
 	};
 
 	(void)state;
