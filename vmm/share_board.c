@@ -4,6 +4,7 @@
 #include "vmm/share_board.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devices/virtio/fuse_inode.h"
 #include "vmm/config.h"
 
 void share_tag(char tag[SHARE_TAG_BYTES], unsigned volume)
@@ -26,50 +28,59 @@ bool share_root_is_directory(const struct config *config)
 	       S_ISDIR(status.st_mode);
 }
 
-/* A user of the guest's, by the name that its root directory knows. */
+/* The root directory's /etc/passwd, whatever lies there: nothing is waited for, or followed out. */
+static FILE *open_passwd(const char *root)
+{
+	const int directory = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	int fd = -1;
+
+	if (directory >= 0) {
+		fd = fuse_open_beneath(directory, "etc/passwd", O_RDONLY | O_NONBLOCK, 0);
+		close(directory);
+	}
+	return fd < 0 ? NULL : fdopen(fd, "r");
+}
+
+/* Whom the guest's init will find (boot/init/user.c), but for groups by name: the user's counts then. */
 static void find_user(const struct config *config, u32 *uid, u32 *gid)
 {
-	const size_t length = strcspn(config->user, ":");
-	char path[4096];
-	struct passwd *entry;
-	FILE *file;
+	const char *name = config->user;
+	const size_t length = strcspn(name, ":");
+	const bool by_number = strspn(name, "0123456789") == length;
+	FILE *file = open_passwd(config->root.host);
+	const struct passwd *entry = NULL;
+	bool found = false;
 
-	snprintf(path, sizeof(path), "%s/etc/passwd", config->root.host ? config->root.host : "");
-	file = config->root.host ? fopen(path, "re") : NULL;
-	while (file && (entry = fgetpwent(file))) {
-		if (strlen(entry->pw_name) == length &&
-		    strncmp(entry->pw_name, config->user, length) == 0) {
-			*uid = entry->pw_uid;
-			*gid = entry->pw_gid;
-		}
+	if (by_number)
+		*uid = (u32)strtoul(name, NULL, 10);
+	while (!found && file && (entry = fgetpwent(file)))
+		found = (by_number && entry->pw_uid == *uid) ||
+			(strlen(entry->pw_name) == length &&
+			 strncmp(entry->pw_name, name, length) == 0);
+	if (found) {
+		*uid = entry->pw_uid;
+		*gid = entry->pw_gid;
 	}
 	if (file)
 		fclose(file);
+	if (name[length] && isdigit((unsigned char)name[length + 1]))
+		*gid = (u32)strtoul(name + length + 1, NULL, 10);
 }
 
 static void map_ids(struct fuse_export *export, const struct config *config)
 {
-	const char *group;
-	u32 uid = 0, gid = 0;
-
-	export->host_uid = export->guest_uid = export->host_gid = export->guest_gid = 0;
 	if (geteuid() == 0)
 		return;
-	if (config->user && isdigit((unsigned char)config->user[0]))
-		uid = (u32)strtoul(config->user, NULL, 10);
-	else if (config->user)
-		find_user(config, &uid, &gid);
-	group = config->user ? strchr(config->user, ':') : NULL;
-	if (group && isdigit((unsigned char)group[1]))
-		gid = (u32)strtoul(group + 1, NULL, 10);
+	if (config->user)
+		find_user(config, &export->guest_uid, &export->guest_gid);
 	export->host_uid = geteuid();
 	export->host_gid = getegid();
-	export->guest_uid = uid;
-	export->guest_gid = gid;
 }
 
-static int open_share(struct fs *fs, const struct config *config, const struct share_config *share,
-		      const char *tag, unsigned number, struct error *err)
+/* number: of the board's first device. */
+static int open_share(struct share_board *board, const struct config *config,
+		      const struct share_config *share, const char *tag, unsigned number,
+		      struct error *err)
 {
 	const char *const homes[] = {"/home", "/root", getenv("HOME"), NULL};
 	struct fuse_export export = {
@@ -85,8 +96,8 @@ static int open_share(struct fs *fs, const struct config *config, const struct s
 	    root.st_ino == here.st_ino)
 		export.hidden = homes;
 	map_ids(&export, config);
-	snprintf(name, sizeof(name), "virtio%u", number);
-	if (fs_open(fs, &export, tag, name, err))
+	snprintf(name, sizeof(name), "virtio%u", number + board->count);
+	if (fs_open(&board->fs[board->count++], &export, tag, name, err))
 		return error_prefix(err, share->guest ? "--volume" : "--rootfs");
 	return 0;
 }
@@ -100,14 +111,12 @@ int share_board_attach(struct share_board *board, const struct config *config, u
 	if (!board->fs)
 		return error_set(err, "no memory for the shared directories");
 	if (share_root_is_directory(config) &&
-	    open_share(&board->fs[board->count++], config, &config->root, tag, number, err))
+	    open_share(board, config, &config->root, tag, number, err))
 		return -1;
 	for (unsigned i = 0; i < config->volumes; i++) {
 		share_tag(tag, i);
-		if (open_share(&board->fs[board->count], config, &config->volume[i], tag,
-			       number + board->count, err))
+		if (open_share(board, config, &config->volume[i], tag, number, err))
 			return -1;
-		board->count++;
 	}
 	return 0;
 }
