@@ -90,7 +90,6 @@ static void record_root(FILE *out, const struct config *config)
 static void record_all(FILE *out, const struct config *config)
 {
 	unsigned rows, columns;
-	char size[32];
 
 	for (int i = 0; i < config->words; i++)
 		record(out, INIT_ARG, config->command[i]);
@@ -107,8 +106,7 @@ static void record_all(FILE *out, const struct config *config)
 				: "bantam");
 	if (config->tty) {
 		command_terminal_size(&rows, &columns);
-		snprintf(size, sizeof(size), "%u %u", rows, columns);
-		record(out, INIT_TTY, size);
+		fprintf(out, "%s=%u %u%c", INIT_TTY, rows, columns, '\0');
 	}
 	/* eth0 is the first. */
 	if (config->nets && config->net[0].kind == NET_USER) {

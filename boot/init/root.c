@@ -91,11 +91,12 @@ bool root_is_in_memory(const struct init_config *config)
 const char *root_enter(const struct init_config *config)
 {
 	const char *wrong = config->root ? mount_root(config->root) : NULL;
-	long error = 0;
 
 	if (config->root && !wrong) {
-		sys(chdir, ROOT);
-		error = sys(mount, ".", "/", NULL, MS_MOVE, NULL);
+		long error = sys(chdir, ROOT);
+
+		if (!error)
+			error = sys(mount, ".", "/", NULL, MS_MOVE, NULL);
 		if (!error)
 			error = sys(chroot, ".");
 		sys(chdir, "/");
