@@ -81,6 +81,8 @@ CASES = {
                                  'ready', do=press(signal.SIGTERM)),
     'a second SIGINT ends the machine': Case('cstart;oready;C;oready', 130, 'signal', 'readyready',
                                              do=press(signal.SIGINT, signal.SIGINT)),
+    'SIGTERM, and it stays': Case('cstart;oready;C', 143, 'signal', 'ready', 'COMMAND did not end in time',
+                                  args=['--stop-timeout', '1s'], do=press(signal.SIGTERM)),
     'SIGTERM before the start': Case('oready', 143, 'signal', 'ready', do=press(signal.SIGTERM)),
     'stopped and continued': Case('cstart;oready;cend_stdout_5;cend_stderr_0;cexit_0', 0, 'exit',
                                   'ready', do=stop_and_continue),

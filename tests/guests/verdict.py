@@ -215,10 +215,10 @@ def ends_while_nobody_reads():
 @case
 def a_stopped_process_goes_on_waiting_for_its_reader():
     run, out = not_read()
-    for number in (signal.SIGSTOP, signal.SIGCONT):
+    for number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGWINCH):
         run.send(number)
         time.sleep(0.2)
-    want(run.process.poll() is None, 'SIGCONT ended it')
+    want(run.process.poll() is None, 'a signal that is no end ended it')
     want(len(os.read(out, 65536)) + len(os.read(out, 65536)) > 4096, 'no output came')
     while os.read(out, 65536):
         pass
