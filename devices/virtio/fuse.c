@@ -36,7 +36,7 @@ long fuse_reply(struct fuse_request *request, u32 offset, const void *from, u32 
 	/* The buffer is only read from. */
 	virtq_copy(request->out, request->outs, (u32)sizeof(struct fuse_out_header) + offset,
 		   (void *)(uintptr_t)from, bytes, true);
-	return (long)(offset + bytes);
+	return (long)offset + (long)bytes;
 }
 
 bool fuse_args(const struct fuse_request *request, void *args, u32 bytes)
@@ -144,12 +144,10 @@ static long call_batch_forget(struct fuse_request *request)
 
 static long call_syncfs(struct fuse_request *request)
 {
-	struct fuse_inode *inode;
 	/* A descriptor of O_PATH can't be synchronized by. */
 	const int fd = openat(request->server->inodes.root->fd, ".", O_RDONLY | O_CLOEXEC);
 	const int result = fd < 0 || syncfs(fd) ? -errno : 0;
 
-	(void)inode;
 	if (fd >= 0)
 		close(fd);
 	return result;
@@ -247,6 +245,7 @@ static long serve_body(struct fuse_request *request)
 		result = -EROFS;
 	else
 		result = calls[opcode].call(request);
+	request->body = NULL;
 	if (copy != small)
 		free(copy);
 	return result;

@@ -65,7 +65,7 @@ static long find_place(struct fuse_server *server)
 	}
 	if (server->handles == FUSE_HANDLES_MAX)
 		return -1;
-	grown = realloc(server->handle, (server->handles + 1) * sizeof(*grown));
+	grown = realloc(server->handle, (server->handles + 1) * sizeof(struct fuse_handle *));
 	if (!grown)
 		return -1;
 	server->handle = grown;
@@ -132,7 +132,6 @@ int fuse_open_flags(const struct fuse_server *server, u32 flags)
 static int open_inode(struct fuse_request *request, int flags, u32 type)
 {
 	struct fuse_inode *inode;
-	char name[12];
 	int fd = fuse_get(request, request->head.nodeid, &inode);
 
 	if (fd < 0)
@@ -140,6 +139,8 @@ static int open_inode(struct fuse_request *request, int flags, u32 type)
 	if (inode->type != type) {
 		fd = type == S_IFDIR ? -ENOTDIR : inode->type == S_IFDIR ? -EISDIR : -ENXIO;
 	} else {
+		char name[12];
+
 		fd = openat(request->server->paths_fd, fuse_path_name(name, fd),
 			    flags | O_CLOEXEC | O_NOCTTY);
 		fd = fd < 0 ? -errno : fd;
@@ -283,7 +284,8 @@ long fuse_call_fsync(struct fuse_request *request)
 	handle = fuse_handle_get(request->server, in.fh);
 	if (!handle)
 		return -EBADF;
-	result = in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(handle->fd) : fsync(handle->fd);
+	result = (in.fsync_flags & FUSE_FSYNC_FDATASYNC) ? fdatasync(handle->fd)
+							 : fsync(handle->fd);
 	result = result ? -errno : 0;
 	fuse_handle_put(request->server, handle);
 	return result;

@@ -123,7 +123,7 @@ static void adopt_path(struct fuse_inodes *inodes, struct fuse_inode *inode, int
 /* Whether nobody needs it: then it is gone, and maybe its ancestors with it. */
 static void release(struct fuse_inodes *inodes, struct fuse_inode *inode)
 {
-	while (inode && inode != inodes->root && inode->lookups == 0 && inode->users == 0 &&
+	while (inode != inodes->root && inode->lookups == 0 && inode->users == 0 &&
 	       inode->children == 0) {
 		struct fuse_inode *parent = inode->parent;
 		struct fuse_inode **at = bucket_of(inodes, inode->dev, inode->ino);
@@ -146,7 +146,7 @@ static void release(struct fuse_inodes *inodes, struct fuse_inode *inode)
 /* A place in the table; the node id of each use of it is another one. */
 static struct fuse_inode *take_place(struct fuse_inodes *inodes)
 {
-	struct fuse_inode *inode = inodes->free, **grown;
+	struct fuse_inode *inode = inodes->free;
 
 	if (inode) {
 		inodes->free = inode->next;
@@ -154,8 +154,12 @@ static struct fuse_inode *take_place(struct fuse_inodes *inodes)
 		return inode;
 	}
 	if (inodes->places == inodes->room) {
-		grown = realloc(inodes->place, 2 * (size_t)inodes->room * sizeof(*grown));
-		if (!grown || inodes->room >= FUSE_INODES_MAX)
+		struct fuse_inode **grown = NULL;
+
+		if (inodes->room < FUSE_INODES_MAX)
+			grown = realloc(inodes->place,
+					2 * (size_t)inodes->room * sizeof(struct fuse_inode *));
+		if (!grown)
 			return NULL;
 		inodes->place = grown;
 		inodes->room *= 2;
@@ -310,7 +314,7 @@ static int step_down(struct fuse_inodes *inodes, struct fuse_inode *inode)
 		at = at->parent;
 	at->users++;
 	at->parent->users++;
-	strcpy(name, at->name);
+	memcpy(name, at->name, strlen(at->name) + 1);
 	/* Somebody may move it meanwhile; its parent stays, for it is in use. */
 	struct fuse_inode *parent = at->parent;
 	pthread_mutex_unlock(&inodes->lock);

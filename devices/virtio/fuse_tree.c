@@ -111,7 +111,7 @@ int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const ch
 	       struct fuse_entry_out *entry)
 {
 	struct stat status;
-	bool empty;
+	bool empty = false;
 	int fd, result;
 
 	result = parent->empty ? -ENOENT
@@ -254,7 +254,6 @@ long fuse_call_link(struct fuse_request *request)
 	struct fuse_server *server = request->server;
 	struct fuse_inode *parent, *inode;
 	struct fuse_link_in in;
-	char number[12];
 	const char *name;
 	long result;
 	u32 end;
@@ -269,6 +268,8 @@ long fuse_call_link(struct fuse_request *request)
 	if (from < 0) {
 		result = from;
 	} else {
+		char number[12];
+
 		result = linkat(server->paths_fd, fuse_path_name(number, from), fd, name,
 				AT_SYMLINK_FOLLOW)
 				 ? -errno
@@ -364,7 +365,6 @@ static int open_existing(const struct fuse_server *server, const struct fuse_ino
 			 const char *name, int flags)
 {
 	struct stat status;
-	char number[12];
 	bool empty;
 	int path, fd;
 	const int result = look(server, parent, name, &status, &path, &empty);
@@ -373,6 +373,8 @@ static int open_existing(const struct fuse_server *server, const struct fuse_ino
 		return result;
 	fd = -EINVAL;
 	if (S_ISREG(status.st_mode)) {
+		char number[12];
+
 		fd = openat(server->paths_fd, fuse_path_name(number, path),
 			    flags | O_CLOEXEC | O_NOCTTY);
 		fd = fd < 0 ? -errno : fd;
