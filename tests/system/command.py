@@ -1,0 +1,596 @@
+"""command.py - commands in guests (`bantam run KERNEL -- COMMAND`): how each ends, and what goes
+through.
+
+A case here is a function that gets a Bench, runs bantam as often as it needs, and raises Wrong when
+something is not as it should be. The guests' root directory is the initramfs of the other system
+tests; its own init is not run.
+"""
+
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import random
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+from case import Case, GUEST_DIED, KERNELS, ROOT
+from harness import USAGE, Wrong, find_in_order, want
+
+CLOUD, GENERIC = 'cloud/vmlinuz', 'generic/vmlinuz'
+CANNOT_EXECUTE, NOT_FOUND, TIMEOUT = 126, 127, 124
+TAIL_LINES = 50
+MIB = 1 << 20
+PATIENCE = 100       # seconds for what a guest does; a failure, never a measure
+
+
+class End:
+    """How a run ended: status, out and err, and what --result says."""
+
+    def __init__(self, process, out, err, result_path):
+        self.status, self.out, self.err = process.returncode, out or b'', err
+        self.text = err.decode('latin-1')
+        self.result = None
+        if os.path.exists(result_path):
+            with open(result_path, encoding='utf-8') as f:
+                self.result = json.load(f)
+
+    def must(self, status, reason, by_command=None, out=b'', err=b''):
+        """err: bytes, or a list of regular expressions that are found in this order."""
+        said = '; stdout %r stderr %r' % (self.out[-200:], self.err[-600:])
+        want(self.status == status, 'status %s instead of %s%s' % (self.status, status, said))
+        want(self.result, 'there is no result%s' % said)
+        want(self.result['reason'] == reason and self.result['exit_code'] == status
+             and self.result['by_command'] is bool(by_command),
+             'the result says %s, %s, by_command %s' % tuple(
+                 self.result[key] for key in ('reason', 'exit_code', 'by_command')))
+        if by_command and reason == 'signal':
+            want(self.result['signal'] == status - 128, 'signal %s' % self.result['signal'])
+        want(out is None or self.out == out, 'stdout is %.300r' % self.out)
+        if isinstance(err, bytes):
+            want(self.err == err, 'stderr is %.600r' % self.err)
+        else:
+            missing = find_in_order(err, self.text)
+            want(not missing, 'stderr lacks %s, it is %.1500r' % (missing, self.text))
+
+
+class Bench:
+    """Where a case runs bantam: the program, the guests' root, a directory of the case's own."""
+
+    def __init__(self, bantam, initrd, directory):
+        self.bantam, self.initrd, self.directory = bantam, initrd, directory
+        self.processes, self.runs = [], 0
+
+    def argv(self, command, options=(), kernel=CLOUD):
+        """bantam's words, and where the result will be."""
+        self.runs += 1
+        result = '%s/result-%d' % (self.directory, self.runs)
+        modules = () if '--modules' in options else ('--modules', '%s/%s/root' % (
+            KERNELS, kernel.split('/')[0]))
+        if 'host modules' in options:
+            modules, options = (), [word for word in options if word != 'host modules']
+        return [self.bantam, 'run', '%s/%s' % (KERNELS, kernel), '--initrd', self.initrd, *modules,
+                '--result', result, *options, '--', *command], result
+
+    def start(self, command, options=(), kernel=CLOUD, stdin=subprocess.DEVNULL,
+              stdout=subprocess.PIPE, **more):
+        argv, result = self.argv(command, options, kernel)
+        process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, **more)
+        process.result = result
+        self.processes.append(process)
+        return process
+
+    def finish(self, process, data=None):
+        """Feeds it, reads all that it says, and waits for its end."""
+        out, err = process.communicate(data, timeout=PATIENCE)
+        return End(process, out, err, process.result)
+
+    def run(self, command, options=(), kernel=CLOUD, data=None, **more):
+        if data is not None:
+            more['stdin'] = subprocess.PIPE
+        return self.finish(self.start(command, options, kernel, **more), data)
+
+    def start_other(self, argv):
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+        self.processes.append(process)
+        return process
+
+    def close(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+def case(name, function, *args, **more):
+    """A case of run.py's: the function is called with a Bench and args."""
+    def play(bantam, initrd, directory):
+        bench = Bench(bantam, initrd, directory)
+        try:
+            function(bench, *args)
+        except Wrong as wrong:
+            return str(wrong)
+        except subprocess.TimeoutExpired:
+            return 'no end within %d s' % PATIENCE
+        except Exception as error:    # pylint: disable=broad-except
+            return 'the case itself failed: %r' % error
+        finally:
+            bench.close()
+        return None
+    more.setdefault('timeout', 2 * PATIENCE)
+    return Case('command: ' + name, CLOUD, play=play, **more)
+
+
+def shell(script, *words):
+    return ['sh', '-c', script, 'sh', *words]
+
+
+def read_until(stream, pattern):
+    """Reads a pipe until what came matches; returns it."""
+    data, end = b'', time.monotonic() + PATIENCE
+    while not re.search(pattern, data, re.M):
+        want(select.select([stream], [], [], max(0, end - time.monotonic()))[0],
+             'no %r within %d s, but %.300r' % (pattern, PATIENCE, data))
+        chunk = os.read(stream.fileno(), 65536)
+        want(chunk, 'the end instead of %r; before it %.300r' % (pattern, data))
+        data += chunk
+    return data
+
+
+# ---- how it ends ----
+
+# Bytes that a terminal or a text mode anywhere would change.
+SAYS = r"printf 'out\0\r\n\377'; printf 'err\n' >&2; "
+OUT, ERR = b'out\0\r\n\xff', b'err\n'
+NOTHING = dict(out=b'', err=b'')
+# What a guest says in the moment of its death may be lost with it: it waits until all was read.
+ASKS = 'read x; '
+DIED = r'\Abantam: the guest'
+
+
+def tail_is_whole(end):
+    """Behind bantam's words there are the last lines of the console, and nothing else."""
+    lines = end.text.split('\n')
+    said = next(i for i, line in enumerate(lines) if line.startswith('bantam: '))
+    tail = lines[said + 1:-1]
+    want(len(tail) == TAIL_LINES, '%d lines of the console: %s' % (len(tail), tail))
+    numbers = [int(n) for line in tail for n in re.findall(r'line (\d+)\.$', line)]
+    want(numbers == list(range(numbers[0], 61)), 'the lines of the console are %s' % tail)
+
+
+MANY_LINES = ('echo on >/proc/sys/kernel/printk_devkmsg; '
+              'for i in $(seq 60); do echo "<3>line $i." >/dev/kmsg; done; ')
+
+# name, COMMAND, status, reason, by_command, what else is true of it
+ROWS = [
+    ('exit 0, stdin never read', shell(SAYS), 0, 'exit', True, dict(stdin='/dev/zero')),
+    ('exit 1', ['false'], 1, 'exit', True, NOTHING),
+    ('exit 7', shell(SAYS + 'exit 7'), 7, 'exit', True, {}),
+    ('exit 255', shell(SAYS + 'exit 255'), 255, 'exit', True, {}),
+    ('a file that is not executable', ['/etc/passwd'], CANNOT_EXECUTE, 'cannot-execute', False,
+     dict(out=b'', err=[r'\Abantam: .*/etc/passwd: permission denied\n\Z'])),
+    ('a directory', ['/etc'], CANNOT_EXECUTE, 'cannot-execute', False,
+     dict(out=b'', err=[r'\Abantam: .*/etc: .*\n\Z'])),
+    ("another processor's program", ['other-processor'], CANNOT_EXECUTE, 'cannot-execute', False,
+     dict(out=b'', err=[r'\Abantam: .*other-processor: .*\n\Z'])),
+    ('not found', ['no-such-program'], NOT_FOUND, 'not-found', False,
+     dict(out=b'', err=[r'\Abantam: .*no-such-program: no such command\n\Z'])),
+    ('SIGKILL', shell(SAYS + 'kill -9 $$'), 128 + 9, 'signal', True, {}),
+    ('SIGSEGV', shell(SAYS + 'kill -11 $$'), 128 + 11, 'signal', True, {}),
+    ('SIGTERM', shell(SAYS + 'kill -15 $$'), 128 + 15, 'signal', True, {}),
+    ('no memory is left', shell(SAYS + 'exec tail /dev/zero'), 128 + 9, 'signal', True, {}),
+    ('panic', shell(SAYS + ASKS + 'echo c >/proc/sysrq-trigger'), GUEST_DIED, 'panic', False,
+     dict(err=[DIED + "'s kernel panicked: .*sysrq triggered crash", r'Kernel panic'])),
+    ('poweroff', shell(SAYS + ASKS + MANY_LINES + 'poweroff -f'), GUEST_DIED, 'no-status',
+     False, dict(err=[DIED + ' ended before', r'Power down\n\Z'], also=tail_is_whole)),
+    ('reboot', shell(SAYS + ASKS + 'reboot -f'), GUEST_DIED, 'no-status', False,
+     dict(err=[DIED + ' ended before'])),
+]
+
+
+def ends(bench, kernel, row):
+    _name, command, status, reason, by_command, more = row
+    out = more.get('out', OUT)
+    if any(ASKS in word for word in command):
+        process = bench.start(command, kernel=kernel, stdin=subprocess.PIPE)
+        read_until(process.stderr, rb'\Aerr\n\Z')
+        want(read_until(process.stdout, rb'\377') == out, 'stdout is not as COMMAND wrote it')
+        end, out = bench.finish(process, b'\n'), b''
+    else:
+        with open(more.get('stdin', '/dev/null'), 'rb') as stdin:
+            end = bench.run(command, kernel=kernel, stdin=stdin)
+    end.must(status, reason, by_command, out, more.get('err', ERR))
+    if 'also' in more:
+        more['also'](end)
+
+
+def rows(kernel):
+    return [case('%s, %s' % (row[0], kernel.split('/')[0]), ends, kernel, row) for row in ROWS]
+
+
+def time_is_up(bench):
+    bench.run(['sleep', '1000'], ['--timeout', '2s']).must(
+        TIMEOUT, 'timeout', err=[r'\Abantam: the time was up'])
+
+
+def never_boots(bench):
+    """The last lines of a kernel that never comes to COMMAND."""
+    end = bench.run(['true'], ['-a', 'rdinit=/bin/sh -- -c "seq 60; read x"', '--timeout', '30s'])
+    end.must(TIMEOUT, 'timeout', err=[r'\Abantam: the time was up\n'])
+    want([int(line) for line in end.text.split()[4:]] == list(range(61 - TAIL_LINES, 61)),
+         'the lines of the console are %r' % end.text)
+
+
+def wrong_use(bench):
+    for options, command, words in (
+            (['--no-such-option'], ['true'], '--no-such-option'),
+            ([], [], 'no COMMAND'),
+            (['--console', 'stdio'], ['true'], '--console stdio'),
+            (['--on-reset', 'restart'], ['true'], 'runs once'),
+            (['--env', '=x'], ['true'], '--env'),
+            (['-d'], ['true'], "put '&' behind it")):
+        end = bench.run(command, options)
+        want(end.status == USAGE and words in end.text and not end.out and not end.result,
+             '%s: status %d, %s' % (options, end.status, end.text))
+
+
+def no_such_user(bench):
+    bench.run(['true'], ['-u', 'nobody-here']).must(
+        USAGE, 'vmm-error', err=[r'\Abantam: in the guest: user nobody-here: '])
+
+
+def modules_missing(bench):
+    empty = bench.directory + '/empty'
+    os.mkdir(empty)
+    with open(KERNELS + '/cloud/version') as f:
+        release = f.read().strip()
+    bench.run(['true'], ['--modules', empty]).must(
+        USAGE, 'vmm-error', err=[r'\Abantam: .*no kernel modules in .*lib/modules/%s' % release])
+    os.mkdir(empty + '/kernel')
+    bench.run(['true'], ['--modules', empty]).must(
+        USAGE, 'vmm-error', err=[r"\Abantam: .*'virtio_pci', which the guest needs, is neither"])
+
+
+def why_no_unknown_kernel(_directory):
+    with open(KERNELS + '/cloud/version') as f:
+        path = '/lib/modules/' + f.read().strip()
+    return 'this host has %s' % path if os.path.exists(path) else None
+
+
+def no_modules_for_it(bench):
+    bench.run(['true'], ['host modules']).must(
+        GUEST_DIED, 'no-status', err=[DIED, 'this is missing', r'^bantam: no kernel modules in '])
+
+
+def eight_at_once(bench):
+    script = 'cat; echo "$HOSTNAME" >&2; exit $1'
+    running = [bench.start(shell(script, str(n)), ['--name', 'guest-%d' % n, '-m', '128M'],
+                           stdin=subprocess.PIPE) for n in range(1, 9)]
+    ended = [None] * len(running)
+
+    def finish(n):
+        ended[n] = bench.finish(running[n], b'to %d\n' % n * 1000)
+    threads = [threading.Thread(target=finish, args=(n,)) for n in range(len(running))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n, end in enumerate(ended):
+        want(end, 'guest %d has not ended' % n)
+        end.must(n + 1, 'exit', True, b'to %d\n' % n * 1000, b'guest-%d\n' % (n + 1))
+
+
+# ---- what goes through ----
+
+def words(bench):
+    """Arguments, environment, directory, user and names arrive as they were given."""
+    every = bytes(range(1, 256))
+    given = [every, b'', b' a  b ', b'line\nline\n', b'', b'$HOME `id` "\'\\']
+    env = [b'ALL=' + every, b'EMPTY=', b'NL=a\nb', b'INHERITED=here', b'PATH=/bin']
+    script = ('printf "%s\\0" "$@"; cat /dev/stdin; cat /proc/$$/environ; '
+              'echo "$(pwd) $(id -un):$(id -gn) $(id -G) $(hostname)"; echo x >/dev/stderr')
+    options = ['-w', '/new/dir', '-u', 'guest:crew', '--hostname', 'a-host', '-e', 'INHERITED']
+    for word in env[:3] + env[4:]:
+        options += ['-e', word]
+    end = bench.run(shell(script, *given), options, data=b'in\0put',
+                    env=dict(os.environ, INHERITED='here', NOT_INHERITED='x'))
+    end.must(0, 'exit', True, None, b'x\n')
+    arguments, rest = b''.join(word + b'\0' for word in given) + b'in\0put', end.out
+    want(rest.startswith(arguments), 'the arguments came as %r' % rest)
+    *environ, last = rest[len(arguments):].split(b'\0')
+    want(set(environ) == set(env) | {b'HOME=/home/guest', b'HOSTNAME=a-host'},
+         'the environment came as %r' % environ)
+    want(last == b'/new/dir guest:crew 2000 a-host\n', 'directory, user, name: %r' % last)
+
+
+def stream(bench, count):
+    data = random.Random(count).randbytes(count)
+    lines = b''.join(b'stderr %d\n' % i for i in range(1, 2001))
+    end = bench.run(shell("cat & awk 'BEGIN { for (i = 1; i <= 2000; i++) print \"stderr\", i }' "
+                          '>&2; wait', ), data=data)
+    end.must(0, 'exit', True, None, lines)
+    want(len(end.out) == count and hashlib.sha256(end.out).digest()
+         == hashlib.sha256(data).digest(), '%d of %d bytes came back' % (len(end.out), count))
+
+
+def slow_reader(bench):
+    """COMMAND is held while nobody reads, and nothing is lost."""
+    pieces = 64
+    process = bench.start(shell(
+        'i=0; while [ $i -lt %d ]; do i=$((i + 1)); head -c 131072 /dev/zero | tr "\\0" x; '
+        'echo $i >&2; done' % pieces))
+    said = read_until(process.stderr, rb'^1$')
+    while select.select([process.stderr], [], [], 5)[0]:
+        said += os.read(process.stderr.fileno(), 4096)
+    want(b'%d\n' % pieces not in said, 'COMMAND wrote 8 MiB that nobody read')
+    want(process.poll() is None, 'it has ended')
+    end = bench.finish(process)
+    end.err = said + end.err
+    end.must(0, 'exit', True, b'x' * (pieces << 17),
+             b''.join(b'%d\n' % i for i in range(1, pieces + 1)))
+
+
+def dialogue(bench):
+    """Each line is answered before the next one is said; then stdin ends."""
+    process = bench.start(shell('while read x; do echo "got $x"; done; echo end'),
+                          stdin=subprocess.PIPE)
+    for line in (b'one', b'two', b'three'):
+        process.stdin.write(line + b'\n')
+        process.stdin.flush()
+        want(read_until(process.stdout, b'\n') == b'got %s\n' % line, 'no answer to %r' % line)
+    bench.finish(process).must(0, 'exit', True, b'end\n')
+
+
+def ends_of_pipes(bench):
+    # stdin's writer never ends.
+    yes = bench.start_other(['yes'])
+    bench.run(['head', '-n', '2'], stdin=yes.stdout).must(0, 'exit', True, b'y\ny\n')
+    # stdout's reader has seen enough.
+    process = bench.start(['yes'])
+    want(process.stdout.read(2) == b'y\n', 'no y')
+    process.stdout.close()
+    process.stdout = None
+    bench.finish(process).must(128 + signal.SIGPIPE, 'signal', True, None)
+
+
+def closes_stdout(bench):
+    """stdout ends when COMMAND closes it, while COMMAND runs on."""
+    process = bench.start(shell('echo first; exec >&-; read x; echo "$x" >&2; exit 3'),
+                          stdin=subprocess.PIPE)
+    want(process.stdout.read() == b'first\n', 'stdout is not as COMMAND wrote it')
+    want(process.poll() is None, 'it has ended')
+    process.stdout = None
+    bench.finish(process, b'go on\n').must(3, 'exit', True, None, b'go on\n')
+
+
+# ---- signals ----
+
+def signal_once(bench):
+    process = bench.start(shell(
+        'trap "echo term" TERM; echo ready; while :; do sleep 1000 & wait; done'))
+    want(read_until(process.stdout, b'ready\n') == b'ready\n', 'something else than ready')
+    process.send_signal(signal.SIGTERM)
+    want(read_until(process.stdout, b'term\n') == b'term\n', 'something else than term')
+    process.send_signal(signal.SIGTERM)
+    bench.finish(process).must(128 + 15, 'signal', False, b'', [r'\Abantam: .*signal 15\n\Z'])
+
+
+def signal_ends(bench):
+    process = bench.start(shell('echo ready; exec sleep 1000'))
+    read_until(process.stdout, b'ready\n')
+    process.send_signal(signal.SIGINT)
+    bench.finish(process).must(128 + 2, 'signal', True)
+
+
+def signal_while_booting(bench):
+    console = bench.directory + '/console'
+    process = bench.start(['true'], ['-a', 'loglevel=7', '--console', console])
+    end = time.monotonic() + PATIENCE
+    while not (os.path.exists(console) and os.path.getsize(console)):
+        want(time.monotonic() < end, 'the kernel says nothing')
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    bench.finish(process).must(128 + 2, 'signal', False,
+                               err=[r'\Abantam: .*signal 2\n', r'Linux version'])
+
+
+# ---- terminals ----
+
+class Terminal:
+    """bantam on a terminal of its own, as a shell's job in the foreground."""
+
+    def __init__(self, argv, rows, columns):
+        self.screen, self.seen = b'', 0
+        self.master, self.slave = os.openpty()
+        self.resize(rows, columns)
+        self.before = self.settings()
+        self.process = subprocess.Popen(
+            argv, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+
+    def settings(self):
+        return termios.tcgetattr(self.slave)
+
+    def see(self, pattern):
+        """Waits for something to appear, behind what was seen before."""
+        end = time.monotonic() + PATIENCE
+        while not re.compile(pattern).search(self.screen, self.seen):
+            want(time.monotonic() < end and self.process.poll() is None,
+                 'the screen lacks %r; it ends in %r' % (pattern, self.screen[-300:]))
+            if select.select([self.master], [], [], 1)[0]:
+                self.screen += os.read(self.master, 65536)
+        self.seen = re.compile(pattern).search(self.screen, self.seen).end()
+
+    def type(self, keys):
+        os.write(self.master, keys)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+def session(bench, kernel):
+    """A shell in the guest, used as on any terminal."""
+    argv, result = bench.argv(['sh'], ['-it'], kernel)
+    terminal = Terminal(argv, 30, 100)
+    prompt = rb'/ # '
+    try:
+        terminal.see(prompt)
+        terminal.type(b'stty size; tty; echo "$TERM" | wc -l\n')
+        terminal.see(rb'\r\n30 100\r\n/dev/pts/0\r\n1\r\n')
+        terminal.see(prompt)
+        # Typed without its own words in it, so that what is seen isn't the echo.
+        terminal.type(b"sh -c 'trap \"stty size; exit\" WINCH; echo wa''iting; "
+                      b"while :; do sleep 1; done'\n")
+        terminal.see(rb'waiting\r\n')
+        terminal.resize(40, 120)
+        terminal.see(rb'40 120\r\n')
+        terminal.see(prompt)
+        terminal.type(b'echo be""gun; sleep 1000\n')
+        terminal.see(rb'begun\r\n')
+        terminal.type(b'\x03')
+        terminal.see(prompt)
+        terminal.type(b'echo "status $?"\n')
+        terminal.see(rb'status 130\r\n')
+        terminal.see(prompt)
+        want(terminal.settings() != terminal.before, 'the terminal is not in raw mode')
+        terminal.type(b'exit 5\n')
+        status = terminal.process.wait(PATIENCE)
+        want(status == 5, 'status %d instead of 5' % status)
+        want(terminal.settings() == terminal.before, "the terminal's settings have changed")
+        with open(result, encoding='utf-8') as f:
+            end = json.load(f)
+        want((end['reason'], end['exit_code']) == ('exit', 5), 'the result says %s' % end)
+    finally:
+        terminal.close()
+
+
+# ---- devices, and what a run leaves ----
+
+def other_devices(bench):
+    """virtio-mmio, the kernel's console on hvc0 and in a file, a disk."""
+    console, disk = bench.directory + '/console', bench.directory + '/disk'
+    with open(disk, 'wb') as f:
+        f.write(b'on the disk'.ljust(MIB, b'\0'))
+    bench.run(shell('echo hello >/dev/hvc0; head -c 11 /dev/vda; '
+                    'ls /sys/bus/pci/devices | wc -l >&2'),
+              ['--transport', 'mmio', '--console-device', 'virtio', '--console', console,
+               '--disk', disk + ',ro']).must(0, 'exit', True, b'on the disk', b'0\n')
+    with open(console, 'rb') as f:
+        said = f.read()
+    want(b'hello\r\n' in said, 'the console has %.300r' % said)
+
+
+def console_on_stderr(bench):
+    bench.run(shell(SAYS), ['--console', 'stderr', '-a', 'loglevel=7']).must(
+        0, 'exit', True, OUT, [r'Linux version', r'^err$'])
+
+
+def why_no_passt(_directory):
+    found = any(os.access(path + '/passt', os.X_OK) for path in os.environ['PATH'].split(':'))
+    return None if found else 'passt is not installed'
+
+
+def network(bench):
+    """eth0 is up when COMMAND starts, and leads to the host; names make addresses."""
+    script = ('hostname; cat /sys/class/net/eth0/address; ip -4 -o addr show eth0; '
+              'ip route; cat /etc/resolv.conf; nc 10.0.2.2 $1 </dev/null')
+    macs = set()
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        def serve():
+            peer, _address = server.accept()
+            peer.sendall(b'hello from the host\n')
+            peer.close()
+        for _ in range(2):
+            threading.Thread(target=serve, daemon=True).start()
+            end = bench.run(shell(script, str(server.getsockname()[1])),
+                            ['--net', 'user', '--name', 'web'])
+            end.must(0, 'exit', True, None)
+            said = end.out.decode()
+            missing = find_in_order([r'\Aweb\n02:ba:', r'inet 10\.0\.2\.15/24', r'^default via '
+                                     r'10\.0\.2\.2 ', r'^nameserver ', r'^hello from the host$'],
+                                    said)
+            want(not missing, 'stdout lacks %s, it is %r' % (missing, said))
+            macs.add(said.split('\n')[1])
+    want(len(macs) == 1, 'the same name has made the addresses %s' % macs)
+
+
+def descendants(pid):
+    """pid and the processes below it."""
+    found = [pid]
+    for children in glob.glob('/proc/%d/task/*/children' % pid):
+        with open(children) as f:
+            for child in f.read().split():
+                found += descendants(int(child))
+    return found
+
+
+def traces():
+    """What a process can leave: files, mounts, names of sockets."""
+    left = {path for directory in ('/tmp', '/var/tmp', '/dev/shm')
+            for path in glob.glob(directory + '/*') + glob.glob(directory + '/.*')}
+    for table in ('/proc/self/mounts', '/proc/net/unix'):
+        with open(table) as f:
+            left.update(line for line in map(lambda line: line.split()[-1], f) if '/' in line)
+    return left
+
+
+def killed(bench):
+    """bantam is killed without a chance to clean up, and nothing is left."""
+    disk = bench.directory + '/disk'
+    with open(disk, 'wb') as f:
+        f.truncate(MIB)
+    before = traces()
+    process = bench.start(shell('echo x >/dev/vda; echo ready; exec sleep 1000'),
+                          ['--net', 'user', '--disk', disk + ',ephemeral'])
+    read_until(process.stdout, b'ready\n')
+    family = descendants(process.pid)
+    want(len(family) > 1, 'passt is no child of bantam')
+    process.kill()
+    bench.finish(process)
+    end = time.monotonic() + PATIENCE
+    while any(os.path.exists('/proc/%d' % pid) for pid in family):
+        want(time.monotonic() < end, 'processes are left: %s' % family)
+        time.sleep(0.05)
+    left = traces() - before
+    want(not left, 'this is left: %s' % sorted(left))
+
+
+CASES = (
+    [case('64 MiB through it', stream, 64 * MIB),
+     case('8 at once', eight_at_once)]
+    + rows(CLOUD) + rows(GENERIC)
+    + [case("a shell on a terminal, " + kernel.split('/')[0], session, kernel)
+       for kernel in (CLOUD, GENERIC)]
+    + [case('time-out', time_is_up),
+       case('no start in time', never_boots),
+       case('wrong use', wrong_use),
+       case('no such user', no_such_user),
+       case('modules are missing', modules_missing),
+       case('no modules for this kernel', no_modules_for_it, needs=why_no_unknown_kernel),
+       case('words', words),
+       case('a slow reader', slow_reader),
+       case('a dialogue', dialogue),
+       case('ends of pipes', ends_of_pipes),
+       case('it closes stdout', closes_stdout),
+       case('SIGTERM, then another', signal_once),
+       case('SIGINT to COMMAND', signal_ends),
+       case('SIGINT while booting', signal_while_booting),
+       case('mmio, hvc0, a disk', other_devices),
+       case('the console on stderr', console_on_stderr),
+       case('a network', network, needs=why_no_passt),
+       case('killed', killed, needs=why_no_passt)]
+)
