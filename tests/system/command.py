@@ -225,7 +225,7 @@ def never_boots(bench):
     """The last lines of a kernel that never comes to COMMAND."""
     end = bench.run(['true'], ['-a', 'rdinit=/bin/sh -- -c "seq 60; read x"', '--timeout', '30s'])
     end.must(TIMEOUT, 'timeout', err=[r'\Abantam: the time was up\n'])
-    want([int(line) for line in end.text.split()[4:]] == list(range(61 - TAIL_LINES, 61)),
+    want([int(line) for line in end.text.split()[5:]] == list(range(61 - TAIL_LINES, 61)),
          'the lines of the console are %r' % end.text)
 
 
@@ -569,6 +569,32 @@ def killed(bench):
     want(not left, 'this is left: %s' % sorted(left))
 
 
+def loop_over_kernels(bench):
+    """The loop of docs/ci.md, with a test that fails on one of two kernels."""
+    with open(ROOT + '/docs/ci.md', encoding='utf-8') as f:
+        script, = (text for text in re.findall(r'^```sh\n(.*?)^```', f.read(), re.M | re.S)
+                   if 'for kernel in' in text)
+    for kind in ('cloud', 'generic'):
+        os.makedirs('%s/kernels/%s' % (bench.directory, kind))
+        for name, target in (('vmlinuz', 'vmlinuz'), ('lib', 'root/lib')):
+            os.symlink('%s/%s/%s' % (KERNELS, kind, target),
+                       '%s/kernels/%s/%s' % (bench.directory, kind, name))
+    with open(bench.directory + '/run-tests', 'w', encoding='utf-8') as f:
+        f.write('uname -r; case $(uname -r) in *cloud*) ;; *) exit 3 ;; esac\n')
+    setup = ('{ cat "$1"; echo run-tests | cpio --quiet -o -H newc | gzip; } >rootfs.cpio.gz; '
+             'ln -s "$2" bantam; PATH=$PWD:$PATH; ')
+    process = subprocess.Popen(shell(setup + script, bench.initrd, bench.bantam), text=True,
+                               cwd=bench.directory, stdout=subprocess.PIPE)
+    bench.processes.append(process)
+    out, _err = process.communicate(timeout=PATIENCE)
+    want((process.returncode, out) == (1, 'ok cloud\nFAIL generic: status 3\n'),
+         'status %d: %s' % (process.returncode, out))
+    for kind in ('cloud', 'generic'):
+        with open('%s/%s.log' % (bench.directory, kind), encoding='utf-8') as log, \
+                open('%s/%s/version' % (KERNELS, kind), encoding='utf-8') as version:
+            want(log.read() == version.read(), "%s's log has something else" % kind)
+
+
 CASES = (
     [case('64 MiB through it', stream, 64 * MIB),
      case('8 at once', eight_at_once)]
@@ -580,6 +606,7 @@ CASES = (
        case('wrong use', wrong_use),
        case('no such user', no_such_user),
        case('modules are missing', modules_missing),
+       case("the documentation's loop over kernels", loop_over_kernels),
        case('no modules for this kernel', no_modules_for_it, needs=why_no_unknown_kernel),
        case('words', words),
        case('a slow reader', slow_reader),
