@@ -3,8 +3,8 @@
 
     tests/ci_cli.py [-v] [--build DIR] [BANTAM]
 
-The arguments are those of all tests/*_cli.py and change nothing: no guest runs here. In the place of
-bantam, docker and mmdebstrap stand scripts that note what they are given, or print a small archive.
+The arguments are those of all tests/*_cli.py and change nothing: no guest runs here. In the place
+of bantam, docker and mmdebstrap stand scripts that note what they are given, or print a small archive.
 The loop over kernels is run with real ones by tests/system/command.py.
 
 One line a case: ok, FAIL with a reason, or skip with one. The last line counts them; the exit
@@ -96,7 +96,8 @@ def action_inputs(_directory):
         parse('bash', step['run'])
         # What is put into a script's text would be run.
         want('${{' not in step['run'], 'an expression in a script: %s' % step['run'])
-        used.update(re.findall(r'\$\{\{ inputs\.(\w+) \}\}', ' '.join(step.get('env', {}).values())))
+        used.update(re.findall(r'\$\{\{ inputs\.(\w+) \}\}',
+                               ' '.join(step.get('env', {}).values())))
     want(used == INPUTS, 'used are %s' % used)
 
 
@@ -158,7 +159,7 @@ def archive_of(directory):
 def busybox(directory):
     run('sh', snippet('busybox --list'), directory)
     found = archive_of(directory)
-    want(found['bin/busybox'][:2] == ('-rwxr-xr-x', '0:0'), 'busybox is %s' % (found['bin/busybox'],))
+    want(found['bin/busybox'][:2] == ('-rwxr-xr-x', '0:0'), 'the archive has %s' % found)
     want(found['bin/sh'][2] == 'busybox' and len(found) > 100, 'links: %s' % found)
 
 

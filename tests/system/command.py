@@ -6,143 +6,28 @@ something is not as it should be. The guests' root directory is the initramfs of
 tests; its own init is not run.
 """
 
-import fcntl
 import glob
 import hashlib
 import json
 import os
+import pwd
 import random
 import re
 import select
 import signal
 import socket
-import struct
 import subprocess
-import termios
 import threading
 import time
 
-from case import Case, GUEST_DIED, KERNELS, ROOT
-from harness import USAGE, Wrong, find_in_order, want
+from case import GUEST_DIED, KERNELS, ROOT
+from command_run import CLOUD, PATIENCE, THE_HOSTS, Terminal, case, read_until, shell
+from harness import USAGE, find_in_order, want
 
-CLOUD, GENERIC = 'cloud/vmlinuz', 'generic/vmlinuz'
+GENERIC = 'generic/vmlinuz'
 CANNOT_EXECUTE, NOT_FOUND, TIMEOUT = 126, 127, 124
 TAIL_LINES = 50
 MIB = 1 << 20
-PATIENCE = 100       # seconds for what a guest does; a failure, never a measure
-
-
-class End:
-    """How a run ended: status, out and err, and what --result says."""
-
-    def __init__(self, process, out, err, result_path):
-        self.status, self.out, self.err = process.returncode, out or b'', err
-        self.text = err.decode('latin-1')
-        self.result = None
-        if os.path.exists(result_path):
-            with open(result_path, encoding='utf-8') as f:
-                self.result = json.load(f)
-
-    def must(self, status, reason, by_command=None, out=b'', err=b''):
-        """err: bytes, or a list of regular expressions that are found in this order."""
-        said = '; stdout %r stderr %r' % (self.out[-200:], self.err[-600:])
-        want(self.status == status, 'status %s instead of %s%s' % (self.status, status, said))
-        want(self.result, 'there is no result%s' % said)
-        want(self.result['reason'] == reason and self.result['exit_code'] == status
-             and self.result['by_command'] is bool(by_command),
-             'the result says %s, %s, by_command %s' % tuple(
-                 self.result[key] for key in ('reason', 'exit_code', 'by_command')))
-        if by_command and reason == 'signal':
-            want(self.result['signal'] == status - 128, 'signal %s' % self.result['signal'])
-        want(out is None or self.out == out, 'stdout is %.300r' % self.out)
-        if isinstance(err, bytes):
-            want(self.err == err, 'stderr is %.600r' % self.err)
-        else:
-            missing = find_in_order(err, self.text)
-            want(not missing, 'stderr lacks %s, it is %.1500r' % (missing, self.text))
-
-
-class Bench:
-    """Where a case runs bantam: the program, the guests' root, a directory of the case's own."""
-
-    def __init__(self, bantam, initrd, directory):
-        self.bantam, self.initrd, self.directory = bantam, initrd, directory
-        self.processes, self.runs = [], 0
-
-    def argv(self, command, options=(), kernel=CLOUD):
-        """bantam's words, and where the result will be."""
-        self.runs += 1
-        result = '%s/result-%d' % (self.directory, self.runs)
-        modules = () if '--modules' in options else ('--modules', '%s/%s/root' % (
-            KERNELS, kernel.split('/')[0]))
-        if 'host modules' in options:
-            modules, options = (), [word for word in options if word != 'host modules']
-        return [self.bantam, 'run', '%s/%s' % (KERNELS, kernel), '--initrd', self.initrd, *modules,
-                '--result', result, *options, '--', *command], result
-
-    def start(self, command, options=(), kernel=CLOUD, stdin=subprocess.DEVNULL,
-              stdout=subprocess.PIPE, **more):
-        argv, result = self.argv(command, options, kernel)
-        process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, **more)
-        process.result = result
-        self.processes.append(process)
-        return process
-
-    def finish(self, process, data=None):
-        """Feeds it, reads all that it says, and waits for its end."""
-        out, err = process.communicate(data, timeout=PATIENCE)
-        return End(process, out, err, process.result)
-
-    def run(self, command, options=(), kernel=CLOUD, data=None, **more):
-        if data is not None:
-            more['stdin'] = subprocess.PIPE
-        return self.finish(self.start(command, options, kernel, **more), data)
-
-    def start_other(self, argv):
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE)
-        self.processes.append(process)
-        return process
-
-    def close(self):
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-
-
-def case(name, function, *args, **more):
-    """A case of run.py's: the function is called with a Bench and args."""
-    def play(bantam, initrd, directory):
-        bench = Bench(bantam, initrd, directory)
-        try:
-            function(bench, *args)
-        except Wrong as wrong:
-            return str(wrong)
-        except subprocess.TimeoutExpired:
-            return 'no end within %d s' % PATIENCE
-        except Exception as error:    # pylint: disable=broad-except
-            return 'the case itself failed: %r' % error
-        finally:
-            bench.close()
-        return None
-    more.setdefault('timeout', 2 * PATIENCE)
-    return Case('command: ' + name, CLOUD, play=play, **more)
-
-
-def shell(script, *words):
-    return ['sh', '-c', script, 'sh', *words]
-
-
-def read_until(stream, pattern):
-    """Reads a pipe until what came matches; returns it."""
-    data, end = b'', time.monotonic() + PATIENCE
-    while not re.search(pattern, data, re.M):
-        want(select.select([stream], [], [], max(0, end - time.monotonic()))[0],
-             'no %r within %d s, but %.300r' % (pattern, PATIENCE, data))
-        chunk = os.read(stream.fileno(), 65536)
-        want(chunk, 'the end instead of %r; before it %.300r' % (pattern, data))
-        data += chunk
-    return data
 
 
 # ---- how it ends ----
@@ -188,7 +73,7 @@ ROWS = [
     ('SIGTERM', shell(SAYS + 'kill -15 $$'), 128 + 15, 'signal', True, {}),
     ('no memory is left', shell(SAYS + 'exec tail /dev/zero'), 128 + 9, 'signal', True, {}),
     ('panic', shell(SAYS + ASKS + 'echo c >/proc/sysrq-trigger'), GUEST_DIED, 'panic', False,
-     dict(err=[DIED + "'s kernel panicked: .*sysrq triggered crash", r'Kernel panic'])),
+     dict(err=[DIED + "'s kernel panicked: .*sysrq triggered crash", r'RIP: '])),
     ('poweroff', shell(SAYS + ASKS + MANY_LINES + 'poweroff -f'), GUEST_DIED, 'no-status',
      False, dict(err=[DIED + ' ended before', r'Power down\n\Z'], also=tail_is_whole)),
     ('reboot', shell(SAYS + ASKS + 'reboot -f'), GUEST_DIED, 'no-status', False,
@@ -266,7 +151,7 @@ def why_no_unknown_kernel(_directory):
 
 
 def no_modules_for_it(bench):
-    bench.run(['true'], ['host modules']).must(
+    bench.run(['true'], [THE_HOSTS]).must(
         GUEST_DIED, 'no-status', err=[DIED, 'this is missing', r'^bantam: no kernel modules in '])
 
 
@@ -314,8 +199,8 @@ def words(bench):
 def stream(bench, count):
     data = random.Random(count).randbytes(count)
     lines = b''.join(b'stderr %d\n' % i for i in range(1, 2001))
-    end = bench.run(shell("cat & awk 'BEGIN { for (i = 1; i <= 2000; i++) print \"stderr\", i }' "
-                          '>&2; wait', ), data=data)
+    end = bench.run(shell("awk 'BEGIN { for (i = 1; i <= 2000; i++) print \"stderr\", i }' >&2 & "
+                          'cat; wait'), data=data)
     end.must(0, 'exit', True, None, lines)
     want(len(end.out) == count and hashlib.sha256(end.out).digest()
          == hashlib.sha256(data).digest(), '%d of %d bytes came back' % (len(end.out), count))
@@ -404,44 +289,6 @@ def signal_while_booting(bench):
 
 # ---- terminals ----
 
-class Terminal:
-    """bantam on a terminal of its own, as a shell's job in the foreground."""
-
-    def __init__(self, argv, rows, columns):
-        self.screen, self.seen = b'', 0
-        self.master, self.slave = os.openpty()
-        self.resize(rows, columns)
-        self.before = self.settings()
-        self.process = subprocess.Popen(
-            argv, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
-
-    def settings(self):
-        return termios.tcgetattr(self.slave)
-
-    def see(self, pattern):
-        """Waits for something to appear, behind what was seen before."""
-        end = time.monotonic() + PATIENCE
-        while not re.compile(pattern).search(self.screen, self.seen):
-            want(time.monotonic() < end and self.process.poll() is None,
-                 'the screen lacks %r; it ends in %r' % (pattern, self.screen[-300:]))
-            if select.select([self.master], [], [], 1)[0]:
-                self.screen += os.read(self.master, 65536)
-        self.seen = re.compile(pattern).search(self.screen, self.seen).end()
-
-    def type(self, keys):
-        os.write(self.master, keys)
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.master)
-        os.close(self.slave)
-
-
 def session(bench, kernel):
     """A shell in the guest, used as on any terminal."""
     argv, result = bench.argv(['sh'], ['-it'], kernel)
@@ -528,6 +375,41 @@ def network(bench):
     want(len(macs) == 1, 'the same name has made the addresses %s' % macs)
 
 
+NAME_SERVER = '127.0.0.99', 53
+
+
+def why_no_name_server(directory):
+    if os.geteuid():
+        return 'not root: there can be no name server'
+    try:
+        socket.create_server(NAME_SERVER, family=socket.AF_INET).close()
+    except OSError as error:
+        return 'no name server on %s: %s' % (NAME_SERVER[0], error.strerror)
+    return why_no_passt(directory)
+
+
+def names(bench):
+    """The guest's questions for names come to the host's name server."""
+    resolv = bench.directory + '/resolv.conf'
+    with open(resolv, 'w', encoding='ascii') as f:
+        f.write('nameserver %s\n' % NAME_SERVER[0])
+
+    def serve(server):
+        while True:
+            query, peer = server.recvfrom(512)
+            is_ipv4 = query[-4:] == b'\0\1\0\1'
+            answer = b'\xc0\x0c\0\1\0\1\0\0\0\1\0\4' + socket.inet_aton('192.0.2.77')
+            server.sendto(query[:2] + b'\x81\x80\0\1' + (b'\0\1' if is_ipv4 else b'\0\0')
+                          + bytes(4) + query[12:] + (answer if is_ipv4 else b''), peer)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(NAME_SERVER)
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        end = bench.run(['nslookup', 'host.test'], ['--net', 'user'], wrap=[
+            'unshare', '-m', 'sh', '-c', 'mount --bind "$0" /etc/resolv.conf && exec "$@"', resolv])
+    end.must(0, 'exit', True, None)
+    want(b'Address: 192.0.2.77\n' in end.out, 'the guest has got %r' % end.out)
+
+
 def descendants(pid):
     """pid and the processes below it."""
     found = [pid]
@@ -538,10 +420,23 @@ def descendants(pid):
     return found
 
 
-def traces():
-    """What a process can leave: files, mounts, names of sockets."""
+def why_no_root(directory):
+    return why_no_passt(directory) or ('not root: no group of its own' if os.geteuid() else None)
+
+
+def is_of(path, group):
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False     # a neighbour's, and gone
+    return found.st_gid == group or found.st_uid == pwd.getpwnam('nobody').pw_uid
+
+
+def traces(group):
+    """What the group (or nobody, who passt is) can leave: files, mounts, names of sockets."""
     left = {path for directory in ('/tmp', '/var/tmp', '/dev/shm')
-            for path in glob.glob(directory + '/*') + glob.glob(directory + '/.*')}
+            for path in glob.glob(directory + '/*') + glob.glob(directory + '/.*')
+            if is_of(path, group)}
     for table in ('/proc/self/mounts', '/proc/net/unix'):
         with open(table) as f:
             left.update(line for line in map(lambda line: line.split()[-1], f) if '/' in line)
@@ -553,9 +448,10 @@ def killed(bench):
     disk = bench.directory + '/disk'
     with open(disk, 'wb') as f:
         f.truncate(MIB)
-    before = traces()
+    group = 54321
+    before = traces(group)
     process = bench.start(shell('echo x >/dev/vda; echo ready; exec sleep 1000'),
-                          ['--net', 'user', '--disk', disk + ',ephemeral'])
+                          ['--net', 'user', '--disk', disk + ',ephemeral'], group=group)
     read_until(process.stdout, b'ready\n')
     family = descendants(process.pid)
     want(len(family) > 1, 'passt is no child of bantam')
@@ -565,7 +461,7 @@ def killed(bench):
     while any(os.path.exists('/proc/%d' % pid) for pid in family):
         want(time.monotonic() < end, 'processes are left: %s' % family)
         time.sleep(0.05)
-    left = traces() - before
+    left = traces(group) - before
     want(not left, 'this is left: %s' % sorted(left))
 
 
@@ -619,5 +515,6 @@ CASES = (
        case('mmio, hvc0, a disk', other_devices),
        case('the console on stderr', console_on_stderr),
        case('a network', network, needs=why_no_passt),
-       case('killed', killed, needs=why_no_passt)]
+       case('names', names, needs=why_no_name_server),
+       case('killed', killed, needs=why_no_root)]
 )
