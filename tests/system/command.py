@@ -278,10 +278,13 @@ def signal_ends(bench):
 def signal_while_booting(bench):
     console = bench.directory + '/console'
     process = bench.start(['true'], ['-a', 'loglevel=7', '--console', console])
-    end = time.monotonic() + PATIENCE
-    while not (os.path.exists(console) and os.path.getsize(console)):
+    end, said = time.monotonic() + PATIENCE, b''
+    while not re.search(rb'Linux version .*\n', said):
         want(time.monotonic() < end, 'the kernel says nothing')
         time.sleep(0.05)
+        if os.path.exists(console):
+            with open(console, 'rb') as f:
+                said = f.read()
     process.send_signal(signal.SIGINT)
     bench.finish(process).must(128 + 2, 'signal', False,
                                err=[r'\Abantam: .*signal 2\n', r'Linux version'])
@@ -354,12 +357,13 @@ def why_no_passt(_directory):
 def network(bench):
     """eth0 is up when COMMAND starts, and leads to the host; names make addresses."""
     script = ('hostname; cat /sys/class/net/eth0/address; ip -4 -o addr show eth0; '
-              'ip route; cat /etc/resolv.conf; nc 10.0.2.2 $1 </dev/null')
+              'ip route; cat /etc/resolv.conf; wget -q -O - http://10.0.2.2:$1/')
     macs = set()
     with socket.create_server(('127.0.0.1', 0)) as server:
         def serve():
             peer, _address = server.accept()
-            peer.sendall(b'hello from the host\n')
+            peer.recv(4096)
+            peer.sendall(b'HTTP/1.0 200 OK\r\n\r\nhello from the host\n')
             peer.close()
         for _ in range(2):
             threading.Thread(target=serve, daemon=True).start()
