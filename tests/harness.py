@@ -11,6 +11,15 @@ import sys
 USAGE = 125          # bantam's exit status for a wrong command line, a bad kernel, an unfit host
 
 
+class Wrong(Exception):
+    """What a case finds wrong."""
+
+
+def want(condition, reason):
+    if not condition:
+        raise Wrong(reason)
+
+
 def find_in_order(patterns, text):
     """Returns the first pattern that isn't found after the one before it, or None."""
     pos = 0

@@ -48,7 +48,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import Tally, find_in_order, why_no_kvm  # noqa: E402
+from harness import Tally, Wrong, want, why_no_kvm  # noqa: E402
 
 PATIENCE = 20        # seconds for anything that should happen soon; strace makes all of it slow
 GUEST_DIED = 255
@@ -93,15 +93,6 @@ NOT_SEEN = {
     ('restart', 'fstat'): 'newfstatat',
     ('restart', 'newfstatat'): 'fstat',
 }
-
-
-class Wrong(Exception):
-    """What a scenario finds wrong."""
-
-
-def want(condition, reason):
-    if not condition:
-        raise Wrong(reason)
 
 
 # ---- the lists ----

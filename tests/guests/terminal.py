@@ -30,7 +30,7 @@ import termios
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import USAGE, Tally, why_no_kvm  # noqa: E402
+from harness import USAGE, Tally, Wrong, want, why_no_kvm  # noqa: E402
 
 PATIENCE = 10        # seconds for anything that should happen at once
 CASE_SECONDS = 30
@@ -43,15 +43,6 @@ PR_SET_CHILD_SUBREAPER = 36
 
 LFLAG = 3            # indexes into what tcgetattr returns
 CC = 6
-
-
-class Wrong(Exception):
-    """What a case finds wrong."""
-
-
-def want(condition, reason):
-    if not condition:
-        raise Wrong(reason)
 
 
 def until(condition, reason, seconds=PATIENCE):

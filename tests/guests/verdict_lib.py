@@ -13,7 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import find_in_order  # noqa: E402
+from harness import Wrong, find_in_order, want  # noqa: E402
 
 OK, TIMEOUT, DIED = 0, 124, 255
 PATIENCE = 20        # seconds for any run; those that want a time-out give it
@@ -22,17 +22,8 @@ KEYS = ['reason', 'exit_code', 'message', 'duration_ms', 'first_instruction_ms',
         'first_instruction_cpu_ms', 'restarts', 'exits', 'peak_memory_kib', 'version', 'command']
 
 
-class Wrong(Exception):
-    """What a case finds wrong."""
-
-
 class Skip(Exception):
     """Why a case can't be run here."""
-
-
-def want(condition, reason):
-    if not condition:
-        raise Wrong(reason)
 
 
 class World:

@@ -48,6 +48,8 @@ class Case:
     after      the same, of the directory and the output
     clean      the kernel must not complain about the machine
     known      complaints that are expected all the same: a regular expression
+    play       a function of the program, the initramfs and the directory that does and looks at
+               all of it by itself, and returns None or what is wrong
     timeout    seconds until it is killed and has failed
     """
 
@@ -55,7 +57,7 @@ class Case:
                  needs=None, stdin=None, feed_when=None, talk=(), stdout='pipe', pause=None,
                  expect=(), absent=None, err=(POWERED_OFF,), status=OK, when=None,
                  send=(signal.SIGTERM,), check=None, after=None, clean=True, known=None,
-                 timeout=60):
+                 play=None, timeout=60):
         self.name, self.kernel, self.append = name, kernel, append
         self.cpus, self.memory, self.args, self.wrap = cpus, memory, list(args), list(wrap)
         self.files, self.needs = files, needs
@@ -64,7 +66,7 @@ class Case:
         self.expect, self.absent, self.err = expect, absent, err
         self.status, self.when, self.send = status, when, send
         self.check, self.after = check, after
-        self.clean, self.known, self.timeout = clean, known, timeout
+        self.clean, self.known, self.play, self.timeout = clean, known, play, timeout
 
 
 def script(name, title, transport, args=(), append='', expect=(), **more):

@@ -6,8 +6,8 @@
 
 Each case of the tables in boot.py, disk.py and net.py is one run of the monitor: a kernel, its
 command line, what is typed on its console and when, what must appear (regular expressions, in this
-order), and the exit status. The guests' first program is tests/system/initrd/init; `do=` on the command
-line says what it does.
+order), and the exit status. The guests' first program is tests/system/initrd/init; `do=` on the
+command line says what it does. Cases of command.py are functions that run the monitor themselves.
 
 BANTAM is the program (default: $BANTAM, or ./bantam). The kernels are those of tools/kernels, the
 images those of tools/images; the initramfs is build/system/initrd.img. --prepare makes what is
@@ -43,6 +43,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT + '/tests')
 import boot  # noqa: E402
+import command  # noqa: E402
 import disk  # noqa: E402
 import net  # noqa: E402
 from case import BUILD, KERNELS  # noqa: E402
@@ -51,7 +52,7 @@ from harness import Tally, find_in_order, why_no_kvm  # noqa: E402
 LONG_SILENCE_S = 3
 
 INITRD = BUILD + '/system/initrd.img'
-CASES = boot.CASES + disk.CASES + net.CASES
+CASES = boot.CASES + command.CASES + disk.CASES + net.CASES
 
 # What a kernel says when the machine is not as it was told, or does not work.
 COMPLAINTS = (
@@ -165,6 +166,10 @@ def run(bantam, case, scratch):
         if case.files:
             case.files(directory)
         began = time.monotonic()
+        if case.play:
+            result.wrong = case.play(bantam, INITRD, directory)
+            result.seconds = time.monotonic() - began
+            return result
         end = began + case.timeout
         argv = [bantam, 'run', '-c', str(case.cpus), '-m', case.memory, '--initrd', INITRD]
         argv += ['-a', case.append] if case.append else []
@@ -205,7 +210,7 @@ def complaint(log, known):
 
 def judge(case, result):
     """Returns None if the run was as the case wants it, or the reason why not."""
-    if result.wrong:
+    if result.wrong or case.play:
         return result.wrong
     if result.timed_out:
         missing = find_in_order(case.expect, result.out)
