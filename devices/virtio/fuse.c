@@ -144,15 +144,20 @@ static long call_batch_forget(struct fuse_request *request)
 
 static long call_syncfs(struct fuse_request *request)
 {
-	struct fuse_inode *inode;
 	/* A descriptor of O_PATH can't be synchronized by. */
 	const int fd = openat(request->server->inodes.root->fd, ".", O_RDONLY | O_CLOEXEC);
 	const int result = fd < 0 || syncfs(fd) ? -errno : 0;
 
-	(void)inode;
 	if (fd >= 0)
 		close(fd);
 	return result;
+}
+
+/* The guest has unmounted it; it may mount it again. */
+static long call_destroy(struct fuse_request *request)
+{
+	fuse_reset(request->server);
+	return 0;
 }
 
 static long call_nothing(struct fuse_request *request)
@@ -200,7 +205,7 @@ static const struct {
 	[FUSE_CREATE] = {fuse_call_create, WRITES},
 	/* What is under way is short, or can't be interrupted. */
 	[FUSE_INTERRUPT] = {call_nothing, NO_REPLY},
-	[FUSE_DESTROY] = {call_nothing, 0},
+	[FUSE_DESTROY] = {call_destroy, 0},
 	[FUSE_BATCH_FORGET] = {call_batch_forget, NO_REPLY},
 	[FUSE_FALLOCATE] = {fuse_call_fallocate, WRITES},
 	[FUSE_READDIRPLUS] = {fuse_call_readdirplus, 0},
@@ -301,14 +306,17 @@ static void hide(struct fuse_server *server)
 	}
 }
 
-/* So many descriptors may lie idle: half of what we can have. */
-static u32 idle_paths(void)
+/*
+ * How many descriptors this server may have: half of them for open files, a quarter for paths and an
+ * eighth for unlinked files, so that some are left for everything else.
+ */
+static u32 descriptors(const struct fuse_export *export)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < 64)
-		return 16;
-	return limit.rlim_cur > 1 << 16 ? 1 << 15 : (u32)limit.rlim_cur / 2;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > 2 * FUSE_HANDLES_MAX)
+		limit.rlim_cur = 2 * FUSE_HANDLES_MAX;
+	return (u32)limit.rlim_cur / (export->shares ? export->shares : 1);
 }
 
 int fuse_open(struct fuse_server **server, const struct fuse_export *export, struct error *err)
@@ -322,7 +330,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	root = open(export->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	own->paths_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || own->paths_fd < 0 || fstat(root, &status) ||
-	    fuse_inodes_init(&own->inodes, root, idle_paths())) {
+	    fuse_inodes_init(&own->inodes, root, descriptors(export) / 4)) {
 		error_set(err, "'%s' can't be shared: %s",
 			  root < 0 ? export->directory : "/proc/self/fd", strerror(errno));
 		if (own->inodes.place)
@@ -335,6 +343,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 		return -1;
 	}
 	own->export = *export;
+	own->handles_max = descriptors(export) / 2;
 	own->dev = status.st_dev;
 	own->as_root = geteuid() == 0;
 	own->valid_s = export->cache == FUSE_CACHE_NONE     ? 0

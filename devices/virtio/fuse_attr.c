@@ -114,13 +114,15 @@ static int open_again(const struct fuse_request *request, const struct fuse_inod
 static int set_size(struct fuse_request *request, const struct fuse_inode *inode,
 		    const struct fuse_setattr_in *in)
 {
-	struct fuse_handle *handle = in->valid & FATTR_FH ? fuse_handle_get(request->server, in->fh)
-							  : NULL;
+	struct fuse_handle *handle =
+		in->valid & FATTR_FH
+			? fuse_handle_get(request->server, request->head.nodeid, in->fh)
+			: NULL;
 	const int fd = handle ? handle->fd : open_again(request, inode, O_WRONLY);
 	int result = fd;
 
 	if (fd >= 0)
-		result = in->size > INT64_MAX || ftruncate(fd, (off_t)in->size) ? -errno : 0;
+		result = ftruncate(fd, (off_t)in->size) ? -errno : 0;
 	if (handle)
 		fuse_handle_put(request->server, handle);
 	else if (fd >= 0)

@@ -26,13 +26,13 @@ SANDBOX_CALLS(fuse_file, CALL(openat, SANDBOX_FILES, "a file by its descriptor")
 
 /* Handles: fh is a place in the table and 1 more. */
 
-struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 fh)
+struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 nodeid, u64 fh)
 {
 	struct fuse_handle *handle = NULL;
 
 	pthread_mutex_lock(&server->lock);
 	if (fh && fh <= server->handles && server->handle[fh - 1]->fd >= 0 &&
-	    !server->handle[fh - 1]->closing) {
+	    server->handle[fh - 1]->nodeid == nodeid && !server->handle[fh - 1]->closing) {
 		handle = server->handle[fh - 1];
 		handle->users++;
 	}
@@ -40,17 +40,27 @@ struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 fh)
 	return handle;
 }
 
-static void close_handle(struct fuse_handle *handle)
+/* Closes what is to be closed, if nobody uses it. The lock is held, and free meanwhile. */
+static void close_unused(struct fuse_server *server, u32 place)
 {
-	close(handle->fd);
+	struct fuse_handle *handle = server->handle[place];
+	const int fd = handle->fd;
+
+	if (handle->users || !handle->closing || fd < 0)
+		return;
 	handle->fd = -1;
+	if (place < server->first_free)
+		server->first_free = place;
+	pthread_mutex_unlock(&server->lock);
+	close(fd);
+	pthread_mutex_lock(&server->lock);
 }
 
 void fuse_handle_put(struct fuse_server *server, struct fuse_handle *handle)
 {
 	pthread_mutex_lock(&server->lock);
-	if (--handle->users == 0 && handle->closing)
-		close_handle(handle);
+	handle->users--;
+	close_unused(server, handle->place);
 	pthread_mutex_unlock(&server->lock);
 }
 
@@ -59,11 +69,11 @@ static long find_place(struct fuse_server *server)
 {
 	struct fuse_handle **grown;
 
-	for (u32 i = 0; i < server->handles; i++) {
-		if (server->handle[i]->fd < 0)
-			return (long)i;
+	for (; server->first_free < server->handles; server->first_free++) {
+		if (server->handle[server->first_free]->fd < 0)
+			return (long)server->first_free;
 	}
-	if (server->handles == FUSE_HANDLES_MAX)
+	if (server->handles == server->handles_max)
 		return -1;
 	grown = realloc(server->handle, (server->handles + 1) * sizeof(*grown));
 	if (!grown)
@@ -72,11 +82,12 @@ static long find_place(struct fuse_server *server)
 	grown[server->handles] = calloc(1, sizeof(**grown));
 	if (!grown[server->handles])
 		return -1;
+	grown[server->handles]->place = server->handles;
 	pthread_mutex_init(&grown[server->handles]->lock, NULL);
 	return (long)server->handles++;
 }
 
-int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh)
+int fuse_handle_add(struct fuse_server *server, u64 nodeid, int fd, u64 *fh)
 {
 	long place;
 
@@ -84,6 +95,7 @@ int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh)
 	place = find_place(server);
 	if (place >= 0) {
 		server->handle[place]->closing = false;
+		server->handle[place]->nodeid = nodeid;
 		server->handle[place]->fd = fd;
 	}
 	pthread_mutex_unlock(&server->lock);
@@ -96,10 +108,12 @@ int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh)
 
 void fuse_handles_close(struct fuse_server *server)
 {
+	pthread_mutex_lock(&server->lock);
 	for (u32 i = 0; i < server->handles; i++) {
-		if (server->handle[i]->fd >= 0)
-			close_handle(server->handle[i]);
+		server->handle[i]->closing = true;
+		close_unused(server, i);
 	}
+	pthread_mutex_unlock(&server->lock);
 }
 
 struct fuse_open_out fuse_opened(const struct fuse_server *server, u64 fh, bool directory)
@@ -156,7 +170,7 @@ static long reply_opened(struct fuse_request *request, int fd, bool directory)
 
 	if (fd < 0)
 		return fd;
-	result = fuse_handle_add(request->server, fd, &fh);
+	result = fuse_handle_add(request->server, request->head.nodeid, fd, &fh);
 	if (result)
 		return result;
 	out = fuse_opened(request->server, fh, directory);
@@ -187,10 +201,12 @@ long fuse_call_release(struct fuse_request *request)
 
 	if (!fuse_args(request, &in, sizeof(in)))
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
+	pthread_mutex_lock(&request->server->lock);
 	handle->closing = true;
+	pthread_mutex_unlock(&request->server->lock);
 	fuse_handle_put(request->server, handle);
 	return 0;
 }
@@ -231,7 +247,7 @@ long fuse_call_read(struct fuse_request *request)
 
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX)
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	pieces = cut(request->out, request->outs, sizeof(struct fuse_out_header),
@@ -257,7 +273,7 @@ long fuse_call_write(struct fuse_request *request)
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX ||
 	    in.size > request->head.len - head)
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	pieces = cut(request->in, request->ins, head, in.size, piece, PIECES);
@@ -280,7 +296,7 @@ long fuse_call_fsync(struct fuse_request *request)
 
 	if (!fuse_args(request, &in, sizeof(in)))
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	result = in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(handle->fd) : fsync(handle->fd);
@@ -299,7 +315,7 @@ long fuse_call_lseek(struct fuse_request *request)
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX ||
 	    (in.whence != SEEK_DATA && in.whence != SEEK_HOLE))
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	at = lseek(handle->fd, (off_t)in.offset, (int)in.whence);
@@ -319,7 +335,7 @@ long fuse_call_fallocate(struct fuse_request *request)
 
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX || in.length > INT64_MAX)
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	result = fallocate(handle->fd, (int)in.mode, (off_t)in.offset, (off_t)in.length) ? -errno
@@ -338,8 +354,8 @@ long fuse_call_copy(struct fuse_request *request)
 	if (!fuse_args(request, &in, sizeof(in)) || in.off_in > INT64_MAX ||
 	    in.off_out > INT64_MAX || in.flags)
 		return -EINVAL;
-	from = fuse_handle_get(request->server, in.fh_in);
-	to = fuse_handle_get(request->server, in.fh_out);
+	from = fuse_handle_get(request->server, request->head.nodeid, in.fh_in);
+	to = fuse_handle_get(request->server, in.nodeid_out, in.fh_out);
 	if (from && to) {
 		off_t off_in = (off_t)in.off_in, off_out = (off_t)in.off_out;
 
@@ -361,7 +377,7 @@ int fuse_open_entry(struct fuse_server *server, int fd, const struct fuse_entry_
 		    struct fuse_open_out *opened)
 {
 	u64 fh;
-	const int result = fuse_handle_add(server, fd, &fh);
+	const int result = fuse_handle_add(server, entry->nodeid, fd, &fh);
 
 	if (result)
 		fuse_inode_forget(&server->inodes, entry->nodeid, 1);
@@ -379,12 +395,14 @@ static int enter_nameless(struct fuse_server *server, struct fuse_inode *parent,
 	char name[12];
 	const int path = openat(server->paths_fd, fuse_path_name(name, fd), O_PATH | O_CLOEXEC);
 
-	if (path < 0 || fstat(fd, &status))
+	if (path < 0)
 		return -errno;
-	inode = fuse_inode_found(&server->inodes, parent, ".", &status, path);
+	/* Of a descriptor that is open, this doesn't fail. */
+	(void)fstat(fd, &status);
+	inode = fuse_inode_found(&server->inodes, parent, ".", &status, path, false);
 	if (!inode)
 		return -ENOMEM;
-	fuse_inode_pin(&server->inodes, inode);
+	fuse_inode_unlinked(&server->inodes, inode, parent, ".");
 	entry->nodeid = inode->nodeid;
 	entry->attr_valid = server->valid_s;
 	fuse_fill_attr(server, &status, false, &entry->attr);

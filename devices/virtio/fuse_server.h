@@ -22,8 +22,9 @@ enum {
 /* An open file or directory. */
 struct fuse_handle {
 	int fd; /* -1: free */
-	u32 users;
-	bool closing;
+	u64 nodeid;
+	u32 place, users;
+	bool closing;         /* nobody gets it any more */
 	pthread_mutex_t lock; /* a directory's position */
 };
 
@@ -42,7 +43,8 @@ struct fuse_server {
 
 	pthread_mutex_t lock; /* guards the handles' table */
 	struct fuse_handle **handle;
-	u32 handles;
+	u32 handles, handles_max;
+	u32 first_free; /* none below it is free */
 };
 
 /* A request that is being served. */
@@ -78,9 +80,10 @@ int fuse_get(struct fuse_request *request, u64 nodeid, struct fuse_inode **inode
 const char *fuse_path_name(char *text, int fd);
 
 /* fuse_file.c: open files. */
-struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 fh);
+/* The handle, if it is one of this inode's; or NULL. */
+struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 nodeid, u64 fh);
 void fuse_handle_put(struct fuse_server *server, struct fuse_handle *handle);
-int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh);
+int fuse_handle_add(struct fuse_server *server, u64 nodeid, int fd, u64 *fh);
 void fuse_handles_close(struct fuse_server *server);
 /* A handle for a file that was just made and entered; without one, fd is closed. 0, or -errno. */
 int fuse_open_entry(struct fuse_server *server, int fd, const struct fuse_entry_out *entry,

@@ -94,11 +94,11 @@ static int known(struct fuse_request *request, struct fuse_inode *parent, const 
 		 const struct stat *status, int fd, bool empty, struct fuse_entry_out *entry)
 {
 	struct fuse_server *server = request->server;
-	struct fuse_inode *inode = fuse_inode_found(&server->inodes, parent, name, status, fd);
+	struct fuse_inode *inode =
+		fuse_inode_found(&server->inodes, parent, name, status, fd, empty);
 
 	if (!inode)
 		return -ENOMEM;
-	inode->empty = empty;
 	*entry = (struct fuse_entry_out){.nodeid = inode->nodeid,
 					 .entry_valid = server->valid_s,
 					 .attr_valid = server->valid_s};
@@ -281,7 +281,8 @@ long fuse_call_link(struct fuse_request *request)
 
 static long remove_name(struct fuse_request *request, int flags)
 {
-	struct fuse_inode *parent;
+	struct fuse_inodes *inodes = &request->server->inodes;
+	struct fuse_inode *parent, *inode;
 	const char *name;
 	long result;
 	u32 end;
@@ -292,9 +293,12 @@ static long remove_name(struct fuse_request *request, int flags)
 	fd = get_directory(request, request->head.nodeid, &parent);
 	if (fd < 0)
 		return fd;
-	fuse_inode_unlinking(&request->server->inodes, parent, name);
+	inode = fuse_inode_at(inodes, parent, name);
 	result = unlinkat(fd, name, flags) ? -errno : 0;
-	fuse_inode_put(&request->server->inodes, parent);
+	if (!result)
+		fuse_inode_unlinked(inodes, inode, parent, name);
+	fuse_inode_put(inodes, inode);
+	fuse_inode_put(inodes, parent);
 	return result;
 }
 
@@ -311,7 +315,7 @@ long fuse_call_rmdir(struct fuse_request *request)
 static long rename_names(struct fuse_request *request, u64 new_parent, u32 flags, u32 offset)
 {
 	struct fuse_inodes *inodes = &request->server->inodes;
-	struct fuse_inode *from, *to;
+	struct fuse_inode *from, *to, *moved, *met;
 	const char *old, *new;
 	long result;
 	u32 end;
@@ -328,14 +332,18 @@ static long rename_names(struct fuse_request *request, u64 new_parent, u32 flags
 		fuse_inode_put(inodes, from);
 		return to_fd;
 	}
-	if (!(flags & RENAME_EXCHANGE))
-		fuse_inode_unlinking(inodes, to, new);
+	/* With a descriptor in use, what lies below is found while the name changes, too. */
+	moved = fuse_inode_at(inodes, from, old);
+	met = fuse_inode_at(inodes, to, new);
 	result = syscall(SYS_renameat2, from_fd, old, to_fd, new, flags) ? -errno : 0;
-	if (!result) {
-		fuse_inode_moved(inodes, to, new);
-		if (flags & RENAME_EXCHANGE)
-			fuse_inode_moved(inodes, from, old);
-	}
+	if (!result && flags & RENAME_EXCHANGE)
+		fuse_inode_moved(inodes, met, from, old);
+	else if (!result && met != moved)
+		fuse_inode_unlinked(inodes, met, to, new);
+	if (!result)
+		fuse_inode_moved(inodes, moved, to, new);
+	fuse_inode_put(inodes, moved);
+	fuse_inode_put(inodes, met);
 	fuse_inode_put(inodes, from);
 	fuse_inode_put(inodes, to);
 	return result;
@@ -510,7 +518,7 @@ static long read_directory(struct fuse_request *request, bool plus)
 
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX)
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	result = fuse_get(request, request->head.nodeid, &directory);
