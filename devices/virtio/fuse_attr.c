@@ -45,18 +45,16 @@ u32 fuse_gid(const struct fuse_server *server, u32 gid)
 }
 
 /* Inode numbers of other file systems below the directory are told apart by their high bits. */
-static u64 number_of(const struct fuse_server *server, const struct stat *status)
+u64 fuse_number(const struct fuse_server *server, dev_t dev, u64 ino)
 {
-	if (status->st_dev == server->dev)
-		return status->st_ino;
-	return status->st_ino ^ (u64)status->st_dev * 0x9e3779b97f4a7c15U << 40;
+	return dev == server->dev ? ino : ino ^ (u64)dev * 0x9e3779b97f4a7c15U << 40;
 }
 
 void fuse_fill_attr(const struct fuse_server *server, const struct stat *status, bool empty,
 		    struct fuse_attr *attr)
 {
 	*attr = (struct fuse_attr){
-		.ino = number_of(server, status),
+		.ino = fuse_number(server, status->st_dev, status->st_ino),
 		.size = (u64)status->st_size,
 		.blocks = (u64)status->st_blocks,
 		.atime = (u64)status->st_atim.tv_sec,

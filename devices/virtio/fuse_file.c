@@ -130,7 +130,7 @@ struct fuse_open_out fuse_opened(const struct fuse_server *server, u64 fh, bool 
 
 int fuse_open_flags(const struct fuse_server *server, u32 flags)
 {
-	int own = (int)flags & (O_ACCMODE | O_TRUNC | O_APPEND | O_NOATIME);
+	int own = (int)flags & (O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC);
 
 	if (server->export.read_only && (own & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
 		return -1;
@@ -140,7 +140,7 @@ int fuse_open_flags(const struct fuse_server *server, u32 flags)
 		if ((own & O_ACCMODE) == O_WRONLY)
 			own = (own & ~O_ACCMODE) | O_RDWR;
 	}
-	return own & ~O_NOATIME; /* which only the owner may */
+	return own;
 }
 
 static int open_inode(struct fuse_request *request, int flags, u32 type)
@@ -433,7 +433,7 @@ long fuse_call_tmpfile(struct fuse_request *request)
 		     ? -EACCES
 		     : fuse_open_beneath(fd, ".", O_TMPFILE | (flags & ~O_TRUNC), in.mode & 01777);
 	if (fd >= 0)
-		fuse_give(request, fd, "");
+		fuse_give(request, parent->fd, fd, "");
 	result = fd < 0 ? fd : enter_nameless(server, parent, fd, &out.entry);
 	fuse_inode_put(&server->inodes, parent);
 	if (result && fd >= 0)

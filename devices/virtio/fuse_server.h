@@ -96,13 +96,18 @@ fuse_call fuse_call_open, fuse_call_opendir, fuse_call_release, fuse_call_read, 
 int fuse_open_flags(const struct fuse_server *server, u32 flags);
 
 /* fuse_tree.c: names. */
+/* The number by which the guest knows an inode. */
+u64 fuse_number(const struct fuse_server *server, dev_t dev, u64 ino);
 void fuse_fill_attr(const struct fuse_server *server, const struct stat *status, bool empty,
 		    struct fuse_attr *attr);
 /* Looks a name up and fills the entry; with one lookup more. Returns 0 or -errno. */
 int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const char *name,
 	       struct fuse_entry_out *entry);
-/* What was made belongs to who asked for it, where we can give it away. */
-void fuse_give(const struct fuse_request *request, int directory, const char *name);
+/*
+ * What was made in the parent belongs to who asked for it, where we can give it away; its group may be
+ * the parent's. It is known by its name in a directory, or with "" by its descriptor.
+ */
+void fuse_give(const struct fuse_request *request, int parent, int directory, const char *name);
 fuse_call fuse_call_lookup, fuse_call_mknod, fuse_call_mkdir, fuse_call_symlink, fuse_call_link,
 	fuse_call_unlink, fuse_call_rmdir, fuse_call_rename, fuse_call_rename2, fuse_call_create,
 	fuse_call_readdir, fuse_call_readdirplus;

@@ -171,12 +171,17 @@ long fuse_call_lookup(struct fuse_request *request)
 	return result;
 }
 
-void fuse_give(const struct fuse_request *request, int directory, const char *name)
+void fuse_give(const struct fuse_request *request, int parent, int directory, const char *name)
 {
-	if (request->server->as_root)
-		(void)!fchownat(directory, name, fuse_uid(request->server, request->head.uid),
-				fuse_gid(request->server, request->head.gid),
-				AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+	gid_t gid = fuse_gid(request->server, request->head.gid);
+	struct stat status;
+
+	if (!request->server->as_root)
+		return;
+	if (fstatat(parent, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & S_ISGID)
+		gid = (gid_t)-1;
+	(void)!fchownat(directory, name, fuse_uid(request->server, request->head.uid), gid,
+			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }
 
 /* Something new has this name in the directory, if result is 0: replies what it is. */
@@ -185,7 +190,7 @@ static long reply_made(struct fuse_request *request, struct fuse_inode *parent, 
 {
 	if (result)
 		return -errno;
-	fuse_give(request, parent->fd, name);
+	fuse_give(request, parent->fd, parent->fd, name);
 	return reply_entry(request, parent, name);
 }
 
@@ -402,7 +407,7 @@ static int create(struct fuse_request *request, struct fuse_inode *parent, const
 	if (fd == -EEXIST && !(in->flags & O_EXCL))
 		return open_existing(request->server, parent, name, flags);
 	if (fd >= 0)
-		fuse_give(request, fd, "");
+		fuse_give(request, parent->fd, fd, "");
 	return fd;
 }
 
@@ -457,10 +462,11 @@ static bool is_dot(const char *name)
 static u32 add_entry(struct fuse_request *request, struct fuse_inode *directory,
 		     const struct raw_entry *found, u32 at, bool plus)
 {
-	struct fuse_direntplus entry = {.dirent = {.ino = found->ino,
-						   .off = (u64)found->off,
-						   .namelen = (u32)strlen(found->name),
-						   .type = found->type}};
+	struct fuse_direntplus entry = {
+		.dirent = {.ino = fuse_number(request->server, directory->dev, found->ino),
+			   .off = (u64)found->off,
+			   .namelen = (u32)strlen(found->name),
+			   .type = found->type}};
 	const u32 head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
 	const u32 bytes = (u32)FUSE_REC_ALIGN(head + entry.dirent.namelen);
 	const u64 zero = 0;
