@@ -89,7 +89,7 @@ static long call_init(struct fuse_request *request)
 	static const u32 wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC |
 				  FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
 				  FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_ASYNC_DIO |
-				  FUSE_AUTO_INVAL_DATA | FUSE_HANDLE_KILLPRIV;
+				  FUSE_AUTO_INVAL_DATA | FUSE_HANDLE_KILLPRIV_V2;
 	const struct fuse_export *export = &request->server->export;
 	struct fuse_init_in in = {.major = 0};
 	struct fuse_init_out out = {

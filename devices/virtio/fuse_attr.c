@@ -99,14 +99,9 @@ long fuse_call_getattr(struct fuse_request *request)
 /* A descriptor of the file that can do more than an O_PATH one, for regular files and directories. */
 static int open_again(const struct fuse_request *request, const struct fuse_inode *inode, int flags)
 {
-	char name[12];
-	int fd;
-
 	if (inode->type != S_IFREG && inode->type != S_IFDIR)
 		return -EOPNOTSUPP;
-	fd = openat(request->server->paths_fd, fuse_path_name(name, inode->fd),
-		    flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
+	return fuse_open_path(request->server, inode->fd, flags | O_NONBLOCK);
 }
 
 static int set_size(struct fuse_request *request, const struct fuse_inode *inode,

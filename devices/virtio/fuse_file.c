@@ -143,21 +143,36 @@ int fuse_open_flags(const struct fuse_server *server, u32 flags)
 	return own;
 }
 
+int fuse_open_path(const struct fuse_server *server, int path, int flags)
+{
+	struct stat status;
+	char name[12];
+	const int fd =
+		openat(server->paths_fd, fuse_path_name(name, path), flags | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return -errno;
+	/*
+	 * What the guest writes isn't to run with its owner's rights. The kernel takes them away by
+	 * itself, but not when root writes.
+	 */
+	if (server->as_root && flags & (O_ACCMODE | O_TRUNC) &&
+	    fstatat(fd, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & (S_ISUID | S_ISGID))
+		(void)!fchmodat(server->paths_fd, name, status.st_mode & 01777, 0);
+	return fd;
+}
+
 static int open_inode(struct fuse_request *request, int flags, u32 type)
 {
 	struct fuse_inode *inode;
-	char name[12];
 	int fd = fuse_get(request, request->head.nodeid, &inode);
 
 	if (fd < 0)
 		return fd;
-	if (inode->type != type) {
+	if (inode->type != type)
 		fd = type == S_IFDIR ? -ENOTDIR : inode->type == S_IFDIR ? -EISDIR : -ENXIO;
-	} else {
-		fd = openat(request->server->paths_fd, fuse_path_name(name, fd),
-			    flags | O_CLOEXEC | O_NOCTTY);
-		fd = fd < 0 ? -errno : fd;
-	}
+	else
+		fd = fuse_open_path(request->server, fd, flags);
 	fuse_inode_put(&request->server->inodes, inode);
 	return fd;
 }
@@ -392,11 +407,10 @@ static int enter_nameless(struct fuse_server *server, struct fuse_inode *parent,
 {
 	struct fuse_inode *inode;
 	struct stat status;
-	char name[12];
-	const int path = openat(server->paths_fd, fuse_path_name(name, fd), O_PATH | O_CLOEXEC);
+	const int path = fuse_open_path(server, fd, O_PATH);
 
 	if (path < 0)
-		return -errno;
+		return path;
 	/* Of a descriptor that is open, this doesn't fail. */
 	(void)fstat(fd, &status);
 	inode = fuse_inode_found(&server->inodes, parent, ".", &status, path, false);

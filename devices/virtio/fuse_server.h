@@ -92,6 +92,8 @@ int fuse_open_entry(struct fuse_server *server, int fd, const struct fuse_entry_
 struct fuse_open_out fuse_opened(const struct fuse_server *server, u64 fh, bool directory);
 fuse_call fuse_call_open, fuse_call_opendir, fuse_call_release, fuse_call_read, fuse_call_write,
 	fuse_call_fsync, fuse_call_lseek, fuse_call_fallocate, fuse_call_copy, fuse_call_tmpfile;
+/* Opens what a descriptor of O_PATH stands for. Returns a descriptor, or -errno. */
+int fuse_open_path(const struct fuse_server *server, int path, int flags);
 /* The flags of open(2) that the guest may choose, or -1. */
 int fuse_open_flags(const struct fuse_server *server, u32 flags);
 

@@ -377,19 +377,13 @@ static int open_existing(const struct fuse_server *server, const struct fuse_ino
 			 const char *name, int flags)
 {
 	struct stat status;
-	char number[12];
 	bool empty;
 	int path, fd;
 	const int result = look(server, parent, name, &status, &path, &empty);
 
 	if (result)
 		return result;
-	fd = -EINVAL;
-	if (S_ISREG(status.st_mode)) {
-		fd = openat(server->paths_fd, fuse_path_name(number, path),
-			    flags | O_CLOEXEC | O_NOCTTY);
-		fd = fd < 0 ? -errno : fd;
-	}
+	fd = S_ISREG(status.st_mode) ? fuse_open_path(server, path, flags) : -EINVAL;
 	close(path);
 	return fd;
 }
