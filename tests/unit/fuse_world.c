@@ -15,10 +15,8 @@ static const char beside_text[] = "not the guest's business";
 
 void fuse_client_make(struct fuse_client *client, struct fuse_server *server)
 {
-	*client = (struct fuse_client){.server = server,
-				       .uid = geteuid(),
-				       .gid = getegid(),
-				       .room = FUSE_CLIENT_BYTES};
+	*client = (struct fuse_client){
+		.server = server, .uid = geteuid(), .gid = getegid(), .room = FUSE_CLIENT_BYTES};
 }
 
 void fuse_world_make(struct fuse_world *world, const struct fuse_export *export)
@@ -163,9 +161,9 @@ int fuse_send(struct fuse_client *client, u32 opcode, u64 nodeid, const struct i
 				      .gid = client->gid};
 	/* The header in two pieces, and the reply's, too. */
 	struct iovec in[PARTS] = {{&head, 20}, {(u8 *)&head + 20, sizeof(head) - 20}};
-	const struct iovec out[] = {{client->reply, 10},
-				    {client->reply + 10,
-				     sizeof(struct fuse_out_header) - 10 + client->room}};
+	const struct iovec out[] = {
+		{client->reply, 10},
+		{client->reply + 10, sizeof(struct fuse_out_header) - 10 + client->room}};
 	size_t length;
 
 	assert_true(parts + 2 <= PARTS);

@@ -25,8 +25,8 @@ struct fuse_client {
 };
 
 struct fuse_world {
-	char place[40];   /* has "share" and "beside" in it */
-	char path[320];   /* what fuse_world_path() returned last */
+	char place[40]; /* has "share" and "beside" in it */
+	char path[320]; /* what fuse_world_path() returned last */
 	struct fuse_export export;
 	struct fuse_client client;
 };

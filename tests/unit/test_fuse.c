@@ -136,7 +136,7 @@ static void test_broken_headers(void **state)
 	/* A length that isn't the pieces'. */
 	client->lie = 1;
 	assert_int_equal(fuse_find(client, FUSE_ROOT_ID, "none"), -EINVAL);
-	client->lie = (u32)-(int)(strlen("none") + 2);
+	client->lie = (u32) - (int)(strlen("none") + 2);
 	assert_int_equal(fuse_find(client, FUSE_ROOT_ID, "none"), -EINVAL);
 	client->lie = 0;
 	assert_int_equal(fuse_find(client, FUSE_ROOT_ID, "none"), -ENOENT);
@@ -189,7 +189,7 @@ static void test_room(void **state)
 
 static void test_unknown(void **state)
 {
-	static const u64 nobody[] = {0, 2, 3, UINT32_MAX, (u64)1 << 32, ((u64)1 << 32) + 1,
+	static const u64 nobody[] = {0,         2, 3, UINT32_MAX, (u64)1 << 32, ((u64)1 << 32) + 1,
 				     UINT64_MAX};
 	struct fuse_world *world = *state;
 	struct fuse_client *client = &world->client;
@@ -344,13 +344,13 @@ static void test_read_only(void **state)
 	assert_int_equal(fuse_setattr(client, file, &size), -EROFS);
 	for (u32 opcode = 0; opcode < 60; opcode++) {
 		if (opcode == FUSE_SYMLINK || opcode == FUSE_MKNOD || opcode == FUSE_MKDIR ||
-		    opcode == FUSE_RMDIR || opcode == FUSE_SETXATTR ||
-		    opcode == FUSE_REMOVEXATTR || opcode == FUSE_RENAME ||
-		    opcode == FUSE_FALLOCATE || opcode == FUSE_COPY_FILE_RANGE ||
-		    opcode == FUSE_TMPFILE || opcode == FUSE_WRITE)
-			assert_int_equal(fuse_ask(client, opcode, 1, &mode, sizeof(mode), "file",
-						  "new"),
-					 -EROFS);
+		    opcode == FUSE_RMDIR || opcode == FUSE_SETXATTR || opcode == FUSE_REMOVEXATTR ||
+		    opcode == FUSE_RENAME || opcode == FUSE_FALLOCATE ||
+		    opcode == FUSE_COPY_FILE_RANGE || opcode == FUSE_TMPFILE ||
+		    opcode == FUSE_WRITE)
+			assert_int_equal(
+				fuse_ask(client, opcode, 1, &mode, sizeof(mode), "file", "new"),
+				-EROFS);
 	}
 	fh = fuse_open_file(client, file, O_RDONLY);
 	assert_int_equal(fuse_read(client, file, fh, 0, 16), 4);
@@ -379,12 +379,18 @@ static void test_no_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FUSE_TEST(test_init),           cmocka_unit_test(test_caches),
-		FUSE_TEST(test_lengths),        FUSE_TEST(test_broken_headers),
-		FUSE_TEST(test_too_long),       FUSE_TEST(test_room),
-		FUSE_TEST(test_unknown),        FUSE_TEST(test_forget),
-		FUSE_TEST(test_batch_forget),   FUSE_TEST(test_handles),
-		FUSE_TEST(test_reset),          cmocka_unit_test(test_read_only),
+		FUSE_TEST(test_init),
+		cmocka_unit_test(test_caches),
+		FUSE_TEST(test_lengths),
+		FUSE_TEST(test_broken_headers),
+		FUSE_TEST(test_too_long),
+		FUSE_TEST(test_room),
+		FUSE_TEST(test_unknown),
+		FUSE_TEST(test_forget),
+		FUSE_TEST(test_batch_forget),
+		FUSE_TEST(test_handles),
+		FUSE_TEST(test_reset),
+		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_no_directory),
 	};
 
