@@ -83,8 +83,10 @@ static int open_share(struct share_board *board, const struct config *config,
 		      struct error *err)
 {
 	const char *const homes[] = {"/home", "/root", getenv("HOME"), NULL};
-	struct fuse_export export = {
-		.directory = share->host, .read_only = share->read_only, .cache = share->cache};
+	struct fuse_export export = {.directory = share->host,
+				     .read_only = share->read_only,
+				     .cache = share->cache,
+				     .shares = config->volumes + 1};
 	struct stat root, here;
 	char name[20];
 

@@ -148,9 +148,10 @@ static void serve_requests(struct fs *fs, struct virtq_chain *chain)
 		pthread_mutex_lock(&fs->lock);
 		give_back(fs, chain, used);
 	}
-	pthread_mutex_unlock(&fs->lock);
+	/* With the lock: no reset comes to its end meanwhile. */
 	if (result == VIRTQ_BROKEN)
 		virtio_device_broken(&fs->device, "its ring can't be read");
+	pthread_mutex_unlock(&fs->lock);
 }
 
 /* Modes are the guest's alone: its kernel has taken its umask off already. */

@@ -89,7 +89,7 @@ static long call_init(struct fuse_request *request)
 	static const u32 wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC |
 				  FUSE_PARALLEL_DIROPS | FUSE_DO_READDIRPLUS |
 				  FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_ASYNC_DIO |
-				  FUSE_AUTO_INVAL_DATA | FUSE_HANDLE_KILLPRIV;
+				  FUSE_AUTO_INVAL_DATA | FUSE_HANDLE_KILLPRIV_V2;
 	const struct fuse_export *export = &request->server->export;
 	struct fuse_init_in in = {.major = 0};
 	struct fuse_init_out out = {
@@ -153,6 +153,13 @@ static long call_syncfs(struct fuse_request *request)
 	return result;
 }
 
+/* The guest has unmounted it; it may mount it again. */
+static long call_destroy(struct fuse_request *request)
+{
+	fuse_reset(request->server);
+	return 0;
+}
+
 static long call_nothing(struct fuse_request *request)
 {
 	(void)request;
@@ -198,7 +205,7 @@ static const struct {
 	[FUSE_CREATE] = {fuse_call_create, WRITES},
 	/* What is under way is short, or can't be interrupted. */
 	[FUSE_INTERRUPT] = {call_nothing, NO_REPLY},
-	[FUSE_DESTROY] = {call_nothing, 0},
+	[FUSE_DESTROY] = {call_destroy, 0},
 	[FUSE_BATCH_FORGET] = {call_batch_forget, NO_REPLY},
 	[FUSE_FALLOCATE] = {fuse_call_fallocate, WRITES},
 	[FUSE_READDIRPLUS] = {fuse_call_readdirplus, 0},
@@ -300,14 +307,17 @@ static void hide(struct fuse_server *server)
 	}
 }
 
-/* So many descriptors may lie idle: half of what we can have. */
-static u32 idle_paths(void)
+/*
+ * How many descriptors this server may have: half of them for open files, a quarter for paths and an
+ * eighth for unlinked files, so that some are left for everything else.
+ */
+static u32 descriptors(const struct fuse_export *export)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < 64)
-		return 16;
-	return limit.rlim_cur > 1 << 16 ? 1 << 15 : (u32)limit.rlim_cur / 2;
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > 2 * FUSE_HANDLES_MAX)
+		limit.rlim_cur = 2 * FUSE_HANDLES_MAX;
+	return (u32)limit.rlim_cur / (export->shares ? export->shares : 1);
 }
 
 int fuse_open(struct fuse_server **server, const struct fuse_export *export, struct error *err)
@@ -321,7 +331,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	root = open(export->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	own->paths_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || own->paths_fd < 0 || fstat(root, &status) ||
-	    fuse_inodes_init(&own->inodes, root, idle_paths())) {
+	    fuse_inodes_init(&own->inodes, root, descriptors(export) / 4)) {
 		error_set(err, "'%s' can't be shared: %s",
 			  root < 0 ? export->directory : "/proc/self/fd", strerror(errno));
 		if (own->inodes.place)
@@ -334,6 +344,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 		return -1;
 	}
 	own->export = *export;
+	own->handles_max = descriptors(export) / 2;
 	own->dev = status.st_dev;
 	own->as_root = geteuid() == 0;
 	own->valid_s = export->cache == FUSE_CACHE_NONE     ? 0

@@ -21,6 +21,8 @@ struct fuse_export {
 	enum fuse_cache cache;
 	/* uids and gids that are each other's image: the host's user and COMMAND's; equal: no change */
 	u32 host_uid, guest_uid, host_gid, guest_gid;
+	unsigned
+		shares; /* servers in this process, among which its descriptors are divided; 0: 1 */
 	/* Directories (host paths) that appear empty; NULL ends the list; or NULL. */
 	const char *const *hidden;
 };
@@ -39,7 +41,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 size_t fuse_serve(struct fuse_server *server, const struct iovec *in, unsigned ins,
 		  const struct iovec *out, unsigned outs);
 
-/* Forgets what a driver has looked up and opened: the device was reset. Nothing is being served. */
+/* Forgets what a driver has looked up and opened; what is being used goes when that is done. */
 void fuse_reset(struct fuse_server *server);
 
 void fuse_close(struct fuse_server *server);

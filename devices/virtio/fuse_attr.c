@@ -45,18 +45,16 @@ u32 fuse_gid(const struct fuse_server *server, u32 gid)
 }
 
 /* Inode numbers of other file systems below the directory are told apart by their high bits. */
-static u64 number_of(const struct fuse_server *server, const struct stat *status)
+u64 fuse_number(const struct fuse_server *server, dev_t dev, u64 ino)
 {
-	if (status->st_dev == server->dev)
-		return status->st_ino;
-	return status->st_ino ^ (u64)status->st_dev * 0x9e3779b97f4a7c15U << 40;
+	return dev == server->dev ? ino : ino ^ (u64)dev * 0x9e3779b97f4a7c15U << 40;
 }
 
 void fuse_fill_attr(const struct fuse_server *server, const struct stat *status, bool empty,
 		    struct fuse_attr *attr)
 {
 	*attr = (struct fuse_attr){
-		.ino = number_of(server, status),
+		.ino = fuse_number(server, status->st_dev, status->st_ino),
 		.size = (u64)status->st_size,
 		.blocks = (u64)status->st_blocks,
 		.atime = (u64)status->st_atim.tv_sec,
@@ -101,26 +99,23 @@ long fuse_call_getattr(struct fuse_request *request)
 /* A descriptor of the file that can do more than an O_PATH one, for regular files and directories. */
 static int open_again(const struct fuse_request *request, const struct fuse_inode *inode, int flags)
 {
-	char name[12];
-	int fd;
-
 	if (inode->type != S_IFREG && inode->type != S_IFDIR)
 		return -EOPNOTSUPP;
-	fd = openat(request->server->paths_fd, fuse_path_name(name, inode->fd),
-		    flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
+	return fuse_open_path(request->server, inode->fd, flags | O_NONBLOCK);
 }
 
 static int set_size(struct fuse_request *request, const struct fuse_inode *inode,
 		    const struct fuse_setattr_in *in)
 {
 	struct fuse_handle *handle =
-		(in->valid & FATTR_FH) ? fuse_handle_get(request->server, in->fh) : NULL;
+		in->valid & FATTR_FH
+			? fuse_handle_get(request->server, request->head.nodeid, in->fh)
+			: NULL;
 	const int fd = handle ? handle->fd : open_again(request, inode, O_WRONLY);
 	int result = fd;
 
 	if (fd >= 0)
-		result = in->size > INT64_MAX || ftruncate(fd, (off_t)in->size) ? -errno : 0;
+		result = ftruncate(fd, (off_t)in->size) ? -errno : 0;
 	if (handle)
 		fuse_handle_put(request->server, handle);
 	else if (fd >= 0)
@@ -130,7 +125,7 @@ static int set_size(struct fuse_request *request, const struct fuse_inode *inode
 
 static struct timespec time_of(u32 valid, u32 set, u32 now, u64 seconds, u32 nanoseconds)
 {
-	const long special = !(valid & set) ? UTIME_OMIT : (valid & now) ? UTIME_NOW : -1;
+	const long special = !(valid & set) ? UTIME_OMIT : valid & now ? UTIME_NOW : -1;
 
 	return (struct timespec){.tv_sec = (time_t)seconds,
 				 .tv_nsec = special >= 0 ? special : (long)nanoseconds};
@@ -149,8 +144,8 @@ static int set_owner(struct fuse_request *request, int fd, const struct fuse_set
 {
 	const struct fuse_server *server = request->server;
 
-	return fchownat(fd, "", (in->valid & FATTR_UID) ? fuse_uid(server, in->uid) : (uid_t)-1,
-			(in->valid & FATTR_GID) ? fuse_gid(server, in->gid) : (gid_t)-1,
+	return fchownat(fd, "", in->valid & FATTR_UID ? fuse_uid(server, in->uid) : (uid_t)-1,
+			in->valid & FATTR_GID ? fuse_gid(server, in->gid) : (gid_t)-1,
 			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
 		       ? -errno
 		       : 0;

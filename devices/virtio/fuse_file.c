@@ -26,13 +26,13 @@ SANDBOX_CALLS(fuse_file, CALL(openat, SANDBOX_FILES, "a file by its descriptor")
 
 /* Handles: fh is a place in the table and 1 more. */
 
-struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 fh)
+struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 nodeid, u64 fh)
 {
 	struct fuse_handle *handle = NULL;
 
 	pthread_mutex_lock(&server->lock);
 	if (fh && fh <= server->handles && server->handle[fh - 1]->fd >= 0 &&
-	    !server->handle[fh - 1]->closing) {
+	    server->handle[fh - 1]->nodeid == nodeid && !server->handle[fh - 1]->closing) {
 		handle = server->handle[fh - 1];
 		handle->users++;
 	}
@@ -40,17 +40,27 @@ struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 fh)
 	return handle;
 }
 
-static void close_handle(struct fuse_handle *handle)
+/* Closes what is to be closed, if nobody uses it. The lock is held, and free meanwhile. */
+static void close_unused(struct fuse_server *server, u32 place)
 {
-	close(handle->fd);
+	struct fuse_handle *handle = server->handle[place];
+	const int fd = handle->fd;
+
+	if (handle->users || !handle->closing || fd < 0)
+		return;
 	handle->fd = -1;
+	if (place < server->first_free)
+		server->first_free = place;
+	pthread_mutex_unlock(&server->lock);
+	close(fd);
+	pthread_mutex_lock(&server->lock);
 }
 
 void fuse_handle_put(struct fuse_server *server, struct fuse_handle *handle)
 {
 	pthread_mutex_lock(&server->lock);
-	if (--handle->users == 0 && handle->closing)
-		close_handle(handle);
+	handle->users--;
+	close_unused(server, handle->place);
 	pthread_mutex_unlock(&server->lock);
 }
 
@@ -59,24 +69,25 @@ static long find_place(struct fuse_server *server)
 {
 	struct fuse_handle **grown;
 
-	for (u32 i = 0; i < server->handles; i++) {
-		if (server->handle[i]->fd < 0)
-			return (long)i;
+	for (; server->first_free < server->handles; server->first_free++) {
+		if (server->handle[server->first_free]->fd < 0)
+			return (long)server->first_free;
 	}
-	if (server->handles == FUSE_HANDLES_MAX)
+	if (server->handles == server->handles_max)
 		return -1;
-	grown = realloc(server->handle, (server->handles + 1) * sizeof(struct fuse_handle *));
+	grown = realloc(server->handle, (server->handles + 1) * sizeof(*grown));
 	if (!grown)
 		return -1;
 	server->handle = grown;
 	grown[server->handles] = calloc(1, sizeof(**grown));
 	if (!grown[server->handles])
 		return -1;
+	grown[server->handles]->place = server->handles;
 	pthread_mutex_init(&grown[server->handles]->lock, NULL);
 	return (long)server->handles++;
 }
 
-int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh)
+int fuse_handle_add(struct fuse_server *server, u64 nodeid, int fd, u64 *fh)
 {
 	long place;
 
@@ -84,6 +95,7 @@ int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh)
 	place = find_place(server);
 	if (place >= 0) {
 		server->handle[place]->closing = false;
+		server->handle[place]->nodeid = nodeid;
 		server->handle[place]->fd = fd;
 	}
 	pthread_mutex_unlock(&server->lock);
@@ -96,10 +108,12 @@ int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh)
 
 void fuse_handles_close(struct fuse_server *server)
 {
+	pthread_mutex_lock(&server->lock);
 	for (u32 i = 0; i < server->handles; i++) {
-		if (server->handle[i]->fd >= 0)
-			close_handle(server->handle[i]);
+		server->handle[i]->closing = true;
+		close_unused(server, i);
 	}
+	pthread_mutex_unlock(&server->lock);
 }
 
 struct fuse_open_out fuse_opened(const struct fuse_server *server, u64 fh, bool directory)
@@ -116,7 +130,7 @@ struct fuse_open_out fuse_opened(const struct fuse_server *server, u64 fh, bool 
 
 int fuse_open_flags(const struct fuse_server *server, u32 flags)
 {
-	int own = (int)flags & (O_ACCMODE | O_TRUNC | O_APPEND | O_NOATIME);
+	int own = (int)flags & (O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC);
 
 	if (server->export.read_only && (own & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
 		return -1;
@@ -126,7 +140,26 @@ int fuse_open_flags(const struct fuse_server *server, u32 flags)
 		if ((own & O_ACCMODE) == O_WRONLY)
 			own = (own & ~O_ACCMODE) | O_RDWR;
 	}
-	return own & ~O_NOATIME; /* which only the owner may */
+	return own;
+}
+
+int fuse_open_path(const struct fuse_server *server, int path, int flags)
+{
+	struct stat status;
+	char name[12];
+	const int fd =
+		openat(server->paths_fd, fuse_path_name(name, path), flags | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return -errno;
+	/*
+	 * What the guest writes isn't to run with its owner's rights. The kernel takes them away by
+	 * itself, but not when root writes.
+	 */
+	if (server->as_root && flags & (O_ACCMODE | O_TRUNC) &&
+	    fstatat(fd, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & (S_ISUID | S_ISGID))
+		(void)!fchmodat(server->paths_fd, name, status.st_mode & 01777, 0);
+	return fd;
 }
 
 static int open_inode(struct fuse_request *request, int flags, u32 type)
@@ -136,15 +169,10 @@ static int open_inode(struct fuse_request *request, int flags, u32 type)
 
 	if (fd < 0)
 		return fd;
-	if (inode->type != type) {
+	if (inode->type != type)
 		fd = type == S_IFDIR ? -ENOTDIR : inode->type == S_IFDIR ? -EISDIR : -ENXIO;
-	} else {
-		char name[12];
-
-		fd = openat(request->server->paths_fd, fuse_path_name(name, fd),
-			    flags | O_CLOEXEC | O_NOCTTY);
-		fd = fd < 0 ? -errno : fd;
-	}
+	else
+		fd = fuse_open_path(request->server, fd, flags);
 	fuse_inode_put(&request->server->inodes, inode);
 	return fd;
 }
@@ -157,7 +185,7 @@ static long reply_opened(struct fuse_request *request, int fd, bool directory)
 
 	if (fd < 0)
 		return fd;
-	result = fuse_handle_add(request->server, fd, &fh);
+	result = fuse_handle_add(request->server, request->head.nodeid, fd, &fh);
 	if (result)
 		return result;
 	out = fuse_opened(request->server, fh, directory);
@@ -188,10 +216,12 @@ long fuse_call_release(struct fuse_request *request)
 
 	if (!fuse_args(request, &in, sizeof(in)))
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
+	pthread_mutex_lock(&request->server->lock);
 	handle->closing = true;
+	pthread_mutex_unlock(&request->server->lock);
 	fuse_handle_put(request->server, handle);
 	return 0;
 }
@@ -232,7 +262,7 @@ long fuse_call_read(struct fuse_request *request)
 
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX)
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	pieces = cut(request->out, request->outs, sizeof(struct fuse_out_header),
@@ -258,7 +288,7 @@ long fuse_call_write(struct fuse_request *request)
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX ||
 	    in.size > request->head.len - head)
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	pieces = cut(request->in, request->ins, head, in.size, piece, PIECES);
@@ -281,11 +311,10 @@ long fuse_call_fsync(struct fuse_request *request)
 
 	if (!fuse_args(request, &in, sizeof(in)))
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
-	result = (in.fsync_flags & FUSE_FSYNC_FDATASYNC) ? fdatasync(handle->fd)
-							 : fsync(handle->fd);
+	result = in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(handle->fd) : fsync(handle->fd);
 	result = result ? -errno : 0;
 	fuse_handle_put(request->server, handle);
 	return result;
@@ -301,7 +330,7 @@ long fuse_call_lseek(struct fuse_request *request)
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX ||
 	    (in.whence != SEEK_DATA && in.whence != SEEK_HOLE))
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	at = lseek(handle->fd, (off_t)in.offset, (int)in.whence);
@@ -321,7 +350,7 @@ long fuse_call_fallocate(struct fuse_request *request)
 
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX || in.length > INT64_MAX)
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	result = fallocate(handle->fd, (int)in.mode, (off_t)in.offset, (off_t)in.length) ? -errno
@@ -340,8 +369,8 @@ long fuse_call_copy(struct fuse_request *request)
 	if (!fuse_args(request, &in, sizeof(in)) || in.off_in > INT64_MAX ||
 	    in.off_out > INT64_MAX || in.flags)
 		return -EINVAL;
-	from = fuse_handle_get(request->server, in.fh_in);
-	to = fuse_handle_get(request->server, in.fh_out);
+	from = fuse_handle_get(request->server, request->head.nodeid, in.fh_in);
+	to = fuse_handle_get(request->server, in.nodeid_out, in.fh_out);
 	if (from && to) {
 		off_t off_in = (off_t)in.off_in, off_out = (off_t)in.off_out;
 
@@ -363,7 +392,7 @@ int fuse_open_entry(struct fuse_server *server, int fd, const struct fuse_entry_
 		    struct fuse_open_out *opened)
 {
 	u64 fh;
-	const int result = fuse_handle_add(server, fd, &fh);
+	const int result = fuse_handle_add(server, entry->nodeid, fd, &fh);
 
 	if (result)
 		fuse_inode_forget(&server->inodes, entry->nodeid, 1);
@@ -378,15 +407,16 @@ static int enter_nameless(struct fuse_server *server, struct fuse_inode *parent,
 {
 	struct fuse_inode *inode;
 	struct stat status;
-	char name[12];
-	const int path = openat(server->paths_fd, fuse_path_name(name, fd), O_PATH | O_CLOEXEC);
+	const int path = fuse_open_path(server, fd, O_PATH);
 
-	if (path < 0 || fstat(fd, &status))
-		return -errno;
-	inode = fuse_inode_found(&server->inodes, parent, ".", &status, path);
+	if (path < 0)
+		return path;
+	/* Of a descriptor that is open, this doesn't fail. */
+	(void)fstat(fd, &status);
+	inode = fuse_inode_found(&server->inodes, parent, ".", &status, path, false);
 	if (!inode)
 		return -ENOMEM;
-	fuse_inode_pin(&server->inodes, inode);
+	fuse_inode_unlinked(&server->inodes, inode, parent, ".");
 	entry->nodeid = inode->nodeid;
 	entry->attr_valid = server->valid_s;
 	fuse_fill_attr(server, &status, false, &entry->attr);
@@ -417,7 +447,7 @@ long fuse_call_tmpfile(struct fuse_request *request)
 		     ? -EACCES
 		     : fuse_open_beneath(fd, ".", O_TMPFILE | (flags & ~O_TRUNC), in.mode & 01777);
 	if (fd >= 0)
-		fuse_give(request, fd, "");
+		fuse_give(request, parent->fd, fd, "");
 	result = fd < 0 ? fd : enter_nameless(server, parent, fd, &out.entry);
 	fuse_inode_put(&server->inodes, parent);
 	if (result && fd >= 0)

@@ -28,7 +28,7 @@ SANDBOX_CALLS(fuse_inode_musl, CALL(fstat, SANDBOX_FILES, "what a file is"),
 	      CALL(madvise, SANDBOX_FILES, "memory that was given back"));
 #endif
 
-enum { FIRST_ROOM = 256, BUCKETS = 4096 };
+enum { FIRST_ROOM = 256, BUCKETS = 1 << 16 };
 
 int fuse_open_beneath(int directory, const char *name, int flags, u32 mode)
 {
@@ -82,11 +82,35 @@ static void list(struct fuse_inodes *inodes, struct fuse_inode *inode)
 	inodes->paths++;
 }
 
+static void close_later(struct fuse_inodes *inodes, int fd)
+{
+	if (inodes->closings == FUSE_CLOSINGS)
+		close(fd);
+	else
+		inodes->closing[inodes->closings++] = fd;
+}
+
+/* Unlocks and closes what nobody needs: an unlinked file goes with that, which takes its time. */
+static void unlock(struct fuse_inodes *inodes)
+{
+	int closing[FUSE_CLOSINGS];
+	const u32 count = inodes->closings;
+
+	memcpy(closing, inodes->closing, sizeof(closing));
+	inodes->closings = 0;
+	pthread_mutex_unlock(&inodes->lock);
+	for (u32 i = 0; i < count; i++)
+		close(closing[i]);
+}
+
 static void close_path(struct fuse_inodes *inodes, struct fuse_inode *inode)
 {
 	unlist(inodes, inode);
+	if (inode->pinned)
+		inodes->pins--;
+	inode->pinned = false;
 	if (inode->fd >= 0)
-		close(inode->fd);
+		close_later(inodes, inode->fd);
 	inode->fd = -1;
 }
 
@@ -110,20 +134,18 @@ static void adopt_path(struct fuse_inodes *inodes, struct fuse_inode *inode, int
 	if (fd < 0)
 		return;
 	if (inode->fd >= 0) {
-		close(fd);
+		close_later(inodes, fd);
 		return;
 	}
 	inode->fd = fd;
-	if (inode != inodes->root && !inode->pinned) {
-		list(inodes, inode);
-		make_room(inodes);
-	}
+	list(inodes, inode);
+	make_room(inodes);
 }
 
 /* Whether nobody needs it: then it is gone, and maybe its ancestors with it. */
 static void release(struct fuse_inodes *inodes, struct fuse_inode *inode)
 {
-	while (inode != inodes->root && inode->lookups == 0 && inode->users == 0 &&
+	while (inode && inode != inodes->root && inode->lookups == 0 && inode->users == 0 &&
 	       inode->children == 0) {
 		struct fuse_inode *parent = inode->parent;
 		struct fuse_inode **at = bucket_of(inodes, inode->dev, inode->ino);
@@ -146,19 +168,17 @@ static void release(struct fuse_inodes *inodes, struct fuse_inode *inode)
 /* A place in the table; the node id of each use of it is another one. */
 static struct fuse_inode *take_place(struct fuse_inodes *inodes)
 {
-	struct fuse_inode *inode = inodes->free;
+	struct fuse_inode *inode = inodes->free, **grown;
 
 	if (inode) {
 		inodes->free = inode->next;
 		inode->nodeid += (u64)1 << 32;
 		return inode;
 	}
+	if (inodes->places == FUSE_INODES_MAX)
+		return NULL;
 	if (inodes->places == inodes->room) {
-		struct fuse_inode **grown = NULL;
-
-		if (inodes->room < FUSE_INODES_MAX)
-			grown = realloc(inodes->place,
-					2 * (size_t)inodes->room * sizeof(struct fuse_inode *));
+		grown = realloc(inodes->place, 2 * (size_t)inodes->room * sizeof(*grown));
 		if (!grown)
 			return NULL;
 		inodes->place = grown;
@@ -225,7 +245,7 @@ void fuse_inodes_clear(struct fuse_inodes *inodes)
 		if (inodes->place[i]->name)
 			release(inodes, inodes->place[i]);
 	}
-	pthread_mutex_unlock(&inodes->lock);
+	unlock(inodes);
 }
 
 void fuse_inodes_destroy(struct fuse_inodes *inodes)
@@ -257,7 +277,7 @@ struct fuse_inode *fuse_inode_get(struct fuse_inodes *inodes, u64 nodeid)
 	inode = lookup(inodes, nodeid);
 	if (inode)
 		inode->users++;
-	pthread_mutex_unlock(&inodes->lock);
+	unlock(inodes);
 	return inode;
 }
 
@@ -268,7 +288,7 @@ void fuse_inode_put(struct fuse_inodes *inodes, struct fuse_inode *inode)
 	pthread_mutex_lock(&inodes->lock);
 	inode->users--;
 	release(inodes, inode);
-	pthread_mutex_unlock(&inodes->lock);
+	unlock(inodes);
 }
 
 /* Opens the inode in its parent, whose descriptor is at hand; it has to be the same file. */
@@ -287,7 +307,7 @@ static int open_again(struct fuse_inodes *inodes, struct fuse_inode *inode, int 
 	}
 	pthread_mutex_lock(&inodes->lock);
 	adopt_path(inodes, inode, fd);
-	pthread_mutex_unlock(&inodes->lock);
+	unlock(inodes);
 	return 0;
 }
 
@@ -307,17 +327,17 @@ static int step_down(struct fuse_inodes *inodes, struct fuse_inode *inode)
 			unlist(inodes, inode);
 			list(inodes, inode);
 		}
-		pthread_mutex_unlock(&inodes->lock);
+		unlock(inodes);
 		return 1;
 	}
 	while (at->parent->fd < 0)
 		at = at->parent;
 	at->users++;
 	at->parent->users++;
-	memcpy(name, at->name, strlen(at->name) + 1);
+	strcpy(name, at->name);
 	/* Somebody may move it meanwhile; its parent stays, for it is in use. */
 	struct fuse_inode *parent = at->parent;
-	pthread_mutex_unlock(&inodes->lock);
+	unlock(inodes);
 	result = open_again(inodes, at, parent->fd, name);
 	fuse_inode_put(inodes, at);
 	fuse_inode_put(inodes, parent);
@@ -338,6 +358,16 @@ int fuse_inode_path(struct fuse_inodes *inodes, struct fuse_inode *inode)
 	return -ESTALE;
 }
 
+static void unpin(struct fuse_inodes *inodes, struct fuse_inode *inode)
+{
+	if (!inode->pinned)
+		return;
+	inode->pinned = false;
+	inodes->pins--;
+	list(inodes, inode);
+	make_room(inodes);
+}
+
 /* It was found under another name, or a new one. */
 static void rename_inode(struct fuse_inodes *inodes, struct fuse_inode *inode,
 			 struct fuse_inode *parent, const char *name)
@@ -345,14 +375,17 @@ static void rename_inode(struct fuse_inodes *inodes, struct fuse_inode *inode,
 	struct fuse_inode *before = inode->parent;
 	char *copy;
 
-	if (inode == inodes->root || (before == parent && strcmp(inode->name, name) == 0))
+	if (inode == inodes->root)
+		return;
+	unpin(inodes, inode);
+	if (before == parent && strcmp(inode->name, name) == 0)
 		return;
 	/* The host may have turned a path round since we saw it: nothing becomes its own ancestor. */
 	for (const struct fuse_inode *at = parent; at; at = at->parent) {
 		if (at == inode)
 			return;
 	}
-	copy = strdup(name);
+	copy = strlen(name) < FUSE_NAME_BYTES ? strdup(name) : NULL;
 	if (!copy)
 		return;
 	free(inode->name);
@@ -364,7 +397,7 @@ static void rename_inode(struct fuse_inodes *inodes, struct fuse_inode *inode,
 }
 
 struct fuse_inode *fuse_inode_found(struct fuse_inodes *inodes, struct fuse_inode *parent,
-				    const char *name, const struct stat *status, int fd)
+				    const char *name, const struct stat *status, int fd, bool empty)
 {
 	struct fuse_inode *inode;
 
@@ -372,16 +405,19 @@ struct fuse_inode *fuse_inode_found(struct fuse_inodes *inodes, struct fuse_inod
 	inode = find(inodes, status);
 	if (inode)
 		rename_inode(inodes, inode, parent, name);
-	else
+	else if (strlen(name) < FUSE_NAME_BYTES)
 		inode = add(inodes, parent, name, status);
 	if (inode) {
 		inode->users++;
 		inode->lookups++;
+		/* Before anybody else can have it. */
+		if (empty)
+			inode->empty = true;
 		adopt_path(inodes, inode, fd);
 	} else if (fd >= 0) {
 		close(fd);
 	}
-	pthread_mutex_unlock(&inodes->lock);
+	unlock(inodes);
 	return inode;
 }
 
@@ -395,12 +431,11 @@ void fuse_inode_forget(struct fuse_inodes *inodes, u64 nodeid, u64 lookups)
 		inode->lookups -= lookups < inode->lookups ? lookups : inode->lookups;
 		release(inodes, inode);
 	}
-	pthread_mutex_unlock(&inodes->lock);
+	unlock(inodes);
 }
 
-/* The known inode that a name in a directory leads to, for use; or NULL. */
-static struct fuse_inode *known(struct fuse_inodes *inodes, struct fuse_inode *parent,
-				const char *name)
+struct fuse_inode *fuse_inode_at(struct fuse_inodes *inodes, struct fuse_inode *parent,
+				 const char *name)
 {
 	struct fuse_inode *inode = NULL;
 	struct stat status;
@@ -411,37 +446,34 @@ static struct fuse_inode *known(struct fuse_inodes *inodes, struct fuse_inode *p
 	inode = find(inodes, &status);
 	if (inode)
 		inode->users++;
-	pthread_mutex_unlock(&inodes->lock);
+	unlock(inodes);
+	/* Without one it is only what the guest may lose. */
+	if (inode)
+		(void)fuse_inode_path(inodes, inode);
 	return inode;
 }
 
-void fuse_inode_pin(struct fuse_inodes *inodes, struct fuse_inode *inode)
+void fuse_inode_unlinked(struct fuse_inodes *inodes, struct fuse_inode *inode,
+			 const struct fuse_inode *parent, const char *name)
 {
-	pthread_mutex_lock(&inodes->lock);
-	inode->pinned = true;
-	unlist(inodes, inode);
-	pthread_mutex_unlock(&inodes->lock);
-}
-
-void fuse_inode_unlinking(struct fuse_inodes *inodes, struct fuse_inode *parent, const char *name)
-{
-	struct fuse_inode *inode = known(inodes, parent, name);
-
 	if (!inode)
 		return;
-	if (inode->parent == parent && fuse_inode_path(inodes, inode) >= 0)
-		fuse_inode_pin(inodes, inode);
-	fuse_inode_put(inodes, inode);
+	pthread_mutex_lock(&inodes->lock);
+	if (inode->parent == parent && strcmp(inode->name, name) == 0 && inode->fd >= 0 &&
+	    !inode->pinned && inodes->pins < inodes->paths_max / 2) {
+		unlist(inodes, inode);
+		inode->pinned = true;
+		inodes->pins++;
+	}
+	unlock(inodes);
 }
 
-void fuse_inode_moved(struct fuse_inodes *inodes, struct fuse_inode *parent, const char *name)
+void fuse_inode_moved(struct fuse_inodes *inodes, struct fuse_inode *inode,
+		      struct fuse_inode *parent, const char *name)
 {
-	struct fuse_inode *inode = known(inodes, parent, name);
-
 	if (!inode)
 		return;
 	pthread_mutex_lock(&inodes->lock);
 	rename_inode(inodes, inode, parent, name);
-	pthread_mutex_unlock(&inodes->lock);
-	fuse_inode_put(inodes, inode);
+	unlock(inodes);
 }

@@ -5,12 +5,13 @@
  * number of the host). Its descriptor, an O_PATH one, is only a cache: when it was closed to make room,
  * the path is walked again from the nearest ancestor that has one, a component at a time, and what is
  * found has to be the same file. A file that is unlinked while the guest knows it keeps its
- * descriptor, for no path leads there any more.
+ * descriptor until it is found again or forgotten, for no path leads there any more.
  *
  * Counts: an inode lives as long as the guest has lookups of it, somebody uses it, or it is the
  * parent of another. `lock` guards the table; descriptors are opened without it.
  *
- * Limits: FUSE_INODES_MAX inodes, FUSE_PATHS_MAX descriptors besides those of unlinked files.
+ * Limits: FUSE_INODES_MAX inodes, paths_max descriptors and half as many of unlinked files, besides
+ * those in use; what is unlinked beyond that may be lost to the guest (ESTALE) while others are used.
  */
 #ifndef BANTAM_DEVICES_VIRTIO_FUSE_INODE_H
 #define BANTAM_DEVICES_VIRTIO_FUSE_INODE_H
@@ -20,7 +21,7 @@
 
 #include "vmm/types.h"
 
-enum { FUSE_INODES_MAX = 1 << 20, FUSE_NAME_BYTES = 256 };
+enum { FUSE_INODES_MAX = 1 << 20, FUSE_NAME_BYTES = 256, FUSE_CLOSINGS = 16 };
 
 struct fuse_inode {
 	u64 nodeid; /* place in the table and how often that was used before */
@@ -47,6 +48,9 @@ struct fuse_inodes {
 	u32 buckets, count;
 	struct fuse_inode *oldest, *newest;
 	u32 paths, paths_max; /* descriptors in that list */
+	u32 pins;             /* pinned ones */
+	int closing[FUSE_CLOSINGS];
+	u32 closings;
 	struct fuse_inode *root;
 };
 
@@ -65,20 +69,27 @@ int fuse_inode_path(struct fuse_inodes *inodes, struct fuse_inode *inode);
 
 /*
  * The inode of a file found as name in a directory, with one lookup more. fd: its O_PATH descriptor,
- * which becomes the table's, or -1. For use as fuse_inode_get()'s; NULL: there is no room.
+ * which becomes the table's, or -1. empty: the guest sees nothing of it. For use as fuse_inode_get()'s;
+ * NULL: there is no room.
  */
 struct fuse_inode *fuse_inode_found(struct fuse_inodes *inodes, struct fuse_inode *parent,
-				    const char *name, const struct stat *status, int fd);
+				    const char *name, const struct stat *status, int fd,
+				    bool empty);
 
 /* The guest forgets lookups of it. */
 void fuse_inode_forget(struct fuse_inodes *inodes, u64 nodeid, u64 lookups);
 
-/* No path leads to it: the descriptor that it has stays as long as the inode. In use. */
-void fuse_inode_pin(struct fuse_inodes *inodes, struct fuse_inode *inode);
-/* The name in the directory is about to go: whoever is known by it keeps its descriptor. */
-void fuse_inode_unlinking(struct fuse_inodes *inodes, struct fuse_inode *parent, const char *name);
-/* What is now found as name in the directory is known by that from now on. */
-void fuse_inode_moved(struct fuse_inodes *inodes, struct fuse_inode *parent, const char *name);
+/* The known inode that a name in a directory leads to, with a descriptor if it can, for use; or NULL. */
+struct fuse_inode *fuse_inode_at(struct fuse_inodes *inodes, struct fuse_inode *parent,
+				 const char *name);
+/*
+ * The name of an inode is gone: one that is known by it keeps the descriptor that it has. And: it is
+ * known by another name from now on. In use, or NULL.
+ */
+void fuse_inode_unlinked(struct fuse_inodes *inodes, struct fuse_inode *inode,
+			 const struct fuse_inode *parent, const char *name);
+void fuse_inode_moved(struct fuse_inodes *inodes, struct fuse_inode *inode,
+		      struct fuse_inode *parent, const char *name);
 
 /* Opens a component of a path, without following anything, below a directory. -errno on failure. */
 int fuse_open_beneath(int directory, const char *name, int flags, u32 mode);

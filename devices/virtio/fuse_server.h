@@ -22,8 +22,9 @@ enum {
 /* An open file or directory. */
 struct fuse_handle {
 	int fd; /* -1: free */
-	u32 users;
-	bool closing;
+	u64 nodeid;
+	u32 place, users;
+	bool closing;         /* nobody gets it any more */
 	pthread_mutex_t lock; /* a directory's position */
 };
 
@@ -42,7 +43,8 @@ struct fuse_server {
 
 	pthread_mutex_t lock; /* guards the handles' table */
 	struct fuse_handle **handle;
-	u32 handles;
+	u32 handles, handles_max;
+	u32 first_free; /* none below it is free */
 };
 
 /* A request that is being served. */
@@ -78,9 +80,10 @@ int fuse_get(struct fuse_request *request, u64 nodeid, struct fuse_inode **inode
 const char *fuse_path_name(char *text, int fd);
 
 /* fuse_file.c: open files. */
-struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 fh);
+/* The handle, if it is one of this inode's; or NULL. */
+struct fuse_handle *fuse_handle_get(struct fuse_server *server, u64 nodeid, u64 fh);
 void fuse_handle_put(struct fuse_server *server, struct fuse_handle *handle);
-int fuse_handle_add(struct fuse_server *server, int fd, u64 *fh);
+int fuse_handle_add(struct fuse_server *server, u64 nodeid, int fd, u64 *fh);
 void fuse_handles_close(struct fuse_server *server);
 /* A handle for a file that was just made and entered; without one, fd is closed. 0, or -errno. */
 int fuse_open_entry(struct fuse_server *server, int fd, const struct fuse_entry_out *entry,
@@ -89,17 +92,24 @@ int fuse_open_entry(struct fuse_server *server, int fd, const struct fuse_entry_
 struct fuse_open_out fuse_opened(const struct fuse_server *server, u64 fh, bool directory);
 fuse_call fuse_call_open, fuse_call_opendir, fuse_call_release, fuse_call_read, fuse_call_write,
 	fuse_call_fsync, fuse_call_lseek, fuse_call_fallocate, fuse_call_copy, fuse_call_tmpfile;
+/* Opens what a descriptor of O_PATH stands for. Returns a descriptor, or -errno. */
+int fuse_open_path(const struct fuse_server *server, int path, int flags);
 /* The flags of open(2) that the guest may choose, or -1. */
 int fuse_open_flags(const struct fuse_server *server, u32 flags);
 
 /* fuse_tree.c: names. */
+/* The number by which the guest knows an inode. */
+u64 fuse_number(const struct fuse_server *server, dev_t dev, u64 ino);
 void fuse_fill_attr(const struct fuse_server *server, const struct stat *status, bool empty,
 		    struct fuse_attr *attr);
 /* Looks a name up and fills the entry; with one lookup more. Returns 0 or -errno. */
 int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const char *name,
 	       struct fuse_entry_out *entry);
-/* What was made belongs to who asked for it, where we can give it away. */
-void fuse_give(const struct fuse_request *request, int directory, const char *name);
+/*
+ * What was made in the parent belongs to who asked for it, where we can give it away; its group may be
+ * the parent's. It is known by its name in a directory, or with "" by its descriptor.
+ */
+void fuse_give(const struct fuse_request *request, int parent, int directory, const char *name);
 fuse_call fuse_call_lookup, fuse_call_mknod, fuse_call_mkdir, fuse_call_symlink, fuse_call_link,
 	fuse_call_unlink, fuse_call_rmdir, fuse_call_rename, fuse_call_rename2, fuse_call_create,
 	fuse_call_readdir, fuse_call_readdirplus;

@@ -94,11 +94,11 @@ static int known(struct fuse_request *request, struct fuse_inode *parent, const 
 		 const struct stat *status, int fd, bool empty, struct fuse_entry_out *entry)
 {
 	struct fuse_server *server = request->server;
-	struct fuse_inode *inode = fuse_inode_found(&server->inodes, parent, name, status, fd);
+	struct fuse_inode *inode =
+		fuse_inode_found(&server->inodes, parent, name, status, fd, empty);
 
 	if (!inode)
 		return -ENOMEM;
-	inode->empty = empty;
 	*entry = (struct fuse_entry_out){.nodeid = inode->nodeid,
 					 .entry_valid = server->valid_s,
 					 .attr_valid = server->valid_s};
@@ -111,7 +111,7 @@ int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const ch
 	       struct fuse_entry_out *entry)
 {
 	struct stat status;
-	bool empty = false;
+	bool empty;
 	int fd, result;
 
 	result = parent->empty ? -ENOENT
@@ -171,12 +171,17 @@ long fuse_call_lookup(struct fuse_request *request)
 	return result;
 }
 
-void fuse_give(const struct fuse_request *request, int directory, const char *name)
+void fuse_give(const struct fuse_request *request, int parent, int directory, const char *name)
 {
-	if (request->server->as_root)
-		(void)!fchownat(directory, name, fuse_uid(request->server, request->head.uid),
-				fuse_gid(request->server, request->head.gid),
-				AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+	gid_t gid = fuse_gid(request->server, request->head.gid);
+	struct stat status;
+
+	if (!request->server->as_root)
+		return;
+	if (fstatat(parent, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & S_ISGID)
+		gid = (gid_t)-1;
+	(void)!fchownat(directory, name, fuse_uid(request->server, request->head.uid), gid,
+			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }
 
 /* Something new has this name in the directory, if result is 0: replies what it is. */
@@ -185,7 +190,7 @@ static long reply_made(struct fuse_request *request, struct fuse_inode *parent, 
 {
 	if (result)
 		return -errno;
-	fuse_give(request, parent->fd, name);
+	fuse_give(request, parent->fd, parent->fd, name);
 	return reply_entry(request, parent, name);
 }
 
@@ -254,6 +259,7 @@ long fuse_call_link(struct fuse_request *request)
 	struct fuse_server *server = request->server;
 	struct fuse_inode *parent, *inode;
 	struct fuse_link_in in;
+	char number[12];
 	const char *name;
 	long result;
 	u32 end;
@@ -268,8 +274,6 @@ long fuse_call_link(struct fuse_request *request)
 	if (from < 0) {
 		result = from;
 	} else {
-		char number[12];
-
 		result = linkat(server->paths_fd, fuse_path_name(number, from), fd, name,
 				AT_SYMLINK_FOLLOW)
 				 ? -errno
@@ -282,7 +286,8 @@ long fuse_call_link(struct fuse_request *request)
 
 static long remove_name(struct fuse_request *request, int flags)
 {
-	struct fuse_inode *parent;
+	struct fuse_inodes *inodes = &request->server->inodes;
+	struct fuse_inode *parent, *inode;
 	const char *name;
 	long result;
 	u32 end;
@@ -293,9 +298,12 @@ static long remove_name(struct fuse_request *request, int flags)
 	fd = get_directory(request, request->head.nodeid, &parent);
 	if (fd < 0)
 		return fd;
-	fuse_inode_unlinking(&request->server->inodes, parent, name);
+	inode = fuse_inode_at(inodes, parent, name);
 	result = unlinkat(fd, name, flags) ? -errno : 0;
-	fuse_inode_put(&request->server->inodes, parent);
+	if (!result)
+		fuse_inode_unlinked(inodes, inode, parent, name);
+	fuse_inode_put(inodes, inode);
+	fuse_inode_put(inodes, parent);
 	return result;
 }
 
@@ -312,7 +320,7 @@ long fuse_call_rmdir(struct fuse_request *request)
 static long rename_names(struct fuse_request *request, u64 new_parent, u32 flags, u32 offset)
 {
 	struct fuse_inodes *inodes = &request->server->inodes;
-	struct fuse_inode *from, *to;
+	struct fuse_inode *from, *to, *moved, *met;
 	const char *old, *new;
 	long result;
 	u32 end;
@@ -329,14 +337,18 @@ static long rename_names(struct fuse_request *request, u64 new_parent, u32 flags
 		fuse_inode_put(inodes, from);
 		return to_fd;
 	}
-	if (!(flags & RENAME_EXCHANGE))
-		fuse_inode_unlinking(inodes, to, new);
+	/* With a descriptor in use, what lies below is found while the name changes, too. */
+	moved = fuse_inode_at(inodes, from, old);
+	met = fuse_inode_at(inodes, to, new);
 	result = syscall(SYS_renameat2, from_fd, old, to_fd, new, flags) ? -errno : 0;
-	if (!result) {
-		fuse_inode_moved(inodes, to, new);
-		if (flags & RENAME_EXCHANGE)
-			fuse_inode_moved(inodes, from, old);
-	}
+	if (!result && flags & RENAME_EXCHANGE)
+		fuse_inode_moved(inodes, met, from, old);
+	else if (!result && met != moved)
+		fuse_inode_unlinked(inodes, met, to, new);
+	if (!result)
+		fuse_inode_moved(inodes, moved, to, new);
+	fuse_inode_put(inodes, moved);
+	fuse_inode_put(inodes, met);
 	fuse_inode_put(inodes, from);
 	fuse_inode_put(inodes, to);
 	return result;
@@ -371,14 +383,7 @@ static int open_existing(const struct fuse_server *server, const struct fuse_ino
 
 	if (result)
 		return result;
-	fd = -EINVAL;
-	if (S_ISREG(status.st_mode)) {
-		char number[12];
-
-		fd = openat(server->paths_fd, fuse_path_name(number, path),
-			    flags | O_CLOEXEC | O_NOCTTY);
-		fd = fd < 0 ? -errno : fd;
-	}
+	fd = S_ISREG(status.st_mode) ? fuse_open_path(server, path, flags) : -EINVAL;
 	close(path);
 	return fd;
 }
@@ -396,7 +401,7 @@ static int create(struct fuse_request *request, struct fuse_inode *parent, const
 	if (fd == -EEXIST && !(in->flags & O_EXCL))
 		return open_existing(request->server, parent, name, flags);
 	if (fd >= 0)
-		fuse_give(request, fd, "");
+		fuse_give(request, parent->fd, fd, "");
 	return fd;
 }
 
@@ -451,10 +456,11 @@ static bool is_dot(const char *name)
 static u32 add_entry(struct fuse_request *request, struct fuse_inode *directory,
 		     const struct raw_entry *found, u32 at, bool plus)
 {
-	struct fuse_direntplus entry = {.dirent = {.ino = found->ino,
-						   .off = (u64)found->off,
-						   .namelen = (u32)strlen(found->name),
-						   .type = found->type}};
+	struct fuse_direntplus entry = {
+		.dirent = {.ino = fuse_number(request->server, directory->dev, found->ino),
+			   .off = (u64)found->off,
+			   .namelen = (u32)strlen(found->name),
+			   .type = found->type}};
 	const u32 head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
 	const u32 bytes = (u32)FUSE_REC_ALIGN(head + entry.dirent.namelen);
 	const u64 zero = 0;
@@ -512,7 +518,7 @@ static long read_directory(struct fuse_request *request, bool plus)
 
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX)
 		return -EINVAL;
-	handle = fuse_handle_get(request->server, in.fh);
+	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
 	result = fuse_get(request, request->head.nodeid, &directory);
