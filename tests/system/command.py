@@ -162,7 +162,7 @@ def eight_at_once(bench):
     ended = [None] * len(running)
 
     def finish(n):
-        ended[n] = bench.finish(running[n], b'to %d\n' % n * 1000)
+        ended[n] = bench.finish(running[n], b'to %d\n' % n * 1000, 2 * PATIENCE)
     threads = [threading.Thread(target=finish, args=(n,)) for n in range(len(running))]
     for thread in threads:
         thread.start()

@@ -76,9 +76,9 @@ class Bench:
         self.processes.append(process)
         return process
 
-    def finish(self, process, data=None):
+    def finish(self, process, data=None, seconds=PATIENCE):
         """Feeds it, reads all that it says, and waits for its end."""
-        out, err = process.communicate(data, timeout=PATIENCE)
+        out, err = process.communicate(data, timeout=seconds)
         return End(process, out, err, process.result)
 
     def run(self, command, options=(), kernel=CLOUD, data=None, **more):
