@@ -9,7 +9,8 @@ guest or the monitor, which are processes of that host. So run.py is started in 
 its lines are passed on as they come, and when none has come for longer than a case may take by its
 own time-out and SILENCE seconds more, the host is given up and a new one goes on with the cases
 that have no result yet. The case that was running is tried again; in the second host that it takes
-down, it has failed. Each host has a drive with an empty file system for the images that cases use.
+down, it has failed. Where there are two processors, two hosts share the cases. Each host has a drive
+with an empty file system for the images that cases use.
 
 Now and then, about once in a hundred boots, a guest dies there at an arbitrary point; whether that
 is the emulation's doing too isn't known, and it was not seen elsewhere. So a case that fails is
@@ -33,6 +34,7 @@ SILENCE = 90         # seconds without a line, beyond what a case may take
 DRIVE_GIB = 12       # sparse
 HOSTS_MAX = 8        # a host that freezes so often is of no use
 FREEZES_MAX = 2      # so often may a case be running when a host freezes
+SHARES_MAX = 2       # hosts at once: each has one processor, and memory as it is used
 
 
 class Host:
@@ -81,6 +83,68 @@ class Host:
         self.drive.close()
 
 
+def say(line):
+    sys.stdout.write(line + '\n')
+    sys.stdout.flush()
+
+
+class Share(threading.Thread):
+    """Some of the cases, and the hosts in which they run, one after the other."""
+
+    def __init__(self, todo, arguments):
+        super().__init__()
+        self.todo, self.arguments = todo, arguments
+        self.passed = self.failed = self.skipped = self.freezes = 0
+        self.blamed, self.again, self.retry = {}, [], []
+
+    def take(self, line):
+        """A line that run.py has printed."""
+        result = re.match(r'(ok|FAIL|skip) (.*)$', line)
+        name = result and next((n for n in self.todo if result.group(2).startswith(n)
+                                and result.group(2)[len(n):len(n) + 1] in (' ', ':')), None)
+        if re.match(r'\d+ passed, ', line):
+            return
+        say(line)
+        if not name:
+            return
+        self.todo.remove(name)
+        self.passed += result.group(1) == 'ok'
+        self.skipped += result.group(1) == 'skip'
+        if result.group(1) == 'FAIL' and name not in self.again:
+            self.again.append(name)
+            self.retry.append(name)
+        elif result.group(1) == 'FAIL':
+            self.failed += 1
+
+    def blame(self, host):
+        """The host has ended with cases to do."""
+        self.freezes += 1
+        suspect = self.todo[0]
+        self.blamed[suspect] = self.blamed.get(suspect, 0) + 1
+        say('info the emulated host %s during %r; going on in a new one'
+            % ('froze' if host.frozen else 'ended (status %s)' % host.process.returncode, suspect))
+        if self.blamed[suspect] >= FREEZES_MAX:
+            say('FAIL %s: took down %d emulated hosts' % (suspect, FREEZES_MAX))
+            self.todo.remove(suspect)
+            self.failed += 1
+
+    def run(self):
+        while self.todo and self.freezes < HOSTS_MAX:
+            host = Host(self.todo, self.arguments)
+            for line in host.lines():
+                self.take(line)
+            if self.todo:
+                self.blame(host)
+                continue
+            self.todo, self.retry = self.retry, []
+            if self.todo:
+                say('info %d failed and are tried once more: %s'
+                    % (len(self.todo), ', '.join(self.todo)))
+        for name in self.todo + self.retry:
+            say('FAIL %s: never run, %d emulated hosts froze' % (name, self.freezes))
+            self.failed += 1
+
+
 def main():
     arguments = sys.argv[1:]
     # In there it would be lost, and there is no network.
@@ -92,52 +156,22 @@ def main():
     while '--case' in arguments:
         at = arguments.index('--case')
         del arguments[at:at + 2]
-    passed = failed = skipped = freezes = 0
-    blamed, again, retry = {}, [], []
+    count = max(1, min(SHARES_MAX, os.cpu_count() or 1, len(todo)))
+    shares = [Share(todo[i::count], arguments) for i in range(count)]
+    for share in shares:
+        share.start()
+    for share in shares:
+        share.join()
 
-    while todo and freezes < HOSTS_MAX:
-        host = Host(todo, arguments)
-        for line in host.lines():
-            result = re.match(r'(ok|FAIL|skip) (.*)$', line)
-            name = result and next((n for n in todo if result.group(2).startswith(n)
-                                    and result.group(2)[len(n):len(n) + 1] in (' ', ':')), None)
-            if re.match(r'\d+ passed, ', line):
-                continue
-            print(line, flush=True)
-            if name:
-                todo.remove(name)
-                passed += result.group(1) == 'ok'
-                skipped += result.group(1) == 'skip'
-                if result.group(1) == 'FAIL' and name not in again:
-                    again.append(name)
-                    retry.append(name)
-                elif result.group(1) == 'FAIL':
-                    failed += 1
-        if not todo:
-            todo, retry = retry, []
-            if todo:
-                print('info %d failed and are tried once more: %s'
-                      % (len(todo), ', '.join(todo)), flush=True)
-            continue
-        freezes += 1
-        suspect = todo[0]
-        blamed[suspect] = blamed.get(suspect, 0) + 1
-        print('info the emulated host %s during %r; going on in a new one'
-              % ('froze' if host.frozen else 'ended (status %s)' % host.process.returncode,
-                 suspect), flush=True)
-        if blamed[suspect] >= FREEZES_MAX:
-            print('FAIL %s: took down %d emulated hosts' % (suspect, FREEZES_MAX), flush=True)
-            todo.remove(suspect)
-            failed += 1
-
-    for name in todo + retry:
-        print('FAIL %s: never run, %d emulated hosts froze' % (name, freezes), flush=True)
-        failed += 1
+    freezes = sum(share.freezes for share in shares)
+    again = [name for share in shares for name in share.again]
+    failed = sum(share.failed for share in shares)
     if freezes:
-        print('info %d emulated hosts froze and were started anew' % freezes)
+        say('info %d emulated hosts froze and were started anew' % freezes)
     if again:
-        print('info tried twice: %s' % ', '.join(again))
-    print('%d passed, %d failed, %d skipped' % (passed, failed, skipped))
+        say('info tried twice: %s' % ', '.join(again))
+    say('%d passed, %d failed, %d skipped' % (sum(share.passed for share in shares), failed,
+                                              sum(share.skipped for share in shares)))
     return 1 if failed else 0
 
 
