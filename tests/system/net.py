@@ -3,7 +3,7 @@
 Each guest runs in a network of its own, which net_host.py makes in new namespaces: nothing of the
 machine's own network is seen or changed. The guests' side is in tests/system/guest/net*.
 
-With PCI 100 MB go each way over a tap, over passt and over a socket. With virtio-mmio they are 20:
+With PCI 100 MB go each way over a tap, over passt and over a socket. With virtio-mmio they are 5:
 the data path is the same, and an emulated host takes half a minute for the difference.
 """
 
@@ -19,7 +19,7 @@ UNSHARE = ['unshare', '--net', '--mount', '--pid', '--fork', '--kill-child', '--
            *([] if os.geteuid() == 0 else ['--map-root-user']), '--']
 TOOLS = ['--disk', IMAGES + '/tools.img,ro']
 MB = 1000000
-BYTES = {'pci': 100 * MB, 'mmio': 20 * MB}
+BYTES = {'pci': 100 * MB, 'mmio': 5 * MB}
 
 
 def in_a_network(*options):
@@ -53,9 +53,9 @@ def errand(line):
 
 
 def network(name, title, transport, args, talk, expect, options=(), **more):
-    return script(name, title, transport, TOOLS + args, wrap=in_a_network(*options), needs=why_no_network,
-                  memory='512M', timeout=300, talk=[errand(line) for line in talk], expect=expect,
-                  **more)
+    return script(name, title, transport, TOOLS + args, wrap=in_a_network(*options),
+                  needs=why_no_network, memory='512M', timeout=600,
+                  talk=[errand(line) for line in talk], expect=expect, **more)
 
 
 def there_and_back(host, count):
@@ -94,7 +94,7 @@ def user(transport):
 def peers(transport):
     size = BYTES[transport]
     return network('net-socket', 'net: a socket', transport,
-                   ['--net', 'socket={dir}/peer/socket'],
+                   ['--net', 'socket={dir}/peer'],
                    ['kill-peer', 'peer'],
                    [there_and_back('192.0.2.254', size), r'^GUEST: eth0: carrier 0',
                     r'^GUEST: eth0: carrier 1', there_and_back('192.0.2.254', MB)],
@@ -107,7 +107,7 @@ def ssh(transport):
                 MODULES + 'do=root root=/dev/vda systemd.show_status=error', memory='512M',
                 args=['--transport', transport, '--disk', image + ',ephemeral', '--net', 'user',
                       '-p', '127.0.0.1:2222:22'],
-                wrap=in_a_network('--ssh', image), needs=why_no_nobody, timeout=300,
+                wrap=in_a_network('--ssh', image), needs=why_no_nobody, timeout=600,
                 talk=[(r'bantam-guest login: ', errand('ssh')[1])],
                 expect=[USER_SPACE, r'bantam-guest login: ', r'reboot: Power down'])
 
