@@ -134,7 +134,7 @@ static u64 table_close(struct tables *tables, const struct aml *writer, const ch
 		.creator_revision = 1,
 	};
 	const u64 gpa = tables->gpa + tables->used;
-	struct error err = {.text = ""};
+	struct error err;
 
 	if (writer->full || !place_at(tables->map, name, gpa, writer->used, &err))
 		return 0;
