@@ -198,7 +198,7 @@ static void search(struct resolver *resolver, FILE *list, char path[PATH_BYTES],
 static void make_lists(struct resolver *resolver)
 {
 	char path[PATH_BYTES] = "";
-	struct error ignored = {.text = ""};
+	struct error ignored;
 	size_t count;
 	FILE *list;
 

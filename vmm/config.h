@@ -1,7 +1,7 @@
 /*
  * What the user asked for: the options as one struct, checked whole before anything is opened.
- * The strings are argv's own, but for the disks' and networks' names, which options_free() gives
- * back.
+ * The strings are argv's own, but for the names of disks, networks and shared directories, which
+ * options_free() gives back.
  */
 #ifndef BANTAM_VMM_CONFIG_H
 #define BANTAM_VMM_CONFIG_H

@@ -17,6 +17,8 @@ int error_set(struct error *err, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
+	/* cppcheck takes the struct that is to be filled for one that is read. */
+	// cppcheck-suppress ctuuninitvar
 	vsnprintf(err->text, sizeof(err->text), format, args);
 	va_end(args);
 	err->remedy[0] = '\0';

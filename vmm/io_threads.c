@@ -2,8 +2,8 @@
  * Asynchronous I/O by a few threads: see io.h.
  *
  * The worker puts operations into the list of those to do; helpers take one each, make the system
- * call that does it, and put it into the list of those that are done. Whoever puts the first one there rings the worker, which waits in poll(2) for this
- * and for its bells, and takes the whole list.
+ * call that does it, and put it into the list of those that are done. Whoever puts the first one
+ * there rings the worker, which waits in poll(2) for this and for its bells, and takes the whole list.
  *
  * At the end a helper may hang in a system call. It can't be taken back from there, so io_close()
  * waits for as long as it may, and leaves helpers and memory behind when that wasn't enough.

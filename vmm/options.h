@@ -11,7 +11,8 @@ enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_WRONG };
 
 /*
  * Parses the arguments of `bantam run` (argv[0] is the first behind "run"). The strings in config
- * are argv's own, or given back by options_free(), which is due in all cases. OPTIONS_HELP: --help was among them. OPTIONS_WRONG: err says what is wrong.
+ * are argv's own, or given back by options_free(), which is due in all cases. OPTIONS_HELP: --help was
+ * among them. OPTIONS_WRONG: err says what is wrong.
  */
 enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err);
 

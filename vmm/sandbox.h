@@ -7,8 +7,9 @@
  * them. What isn't listed ends the process: on vCPU and worker threads at once, on the main thread
  * by a signal whose handler restores the terminal and names the call.
  *
- * Limits: of arguments only ioctl's request and the scheduler's policy are looked at; file access isn't (files are open by
- * then, and no call that opens one is listed); a kernel without seccomp runs without, and --verbose says so.
+ * Limits: of arguments only ioctl's request and the scheduler's policy are looked at. Files are open
+ * by then, and only a file server's threads may open more: it is their code, not a filter, that stays
+ * below the shared directories. A kernel without seccomp runs without, and --verbose says so.
  *
  * Source: Linux Documentation/userspace-api/seccomp_filter.rst, no_new_privs.rst.
  */

@@ -3,8 +3,8 @@
  * and interrupts.
  *
  * Slots and numbers are in one order: virtio0 is the entropy device, virtio1 and on are the disks as
- * they were given, then the networks,
- * then the shared directories, then the console if there is one. On PCI virtio0 sits in slot 1.
+ * they were given, then the networks, then the shared directories, then the console if there is one.
+ * On PCI virtio0 sits in slot 1.
  */
 #ifndef BANTAM_VMM_VIRTIO_BOARD_H
 #define BANTAM_VMM_VIRTIO_BOARD_H

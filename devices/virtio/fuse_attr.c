@@ -108,7 +108,7 @@ static int set_size(struct fuse_request *request, const struct fuse_inode *inode
 		    const struct fuse_setattr_in *in)
 {
 	struct fuse_handle *handle =
-		in->valid & FATTR_FH
+		(in->valid & FATTR_FH)
 			? fuse_handle_get(request->server, request->head.nodeid, in->fh)
 			: NULL;
 	const int fd = handle ? handle->fd : open_again(request, inode, O_WRONLY);
@@ -125,7 +125,7 @@ static int set_size(struct fuse_request *request, const struct fuse_inode *inode
 
 static struct timespec time_of(u32 valid, u32 set, u32 now, u64 seconds, u32 nanoseconds)
 {
-	const long special = !(valid & set) ? UTIME_OMIT : valid & now ? UTIME_NOW : -1;
+	const long special = !(valid & set) ? UTIME_OMIT : (valid & now) ? UTIME_NOW : -1;
 
 	return (struct timespec){.tv_sec = (time_t)seconds,
 				 .tv_nsec = special >= 0 ? special : (long)nanoseconds};
@@ -144,8 +144,8 @@ static int set_owner(struct fuse_request *request, int fd, const struct fuse_set
 {
 	const struct fuse_server *server = request->server;
 
-	return fchownat(fd, "", in->valid & FATTR_UID ? fuse_uid(server, in->uid) : (uid_t)-1,
-			in->valid & FATTR_GID ? fuse_gid(server, in->gid) : (gid_t)-1,
+	return fchownat(fd, "", (in->valid & FATTR_UID) ? fuse_uid(server, in->uid) : (uid_t)-1,
+			(in->valid & FATTR_GID) ? fuse_gid(server, in->gid) : (gid_t)-1,
 			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
 		       ? -errno
 		       : 0;

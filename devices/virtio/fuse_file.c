@@ -75,7 +75,7 @@ static long find_place(struct fuse_server *server)
 	}
 	if (server->handles == server->handles_max)
 		return -1;
-	grown = realloc(server->handle, (server->handles + 1) * sizeof(*grown));
+	grown = realloc(server->handle, (server->handles + 1) * sizeof(struct fuse_handle *));
 	if (!grown)
 		return -1;
 	server->handle = grown;
@@ -314,7 +314,8 @@ long fuse_call_fsync(struct fuse_request *request)
 	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
-	result = in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(handle->fd) : fsync(handle->fd);
+	result = (in.fsync_flags & FUSE_FSYNC_FDATASYNC) ? fdatasync(handle->fd)
+							 : fsync(handle->fd);
 	result = result ? -errno : 0;
 	fuse_handle_put(request->server, handle);
 	return result;

@@ -145,7 +145,7 @@ static void adopt_path(struct fuse_inodes *inodes, struct fuse_inode *inode, int
 /* Whether nobody needs it: then it is gone, and maybe its ancestors with it. */
 static void release(struct fuse_inodes *inodes, struct fuse_inode *inode)
 {
-	while (inode && inode != inodes->root && inode->lookups == 0 && inode->users == 0 &&
+	while (inode != inodes->root && inode->lookups == 0 && inode->users == 0 &&
 	       inode->children == 0) {
 		struct fuse_inode *parent = inode->parent;
 		struct fuse_inode **at = bucket_of(inodes, inode->dev, inode->ino);
@@ -178,7 +178,8 @@ static struct fuse_inode *take_place(struct fuse_inodes *inodes)
 	if (inodes->places == FUSE_INODES_MAX)
 		return NULL;
 	if (inodes->places == inodes->room) {
-		grown = realloc(inodes->place, 2 * (size_t)inodes->room * sizeof(*grown));
+		grown = realloc(inodes->place,
+				2 * (size_t)inodes->room * sizeof(struct fuse_inode *));
 		if (!grown)
 			return NULL;
 		inodes->place = grown;
@@ -334,7 +335,7 @@ static int step_down(struct fuse_inodes *inodes, struct fuse_inode *inode)
 		at = at->parent;
 	at->users++;
 	at->parent->users++;
-	strcpy(name, at->name);
+	memcpy(name, at->name, strlen(at->name) + 1);
 	/* Somebody may move it meanwhile; its parent stays, for it is in use. */
 	struct fuse_inode *parent = at->parent;
 	unlock(inodes);
@@ -381,7 +382,7 @@ static void rename_inode(struct fuse_inodes *inodes, struct fuse_inode *inode,
 	if (before == parent && strcmp(inode->name, name) == 0)
 		return;
 	/* The host may have turned a path round since we saw it: nothing becomes its own ancestor. */
-	for (const struct fuse_inode *at = parent; at; at = at->parent) {
+	for (const struct fuse_inode *at = parent; at != inodes->root; at = at->parent) {
 		if (at == inode)
 			return;
 	}

@@ -111,7 +111,7 @@ int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const ch
 	       struct fuse_entry_out *entry)
 {
 	struct stat status;
-	bool empty;
+	bool empty = false;
 	int fd, result;
 
 	result = parent->empty ? -ENOENT
@@ -259,7 +259,6 @@ long fuse_call_link(struct fuse_request *request)
 	struct fuse_server *server = request->server;
 	struct fuse_inode *parent, *inode;
 	struct fuse_link_in in;
-	char number[12];
 	const char *name;
 	long result;
 	u32 end;
@@ -274,6 +273,8 @@ long fuse_call_link(struct fuse_request *request)
 	if (from < 0) {
 		result = from;
 	} else {
+		char number[12];
+
 		result = linkat(server->paths_fd, fuse_path_name(number, from), fd, name,
 				AT_SYMLINK_FOLLOW)
 				 ? -errno
