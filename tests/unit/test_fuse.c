@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devices/virtio/fuse_server.h"
 #include "tests/unit/fuse_world.h"
 #include "tests/unit/support.h"
 
@@ -294,6 +295,31 @@ static void test_handles(void **state)
 	assert_int_equal(fuse_read(client, b, again, 0, 1), 0);
 }
 
+/* A handle that is being used is closed when that is done, by whomever it was released. */
+static void test_handle_in_use(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+
+	for (unsigned way = 0; way < 2; way++) {
+		struct fuse_handle *handle;
+		u64 file, fh;
+
+		file = fuse_create(client, FUSE_ROOT_ID, "file", &fh);
+		handle = fuse_handle_get(client->server, file, fh);
+		assert_non_null(handle);
+		if (way == 0)
+			assert_int_equal(fuse_release(client, file, fh), 0);
+		else
+			fuse_reset(client->server);
+		assert_null(fuse_handle_get(client->server, file, fh));
+		assert_int_equal(pwrite(handle->fd, "text", 4, 0), 4);
+		assert_int_not_equal(fuse_open_file(client, fuse_lookup(client, 1, "file"), 0), fh);
+		fuse_handle_put(client->server, handle);
+		assert_int_equal(handle->fd, -1);
+	}
+}
+
 /* Reset by the device or by the guest's unmounting: nothing is left. */
 static void test_reset(void **state)
 {
@@ -389,6 +415,7 @@ int main(void)
 		FUSE_TEST(test_forget),
 		FUSE_TEST(test_batch_forget),
 		FUSE_TEST(test_handles),
+		FUSE_TEST(test_handle_in_use),
 		FUSE_TEST(test_reset),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_no_directory),
