@@ -1,4 +1,4 @@
-"""command_run.py - what the cases of command.py run bantam with, on pipes and on a terminal."""
+"""command_run.py - what the cases of command.py and share.py run bantam with, on pipes and on a terminal."""
 
 import fcntl
 import json
@@ -52,8 +52,11 @@ class End:
 class Bench:
     """Where a case runs bantam: the program, the guests' root, a directory of the case's own."""
 
+    title = 'command: '
+
     def __init__(self, bantam, initrd, directory):
         self.bantam, self.initrd, self.directory = bantam, initrd, directory
+        self.root = ['--initrd', initrd]
         self.processes, self.runs = [], 0
 
     def argv(self, command, options=(), kernel=CLOUD):
@@ -61,7 +64,7 @@ class Bench:
         self.runs += 1
         result = '%s/result-%d' % (self.directory, self.runs)
         modules = '%s/%s/root' % (KERNELS, kernel.split('/')[0])
-        argv = [self.bantam, 'run', '%s/%s' % (KERNELS, kernel), '--initrd', self.initrd,
+        argv = [self.bantam, 'run', '%s/%s' % (KERNELS, kernel), *self.root,
                 '--result', result, '--modules', modules, *options, '--', *command]
         if THE_HOSTS in options:
             argv = [word for word in argv if word not in ('--modules', modules, THE_HOSTS)]
@@ -102,10 +105,10 @@ class Bench:
             process.communicate()
 
 
-def case(name, function, *args, **more):
-    """A case of run.py's: the function is called with a Bench and args."""
+def case(name, function, *args, kind=Bench, **more):
+    """A case of run.py's: the function is called with a Bench (of that kind) and args."""
     def play(bantam, initrd, directory):
-        bench = Bench(bantam, initrd, directory)
+        bench = kind(bantam, initrd, directory)
         # Not every read has a limit of its own.
         watchdog = threading.Timer(2 * PATIENCE, bench.kill)
         watchdog.start()
@@ -122,7 +125,7 @@ def case(name, function, *args, **more):
             bench.close()
         return None
     more.setdefault('timeout', 3 * PATIENCE)
-    return Case('command: ' + name, CLOUD, play=play, **more)
+    return Case(kind.title + name, CLOUD, play=play, **more)
 
 
 def shell(script, *words):
