@@ -53,6 +53,7 @@ class Bench:
     """Where a case runs bantam: the program, the guests' root, a directory of the case's own."""
 
     title = 'command: '
+    patience = PATIENCE
 
     def __init__(self, bantam, initrd, directory):
         self.bantam, self.initrd, self.directory = bantam, initrd, directory
@@ -79,9 +80,9 @@ class Bench:
         self.processes.append(process)
         return process
 
-    def finish(self, process, data=None, seconds=PATIENCE):
+    def finish(self, process, data=None, seconds=None):
         """Feeds it, reads all that it says, and waits for its end."""
-        out, err = process.communicate(data, timeout=seconds)
+        out, err = process.communicate(data, timeout=seconds or self.patience)
         return End(process, out, err, process.result)
 
     def run(self, command, options=(), kernel=CLOUD, data=None, **more):
@@ -110,21 +111,21 @@ def case(name, function, *args, kind=Bench, **more):
     def play(bantam, initrd, directory):
         bench = kind(bantam, initrd, directory)
         # Not every read has a limit of its own.
-        watchdog = threading.Timer(2 * PATIENCE, bench.kill)
+        watchdog = threading.Timer(2 * kind.patience, bench.kill)
         watchdog.start()
         try:
             function(bench, *args)
         except Wrong as wrong:
             return str(wrong)
         except subprocess.TimeoutExpired:
-            return 'no end within %d s' % PATIENCE
+            return 'no end within %d s' % kind.patience
         except Exception as error:    # pylint: disable=broad-except
             return 'the case itself failed: %r' % error
         finally:
             watchdog.cancel()
             bench.close()
         return None
-    more.setdefault('timeout', 3 * PATIENCE)
+    more.setdefault('timeout', 3 * kind.patience)
     return Case(kind.title + name, CLOUD, play=play, **more)
 
 

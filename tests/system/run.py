@@ -48,13 +48,14 @@ import command  # noqa: E402
 import disk  # noqa: E402
 import net  # noqa: E402
 import share  # noqa: E402
+import share_host  # noqa: E402
 from case import BUILD, KERNELS  # noqa: E402
 from harness import Tally, find_in_order, why_no_kvm  # noqa: E402
 
 LONG_SILENCE_S = 3
 
 INITRD = BUILD + '/system/initrd.img'
-CASES = boot.CASES + command.CASES + disk.CASES + net.CASES + share.CASES
+CASES = boot.CASES + command.CASES + disk.CASES + net.CASES + share.CASES + share_host.CASES
 
 # What a kernel says when the machine is not as it was told, or does not work.
 COMPLAINTS = (
@@ -263,6 +264,7 @@ def prepare():
     subprocess.run([ROOT + '/tools/kernels', 'cloud', 'generic'], check=True)
     # Only some cases need them, and will say that they are missing.
     subprocess.run([ROOT + '/tools/images', 'root', 'tools', 'debian', 'ssh'])
+    subprocess.run([ROOT + '/tools/sources', 'bzip2'])
     inputs = [os.path.getmtime(entry) for directory in ('initrd', 'guest')
               for entry in os.scandir(ROOT + '/tests/system/' + directory)]
     if not os.path.exists(INITRD) or os.path.getmtime(INITRD) < max(inputs):

@@ -7,88 +7,17 @@ Host directories are made in the case's own directory, which is on an ext4 file 
 be owned by root, or mounted, needs root: the cases that do so say it when they are skipped.
 """
 
-import hashlib
 import os
-import re
 import shutil
-import stat
 import subprocess
 
 from case import BUILD, ROOT
-from command_run import Bench, PATIENCE, case, shell
-from harness import USAGE, want
+from command_run import shell
+from harness import want
+from share_run import (GUEST_PROGRAMS, below, changed, owner_of_runs, picture, share_case, unprivileged,
+                       why_not_root)
 
 SOURCE = BUILD + '/sources/bzip2'
-USER, GROUP = 4242, 4343         # nobody's
-GUEST_PROGRAMS = ROOT + '/tests/system/guest'
-
-
-class Share(Bench):
-    """A Bench whose guests have what --rootfs and --volume give them, and nothing else."""
-
-    title = 'share: '
-
-    def __init__(self, bantam, initrd, directory):
-        super().__init__(bantam, initrd, directory)
-        self.root = []
-        # Others than root run bantam here, too.
-        os.chmod(directory, 0o777)
-
-    def make(self, name, owner=None):
-        """A new directory's path."""
-        path = '%s/%s' % (self.directory, name)
-        os.mkdir(path)
-        if owner:
-            os.chown(path, *owner)
-        return path
-
-
-def share_case(name, function, *args, **more):
-    return case(name, function, *args, kind=Share, **more)
-
-
-def why_not_root(_directory):
-    return None if os.geteuid() == 0 else 'it takes root'
-
-
-def unprivileged():
-    """How Popen runs bantam as somebody without rights: the tester, or if that is root, USER."""
-    if os.geteuid():
-        return {}
-    return dict(user=USER, group=GROUP, extra_groups=[], env=dict(os.environ, HOME='/nonexistent'))
-
-
-def owner_of_runs():
-    return (USER, GROUP) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
-
-
-def below(path):
-    """Yields the directory and all that is in it, as bytes."""
-    yield os.fsencode(path)
-    for directory, names, files in os.walk(os.fsencode(path)):
-        for name in names + files:
-            yield directory + b'/' + name
-
-
-def picture(path):
-    """All that can be seen of a tree, but for the times of reading: a list of tuples."""
-    seen = []
-    for name in sorted(below(path)):
-        status = os.lstat(name)
-        content = b''
-        if stat.S_ISREG(status.st_mode):
-            with open(name, 'rb') as file:
-                content = hashlib.sha256(file.read()).digest()
-        elif stat.S_ISLNK(status.st_mode):
-            content = os.readlink(name)
-        seen.append((name, status.st_mode, status.st_uid, status.st_gid, status.st_nlink,
-                     status.st_size, status.st_mtime_ns, status.st_ctime_ns, content))
-    return seen
-
-
-def changed(before, after):
-    """The names of what differs between two pictures."""
-    return sorted({entry[0] for entry in set(before) ^ set(after)})[:5]
 
 
 # ---- a project's own tests, in the host's own environment ----
@@ -208,64 +137,96 @@ def image(bench):
                    env=dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin:/sbin'))
     shutil.rmtree(root)
     before = picture(path)
-    bench.run(shell(HAVOC), ['--rootfs', path]).must(0, 'exit', True, HAVOC_SEEN)
+    # Where what the guest writes goes.
+    keeps = dict(env=dict(os.environ, TMPDIR=bench.directory))
+    bench.run(shell(HAVOC), ['--rootfs', path], **keeps).must(0, 'exit', True, HAVOC_SEEN)
     want(picture(path) == before, 'the image changed')
     bench.run(shell(REFUSED), ['--rootfs', path + ',ro']).must(
         0, 'exit', True, b'      7 Read-only file system\n')
     want(picture(path) == before, 'with ro, the image changed')
     bench.run(shell(HAVOC), ['--rootfs', path + ',rw']).must(0, 'exit', True, HAVOC_SEEN)
-    end = bench.run(shell('cat /data/changed; ls /data/gone /data/dir2/deep'), ['--rootfs', path])
+    end = bench.run(shell('cat /data/changed; ls /data/gone /data/dir2/deep'), ['--rootfs', path], **keeps)
     end.must(1, 'exit', True, b'new\n/data/dir2/deep:\nf\ng\n', [r'gone: No such file'])
 
 
 # ---- calls, one by one ----
 
-# probe, name: what a volume gives, where that isn't what the same file system gives on the host
+NO_RIGHTS = """a program that runs with its owner's rights would do so on the host, too"""
+NO_DEVICE = """a device's node would be one on the host, too"""
+NO_FUSE = """Linux's FUSE client doesn't have it"""
+NOT_USERS = """these attributes mean something to the host's kernel"""
+# Where a volume doesn't do what the same file system does on the host: (result, why).
 DIFFERENT = {
+    'rename: whiteout': ('EINVAL', NO_DEVICE),
+    **{'modes: %s %s' % (how, mode): ('EPERM', NO_RIGHTS)
+       for how in ('file', 'made') for mode in ('4755', '2755', '6755')},
+    **{'modes: is %s' % mode: ("'100644 0:0 links 1 size 1'", NO_RIGHTS)
+       for mode in ('4755', '2755', '6755')},
+    'others: own, setuid': ("'EPERM'", NO_RIGHTS),
+    'room: collapse': ('ENOTSUP', NO_FUSE),
+    'room: insert': ('ENOTSUP', NO_FUSE),
+    'room: sum': ('[53248, 77824]', 'nothing was collapsed or inserted before'),
+    'room: the hole': ('[4096, 12288]', 'the same'),
+    'attributes: trusted': ('ENOTSUP', NOT_USERS),
+    'attributes: capability': ('ENOTSUP', NOT_USERS),
+    'attributes: list': ("['user.empty', 'user.long', 'user.%s']" % ('n' * 250), NOT_USERS),
+    'specials: null': ('EPERM', NO_DEVICE),
+    'specials: is null': ('ENOENT', NO_DEVICE),
+    'specials: disk': ('EPERM', NO_DEVICE),
+    'specials: is disk': ('ENOENT', NO_DEVICE),
+    'specials: suid fifo': ('EPERM', NO_RIGHTS),
+    'specials: is suid fifo': ('ENOENT', NO_RIGHTS),
 }
+# Without a cache there are no shared mappings, and the rest is what it is with one: these suffice.
+WITHOUT_CACHE = ('append', 'unlink', 'sizes', 'times', 'programs', 'listing')
 
 
 def results(text):
-    """The lines of share-calls: a list of (probe, name, result), and of the directories."""
-    found, where = [], None
+    """What share-calls printed: {probe: [(name, result)]}."""
+    found, lines = {}, None
     for line in text.splitlines():
         name, colon, result = line.partition(': ')
         if line.startswith('-- '):
-            where = line[3:]
+            lines = found[line[3:]] = []
         elif colon:
-            found.append((where, name, result))
+            lines.append((name, result))
     return found
 
 
-def calls(bench):
+def compare(probe, on_host, in_guest):
+    """Yields what is wrong with the lines of a probe."""
+    for (name, wanted), (guest_name, result) in zip(on_host, in_guest):
+        key = '%s: %s' % (probe, name)
+        wanted = DIFFERENT.get(key, (wanted, ''))[0]
+        if name != guest_name or result != wanted:
+            yield '%s %s, not %s' % (key, result, wanted)
+    if len(on_host) != len(in_guest):
+        yield '%s: %d lines, not %d' % (probe, len(in_guest), len(on_host))
+
+
+def calls(bench, cache, probes=()):
     """Each call gives on a volume what it gives on the host, in the same file system."""
-    on_host = subprocess.run([GUEST_PROGRAMS + '/share-calls', bench.make('host')], check=True,
-                             stdout=subprocess.PIPE, text=True).stdout
-    options = ['--rootfs', '/', '-v', GUEST_PROGRAMS + ':/programs:ro']
-    caches = 'auto', 'none', 'always'
-    for cache in caches:
-        options += ['-v', '%s:/%s:cache=%s' % (bench.make(cache), cache, cache)]
-    end = bench.run(['/programs/share-calls'] + ['/' + cache for cache in caches], options)
+    chosen = ':' + ','.join(probes) if probes else ''
+    on_host = results(subprocess.run([ROOT + '/tests/system/guest/share-calls', bench.make('host') + chosen],
+                                     check=True, stdout=subprocess.PIPE, text=True).stdout)
+    end = bench.run(['/programs/share-calls', '/volume' + chosen],
+                    ['--rootfs', '/', *GUEST_PROGRAMS, '-v',
+                     '%s:/volume:cache=%s' % (bench.make('volume'), cache)])
     end.must(0, 'exit', True, None)
-    by_cache = re.split(r'^/(?:auto|none|always)\n', end.out.decode(), flags=re.M)[1:]
-    want(len(by_cache) == len(caches), 'the guest said %.300r' % end.out)
-    expected, wrong = results(on_host), []
-    for cache, text in zip(caches, by_cache):
-        found = results(text)
-        want([line[:2] for line in found] == [line[:2] for line in expected],
-             'other lines: %s' % sorted(set(line[:2] for line in found)
-                                        ^ set(line[:2] for line in expected)))
-        for (where, name, wanted), (_where, _name, result) in zip(expected, found):
-            different = DIFFERENT.get('%s: %s' % (where, name), {})
-            wanted = different.get(cache, different.get('all', wanted))
-            if result != wanted:
-                wrong.append('cache=%s, %s, %s: %s, not %s' % (cache, where, name, result, wanted))
+    in_guest = results(end.out.decode())
+    want(list(in_guest) == list(on_host), 'probes: %s' % list(in_guest))
+    wrong = [line for probe in on_host for line in compare(probe, on_host[probe], in_guest[probe])]
     want(not wrong, '%d calls: %s' % (len(wrong), '; '.join(wrong)))
+    if not probes:
+        known = {'%s: %s' % (probe, name) for probe in on_host for name, _result in on_host[probe]}
+        want(set(DIFFERENT) <= known, 'no such calls: %s' % (set(DIFFERENT) - known))
 
 
 CASES = [
     share_case("a project's own tests under --rootfs /", builds_and_tests),
     share_case('a root directory is copied on write', copy_on_write, needs=why_not_root),
     share_case('an image is the root directory', image, needs=why_not_root),
-    share_case('calls, one by one', calls, needs=why_not_root),
+    share_case('calls, one by one', calls, 'auto', needs=why_not_root),
+    share_case('calls, one by one, cache=always', calls, 'always', needs=why_not_root),
+    share_case('calls, one by one, cache=none', calls, 'none', WITHOUT_CACHE, needs=why_not_root),
 ]
