@@ -144,13 +144,7 @@ static long call_batch_forget(struct fuse_request *request)
 
 static long call_syncfs(struct fuse_request *request)
 {
-	/* A descriptor of O_PATH can't be synchronized by. */
-	const int fd = openat(request->server->inodes.root->fd, ".", O_RDONLY | O_CLOEXEC);
-	const int result = fd < 0 || syncfs(fd) ? -errno : 0;
-
-	if (fd >= 0)
-		close(fd);
-	return result;
+	return syncfs(request->server->inodes.root->fd) ? -errno : 0;
 }
 
 /* The guest has unmounted it; it may mount it again. */
@@ -328,7 +322,8 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 
 	if (!own)
 		return error_set(err, "no memory for the file server");
-	root = open(export->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* Not by O_PATH: what nobody may read here is refused at once. */
+	root = open(export->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own->paths_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || own->paths_fd < 0 || fstat(root, &status) ||
 	    fuse_inodes_init(&own->inodes, root, descriptors(export) / 4)) {

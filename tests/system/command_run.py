@@ -1,4 +1,4 @@
-"""command_run.py - what the cases of command.py run bantam with, on pipes and on a terminal."""
+"""command_run.py - what the cases of command.py and share.py run bantam with, on pipes and on a terminal."""
 
 import fcntl
 import json
@@ -52,8 +52,12 @@ class End:
 class Bench:
     """Where a case runs bantam: the program, the guests' root, a directory of the case's own."""
 
+    title = 'command: '
+    patience = PATIENCE
+
     def __init__(self, bantam, initrd, directory):
         self.bantam, self.initrd, self.directory = bantam, initrd, directory
+        self.root = ['--initrd', initrd]
         self.processes, self.runs = [], 0
 
     def argv(self, command, options=(), kernel=CLOUD):
@@ -61,7 +65,7 @@ class Bench:
         self.runs += 1
         result = '%s/result-%d' % (self.directory, self.runs)
         modules = '%s/%s/root' % (KERNELS, kernel.split('/')[0])
-        argv = [self.bantam, 'run', '%s/%s' % (KERNELS, kernel), '--initrd', self.initrd,
+        argv = [self.bantam, 'run', '%s/%s' % (KERNELS, kernel), *self.root,
                 '--result', result, '--modules', modules, *options, '--', *command]
         if THE_HOSTS in options:
             argv = [word for word in argv if word not in ('--modules', modules, THE_HOSTS)]
@@ -76,9 +80,9 @@ class Bench:
         self.processes.append(process)
         return process
 
-    def finish(self, process, data=None, seconds=PATIENCE):
+    def finish(self, process, data=None, seconds=None):
         """Feeds it, reads all that it says, and waits for its end."""
-        out, err = process.communicate(data, timeout=seconds)
+        out, err = process.communicate(data, timeout=seconds or self.patience)
         return End(process, out, err, process.result)
 
     def run(self, command, options=(), kernel=CLOUD, data=None, **more):
@@ -102,27 +106,27 @@ class Bench:
             process.communicate()
 
 
-def case(name, function, *args, **more):
-    """A case of run.py's: the function is called with a Bench and args."""
+def case(name, function, *args, kind=Bench, **more):
+    """A case of run.py's: the function is called with a Bench (of that kind) and args."""
     def play(bantam, initrd, directory):
-        bench = Bench(bantam, initrd, directory)
+        bench = kind(bantam, initrd, directory)
         # Not every read has a limit of its own.
-        watchdog = threading.Timer(2 * PATIENCE, bench.kill)
+        watchdog = threading.Timer(2 * kind.patience, bench.kill)
         watchdog.start()
         try:
             function(bench, *args)
         except Wrong as wrong:
             return str(wrong)
         except subprocess.TimeoutExpired:
-            return 'no end within %d s' % PATIENCE
+            return 'no end within %d s' % kind.patience
         except Exception as error:    # pylint: disable=broad-except
             return 'the case itself failed: %r' % error
         finally:
             watchdog.cancel()
             bench.close()
         return None
-    more.setdefault('timeout', 3 * PATIENCE)
-    return Case('command: ' + name, CLOUD, play=play, **more)
+    more.setdefault('timeout', 3 * kind.patience)
+    return Case(kind.title + name, CLOUD, play=play, **more)
 
 
 def shell(script, *words):

@@ -7,7 +7,8 @@
 Each case of the tables in boot.py, disk.py and net.py is one run of the monitor: a kernel, its
 command line, what is typed on its console and when, what must appear (regular expressions, in this
 order), and the exit status. The guests' first program is tests/system/initrd/init; `do=` on the
-command line says what it does. Cases of command.py are functions that run the monitor themselves.
+command line says what it does. Cases of command.py, share.py and share_host.py are functions that run
+the monitor themselves.
 
 BANTAM is the program (default: $BANTAM, or ./bantam). The kernels are those of tools/kernels, the
 images those of tools/images; the initramfs is build/system/initrd.img. --prepare makes what is
@@ -46,13 +47,15 @@ import boot  # noqa: E402
 import command  # noqa: E402
 import disk  # noqa: E402
 import net  # noqa: E402
+import share  # noqa: E402
+import share_host  # noqa: E402
 from case import BUILD, KERNELS  # noqa: E402
 from harness import Tally, find_in_order, why_no_kvm  # noqa: E402
 
 LONG_SILENCE_S = 3
 
 INITRD = BUILD + '/system/initrd.img'
-CASES = boot.CASES + command.CASES + disk.CASES + net.CASES
+CASES = boot.CASES + command.CASES + disk.CASES + net.CASES + share.CASES + share_host.CASES
 
 # What a kernel says when the machine is not as it was told, or does not work.
 COMPLAINTS = (
@@ -261,6 +264,7 @@ def prepare():
     subprocess.run([ROOT + '/tools/kernels', 'cloud', 'generic'], check=True)
     # Only some cases need them, and will say that they are missing.
     subprocess.run([ROOT + '/tools/images', 'root', 'tools', 'debian', 'ssh'])
+    subprocess.run([ROOT + '/tools/sources', 'bzip2'])
     inputs = [os.path.getmtime(entry) for directory in ('initrd', 'guest')
               for entry in os.scandir(ROOT + '/tests/system/' + directory)]
     if not os.path.exists(INITRD) or os.path.getmtime(INITRD) < max(inputs):
