@@ -247,8 +247,9 @@ static size_t take_control(void *owner, const struct iovec *piece, unsigned piec
 
 		const bool full = command->line_used == sizeof(command->line) - 1;
 
-		if (c == '\0' || (full && c != '\n')) {
-			distrust(command, "a line without an end");
+		/* What a line says is shown on the user's terminal. */
+		if (c != '\n' && (full || (u8)c < ' ' || c == 0x7f)) {
+			distrust(command, "a line that is no text, or without an end");
 			return bytes;
 		}
 		if (c != '\n') {

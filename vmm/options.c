@@ -104,8 +104,9 @@ static int set_console(struct config *config, const char *value, struct error *e
 static int set_kernel(struct config *config, const char *value, struct error *err)
 {
 	if (config->kernel)
-		return error_set(err, "two kernels are given: '%s' and '%s'", config->kernel,
-				 value);
+		return error_set(err,
+				 "two kernels are given: '%s' and '%s'; a COMMAND goes behind '--'",
+				 config->kernel, value);
 	config->kernel = value;
 	return 0;
 }
@@ -479,7 +480,7 @@ static int unknown(const char *argument, struct error *err)
 		const char *other = options[i].name;
 		const unsigned far = other ? distance(meant, other) : UINT32_MAX;
 
-		if (far < nearest) {
+		if (far < nearest && far < strlen(meant)) {
 			nearest = far;
 			best = other;
 		}
@@ -590,6 +591,8 @@ static int check_command(struct config *config, struct error *err)
 		return error_set(err,
 				 "COMMAND needs one root directory: give it by --rootfs, or by "
 				 "--initrd");
+	if (config->dir && config->dir[0] != '/')
+		return error_set(err, "--workdir '%s': it is an absolute path", config->dir);
 	if (config->restart)
 		return error_set(err,
 				 "--on-reset restart doesn't go with COMMAND, which runs once");

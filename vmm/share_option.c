@@ -46,6 +46,23 @@ static bool apply_word(struct share_config *share, const char *word)
 	return false;
 }
 
+/* An absolute path that leads to another place than /, and nowhere up. */
+static bool is_mount_point(const char *path)
+{
+	const bool absolute = path[0] == '/';
+	bool below = false;
+
+	while (*path) {
+		const size_t length = strcspn(path += strspn(path, "/"), "/");
+
+		if (length == 2 && strncmp(path, "..", length) == 0)
+			return false;
+		below = below || length > 1 || (length == 1 && *path != '.');
+		path += length;
+	}
+	return absolute && below;
+}
+
 int share_option_volume(struct share_config *share, const char *value, struct error *err)
 {
 	char *rest, *guest, *words;
@@ -58,8 +75,10 @@ int share_option_volume(struct share_config *share, const char *value, struct er
 	guest = strsep(&rest, ":");
 	words = rest;
 	share->guest = guest;
-	if (!share->host[0] || !guest || guest[0] != '/' || !guest[1]) {
-		error_set(err, "--volume '%s': it is HOST:GUEST[:ro], and GUEST an absolute path",
+	if (!share->host[0] || !guest || !is_mount_point(guest)) {
+		error_set(err,
+			  "--volume '%s': it is HOST:GUEST[:ro], and GUEST an absolute path "
+			  "without '..'",
 			  value);
 		goto free;
 	}

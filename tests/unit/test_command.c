@@ -194,6 +194,8 @@ static void test_lies(void **state)
 		"nonsense\n",
 		"\n",
 		"failed 128 x\n",
+		"failed 127 \x1b[2J\n", /* what a terminal would obey */
+		"error \x7f\n",
 	};
 	char line[2 * PROTOCOL_LINE_BYTES];
 

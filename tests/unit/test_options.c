@@ -375,6 +375,8 @@ static void test_command(void **state)
 	assert_true(good("-i -t k --initrd r -- true").tty);
 	assert_null(good("k").command);
 	bad("k --initrd r --", "no COMMAND");
+	bad("k ls", "a COMMAND goes behind '--'");
+	bad("k --initrd r -w src -- true", "--workdir 'src': it is an absolute path");
 	bad("k -- true", "needs one root directory");
 	bad("k --initrd r --rootfs / -- true", "needs one root directory");
 	bad("k --initrd r --on-reset restart -- true", "--on-reset restart");
@@ -414,6 +416,11 @@ static void test_shares(void **state)
 	bad("k --rootfs / -v /a -- true", "HOST:GUEST");
 	bad("k --rootfs / -v /a:b -- true", "absolute");
 	bad("k --rootfs / -v /a:/ -- true", "absolute");
+	bad("k --rootfs / -v /a://./ -- true", "absolute");
+	bad("k --rootfs / -v /a:/b/.. -- true", "without '..'");
+	bad("k --rootfs / -v /a:/../b -- true", "without '..'");
+	assert_string_equal(good("k --rootfs / -v /a:/..b/.c/ -- true").volume[0].guest,
+			    "/..b/.c/");
 	bad("k --rootfs / -v :/b -- true", "HOST:GUEST");
 	bad("k --rootfs / -v /a:/b:z -- true", "cache=auto");
 	bad("k --rootfs / -v /a:/b -v /c:/b -- true", "two of them");
@@ -475,6 +482,7 @@ static void test_unknown_options(void **state)
 		const char *option, *words;
 	} unknowns[] = {
 		{"--memry", "did you mean '--memory'?"},
+		{"-V", "unknown option '-V'; see"},
 		{"--memroy", "did you mean '--memory'?"},
 		{"--cpu", "did you mean '--cpus'?"},
 		{"--cpu=2", "did you mean '--cpus'?"},
