@@ -86,9 +86,9 @@ static int try_ports(const struct net_publish *publish, unsigned publishes, stru
 static void make_arguments(struct arguments *arguments, int fd, bool fixed_address,
 			   const struct net_publish *publish, unsigned publishes)
 {
-	static const char *const address[] = {"--address",     NET_USER_ADDRESS,   "--netmask",
-					      NET_USER_BITS,   "--gateway",        NET_USER_GATEWAY,
-					      "--dns-forward", NET_USER_NAMESERVER};
+	static const char *const address[] = {
+		"--address",      NET_USER_ADDRESS, "--netmask",         NET_USER_BITS, "--gateway",
+		NET_USER_GATEWAY, "--dns-forward",  NET_USER_NAMESERVER, "--no-map-gw"};
 	static const char *const fixed[] = {"passt", "--foreground",    "--quiet",
 					    "--pid", "/proc/self/fd/1", "--fd"};
 	unsigned words = 0;
