@@ -342,6 +342,9 @@ static void saw(void *owner, const struct fuse_direntplus *entry, const char *na
 		list->dots++;
 		assert_int_equal(entry->entry_out.nodeid, 0);
 	}
+	/* What is hidden isn't known by a list, as if it were any directory. */
+	if (strcmp(name, "home") == 0)
+		assert_int_equal(entry->entry_out.nodeid, 0);
 	if (entry->entry_out.nodeid) {
 		assert_int_equal(entry->entry_out.attr.ino, entry->dirent.ino);
 		list->known++;
@@ -453,6 +456,8 @@ static void test_hidden(void **state)
 	assert_int_equal(fuse_open(&server, &export, &err), 0);
 	fuse_close(world->client.server);
 	world->client.server = server;
+	fuse_list(&world->client, FUSE_ROOT_ID, fuse_open_directory(&world->client, FUSE_ROOT_ID),
+		  true, saw, &(struct list){.client = &world->client});
 	expect_empty(&world->client, FUSE_ROOT_ID, "home", "secret");
 	/* By another name, too. */
 	assert_int_equal(fuse_rename(&world->client, 1, "home", 1, "moved", 0), 0);
