@@ -42,8 +42,16 @@ def builds_and_tests(bench):
 
     with open(source + '/sample2.ref', 'ab') as file:
         file.write(b'!')
-    end = bench.run(command, options, **unprivileged())
+    end = bench.run(shell('ls -A /home /root; exec "$@"', *command), options, **unprivileged())
     end.must(2, 'exit', True, None, [r'^make: \*\*\* .*test'])
+    want(end.out.startswith(b'/home:\n\n/root:\n./bzip2'), 'the homes have %.300r' % end.out)
+
+
+def homes(bench):
+    end = bench.run(['ls', '-A', '/root'], ['--rootfs', '/', '--expose-home'])
+    end.must(0, 'exit', True, None)
+    want(sorted(end.out.decode().split('\n')[:-1]) == sorted(os.listdir('/root')),
+         '/root has %r' % end.out)
 
 
 # ---- a root directory that stays as it was ----
@@ -224,6 +232,7 @@ def calls(bench, cache, probes=()):
 
 CASES = [
     share_case("a project's own tests under --rootfs /", builds_and_tests),
+    share_case('--expose-home', homes, needs=why_not_root),
     share_case('a root directory is copied on write', copy_on_write, needs=why_not_root),
     share_case('an image is the root directory', image, needs=why_not_root),
     share_case('calls, one by one', calls, 'auto', needs=why_not_root),
