@@ -8,6 +8,7 @@
 #include "vmm/options.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -560,7 +561,11 @@ static int add_root_disk(struct config *config, struct error *err)
 	const struct share_config *root = &config->root;
 	struct stat status;
 
-	if (!root->host || stat(root->host, &status) || S_ISDIR(status.st_mode))
+	if (!root->host)
+		return 0;
+	if (stat(root->host, &status))
+		return error_set(err, "--rootfs '%s': %s", root->host, strerror(errno));
+	if (S_ISDIR(status.st_mode))
 		return 0;
 	if (config->disks == DISKS_MAX)
 		return error_set(err, "--rootfs: there are %d disks already", DISKS_MAX);

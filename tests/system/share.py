@@ -14,8 +14,8 @@ import subprocess
 from case import BUILD, ROOT
 from command_run import shell
 from harness import want
-from share_run import (GUEST_PROGRAMS, below, changed, owner_of_runs, picture, share_case, unprivileged,
-                       why_not_root)
+from share_run import (GUEST_PROGRAMS, below, changed, owner_of_runs, picture, share_case,
+                       unprivileged, why_not_root)
 
 SOURCE = BUILD + '/sources/bzip2'
 
@@ -23,7 +23,7 @@ SOURCE = BUILD + '/sources/bzip2'
 # ---- a project's own tests, in the host's own environment ----
 
 def builds_and_tests(bench):
-    """A program is built and tested in the guest by the host's compiler, for a user without rights."""
+    """The host's compiler builds a program in the guest, for a user without rights."""
     source, owner = bench.directory + '/src', owner_of_runs()
     shutil.copytree(SOURCE, source)
     for name in below(source):
@@ -42,14 +42,22 @@ def builds_and_tests(bench):
 
     with open(source + '/sample2.ref', 'ab') as file:
         file.write(b'!')
-    end = bench.run(command, options, **unprivileged())
+    end = bench.run(shell('ls -A /home /root; exec "$@"', *command), options, **unprivileged())
     end.must(2, 'exit', True, None, [r'^make: \*\*\* .*test'])
+    want(end.out.startswith(b'/home:\n\n/root:\n./bzip2'), 'the homes have %.300r' % end.out)
+
+
+def homes(bench):
+    end = bench.run(['ls', '-A', '/root'], ['--rootfs', '/', '--expose-home'])
+    end.must(0, 'exit', True, None)
+    want(sorted(end.out.decode().split('\n')[:-1]) == sorted(os.listdir('/root')),
+         '/root has %r' % end.out)
 
 
 # ---- a root directory that stays as it was ----
 
 def make_root(path):
-    """A small root directory with something of everything: busybox, and what the guest will change."""
+    """A small root directory with something of everything that the guest will change."""
     busybox = shutil.which('busybox')
     for name in ('bin', 'etc', 'proc', 'sys', 'dev', 'tmp', 'data/dir/deep', 'data/tree/a/b',
                  'data/odd \n\\ name'):
@@ -145,7 +153,8 @@ def image(bench):
         0, 'exit', True, b'      7 Read-only file system\n')
     want(picture(path) == before, 'with ro, the image changed')
     bench.run(shell(HAVOC), ['--rootfs', path + ',rw']).must(0, 'exit', True, HAVOC_SEEN)
-    end = bench.run(shell('cat /data/changed; ls /data/gone /data/dir2/deep'), ['--rootfs', path], **keeps)
+    end = bench.run(shell('cat /data/changed; ls /data/gone /data/dir2/deep'), ['--rootfs', path],
+                    **keeps)
     end.must(1, 'exit', True, b'new\n/data/dir2/deep:\nf\ng\n', [r'gone: No such file'])
 
 
@@ -207,8 +216,9 @@ def compare(probe, on_host, in_guest):
 def calls(bench, cache, probes=()):
     """Each call gives on a volume what it gives on the host, in the same file system."""
     chosen = ':' + ','.join(probes) if probes else ''
-    on_host = results(subprocess.run([ROOT + '/tests/system/guest/share-calls', bench.make('host') + chosen],
-                                     check=True, stdout=subprocess.PIPE, text=True).stdout)
+    program = ROOT + '/tests/system/guest/share-calls'
+    on_host = results(subprocess.run([program, bench.make('host') + chosen], check=True,
+                                     stdout=subprocess.PIPE, text=True).stdout)
     end = bench.run(['/programs/share-calls', '/volume' + chosen],
                     ['--rootfs', '/', *GUEST_PROGRAMS, '-v',
                      '%s:/volume:cache=%s' % (bench.make('volume'), cache)])
@@ -224,6 +234,7 @@ def calls(bench, cache, probes=()):
 
 CASES = [
     share_case("a project's own tests under --rootfs /", builds_and_tests),
+    share_case('--expose-home', homes, needs=why_not_root),
     share_case('a root directory is copied on write', copy_on_write, needs=why_not_root),
     share_case('an image is the root directory', image, needs=why_not_root),
     share_case('calls, one by one', calls, 'auto', needs=why_not_root),

@@ -1,4 +1,4 @@
-"""share_run.py - what the cases of share.py and share_host.py run bantam with, and look at trees by."""
+"""share_run.py - what the cases of share.py and share_host.py run and compare with."""
 
 import hashlib
 import os

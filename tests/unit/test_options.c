@@ -408,10 +408,11 @@ static void test_shares(void **state)
 	assert_true(config.volume[1].read_only);
 	assert_int_equal(config.volume[1].cache, FUSE_CACHE_NONE);
 	assert_true(config.expose_home);
-	assert_true(good("k --rootfs /x,rw -- true").root.write_through);
-	assert_true(good("k --rootfs /x,ro -m 64M -- true").root.read_only);
+	assert_true(good("k --rootfs /usr,rw -- true").root.write_through);
+	assert_true(good("k --rootfs /usr,ro -m 64M -- true").root.read_only);
 	assert_int_equal(good("k --rootfs / -m 64M -- true").memory_bytes, 64 * MIB);
 	bad("k --rootfs /x,maybe -- true", "--rootfs '/x,maybe'");
+	bad("k --rootfs /missing/x -- true", "--rootfs '/missing/x': No such file");
 	bad("k --rootfs / --rootfs / -- true", "twice");
 	bad("k --rootfs / -v /a -- true", "HOST:GUEST");
 	bad("k --rootfs / -v /a:b -- true", "absolute");
