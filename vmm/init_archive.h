@@ -11,8 +11,11 @@
 
 /* What is added to the kernel command line: a panic is the end, and init is ours. */
 #define INIT_CMDLINE " panic=-1 rdinit=" INIT_PROGRAM
-/* The same where the command line is the default one: only what goes wrong is worth a word. */
-#define INIT_CMDLINE_DEFAULT " quiet" INIT_CMDLINE
+/*
+ * The same where the command line is the default one: only what goes wrong is worth a word, and the
+ * kernel need not test its ciphers, as distributions have it do. With fips=1 it does so all the same.
+ */
+#define INIT_CMDLINE_DEFAULT " quiet cryptomgr.notests" INIT_CMDLINE
 
 /*
  * Makes the archive, which cpio_free() is due for in both cases. hint becomes a line of help for the

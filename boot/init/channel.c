@@ -53,17 +53,25 @@ static bool is_later(long result)
 	return result == -EAGAIN || result == -EINTR || result == -ENOMEM;
 }
 
+/* Until nothing more is there: a port gives no more than a page at once. */
 static void fill(struct channel *channel)
 {
-	const u64 left = channel->limit - channel->received;
-	const long count = sys(read, channel->from, channel->bytes,
-			       left < CHANNEL_BYTES ? left : CHANNEL_BYTES);
+	long count;
 
-	if (count > 0) {
-		channel->at = 0;
-		channel->held = channel->to < 0 ? 0 : (size_t)count;
-		channel->received += (u64)count;
-	}
+	channel->at = 0;
+	do {
+		const u64 left = channel->limit - channel->received;
+		const size_t room = CHANNEL_BYTES - channel->held;
+
+		count = sys(read, channel->from, channel->bytes + channel->held,
+			    left < room ? left : room);
+		if (count > 0) {
+			channel->held += (size_t)count;
+			channel->received += (u64)count;
+		}
+	} while (count > 0 && channel->held < CHANNEL_BYTES && channel->received < channel->limit);
+	if (channel->to < 0)
+		channel->held = 0;
 	/* An error is an end as well: a terminal's, on which no process is left, is EIO. */
 	if (channel->received == channel->limit || (count <= 0 && !is_later(count)))
 		channel_end(channel);

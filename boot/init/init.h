@@ -194,7 +194,7 @@ void channel_open(struct channel *channel, int from, int to);
 /* What the channel waits for, for poll(2): two entries. */
 void channel_poll(const struct channel *channel, struct pollfd *wait);
 
-/* Does what poll() found possible; one read at most, so that no channel keeps the others waiting. */
+/* Does what poll() found possible; one buffer at most, so that no channel keeps the others waiting. */
 void channel_move(struct channel *channel, const struct pollfd *wait);
 
 /* How many bytes come: perhaps all have been received already. */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/fcntl.h>
 #include <linux/poll.h>
+#include <linux/time.h>
 #include <string.h>
 
 #include "boot/init/init.h"
@@ -19,7 +20,7 @@
 #define CLASS "/sys/class/virtio-ports"
 
 enum { COMPRESSED_FILE = 4 }; /* MODULE_INIT_COMPRESSED_FILE: older headers don't have it */
-enum { WAIT_MS = 10000, PAUSE_MS = 2 };
+enum { WAIT_US = 10000000, PAUSE_US = 50, PAUSE_MAX_US = 2000 };
 
 void modules_load(void)
 {
@@ -60,12 +61,24 @@ static int port_open(const char *wanted)
 	return -1;
 }
 
+/* Waits a little, longer each time: most hosts answer at once. False: that was long enough. */
+static bool pause(u32 *waited_us)
+{
+	const u32 wanted_us = PAUSE_US + *waited_us / 4,
+		  us = wanted_us < PAUSE_MAX_US ? wanted_us : PAUSE_MAX_US;
+	const struct timespec time = {.tv_nsec = 1000L * us};
+
+	*waited_us += us;
+	sys(nanosleep, &time, NULL);
+	return *waited_us < WAIT_US;
+}
+
 const char *ports_open(int fd[PORTS])
 {
 	static const char *const names[PORTS] = {INIT_PORT_STDIO, INIT_PORT_STDERR,
 						 INIT_PORT_CONTROL};
 	const int class = file_take(CLASS, O_RDONLY | O_DIRECTORY);
-	int waited_ms = 0;
+	u32 waited_us = 0;
 
 	/* The driver makes it before it looks for devices. */
 	if (class < 0)
@@ -75,14 +88,13 @@ const char *ports_open(int fd[PORTS])
 	for (int i = 0; i < PORTS; i++) {
 		struct pollfd port = {.fd = -1};
 
-		for (;; waited_ms += PAUSE_MS) {
+		for (;;) {
 			if (port.fd < 0)
 				port.fd = fd[i] = port_open(names[i]);
 			if (port.fd >= 0 && !sys(poll, &port, 1, 0))
 				break;
-			if (waited_ms >= WAIT_MS)
+			if (!pause(&waited_us))
 				return names[i];
-			sys(poll, NULL, 0, PAUSE_MS);
 		}
 	}
 	return NULL;

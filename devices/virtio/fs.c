@@ -169,10 +169,8 @@ static void run(void *owner)
 	struct epoll_event event;
 
 	while (!atomic_load(&fs->ending)) {
-		if (epoll_pwait(own->epoll_fd, &event, 1, -1, NULL) <= 0)
-			continue;
-		(void)bell_silence(fs->device.queue[REQUESTS].notify_fd);
-		serve_requests(fs, &own->chain);
+		if (epoll_pwait(own->epoll_fd, &event, 1, -1, NULL) > 0)
+			serve_requests(fs, &own->chain);
 	}
 	/* The next one is to hear of the end, too. */
 	virtio_notify(&fs->device, REQUESTS);
@@ -250,7 +248,8 @@ int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, co
 static int start_thread(struct fs *fs, struct fs_thread *own, const struct worker_setup *setup,
 			struct error *err)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+	/* One thread a ring; and with each ring told anew, nobody has to read what rang. */
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE};
 	const int bell = fs->device.queue[REQUESTS].notify_fd;
 
 	own->fs = fs;

@@ -12,11 +12,13 @@ BENCH_INITRD := $(BUILD)/bench/initrd.img
 BENCH_CEILING := $(BUILD)/bench/block_ceiling $(BUILD)/bench/net_ceiling
 BENCH_DISK   := $(BUILD)/bench/disk.img
 BENCH_NET    := $(BUILD)/bench/net.img
+BENCH_STREAM := $(BUILD)/bench/stream.img
+BENCH_SHARE  := $(BUILD)/bench/share.img
 BENCH_ARGS    = $(if $(RUNS),--runs $(RUNS)) $(if $(K),-k '$(K)') --build $(BUILD) ./bantam
 
 .PHONY: bench bench-quick bench-kernels
 bench: bantam guests bench-kernels $(BENCH_INITRD) $(BENCH_DISK) $(BENCH_NET) \
-		$(BENCH_CEILING)
+		$(BENCH_STREAM) $(BENCH_SHARE) $(BENCH_CEILING)
 	$(QUIET)$(BENCH_DIR)/bench.py $(BENCH_ARGS)
 
 bench-quick: bantam guests $(BENCH_CEILING)
@@ -24,7 +26,8 @@ bench-quick: bantam guests $(BENCH_CEILING)
 
 # Without kernels the other rows are still worth having; the rows that miss them say so.
 bench-kernels:
-	$(QUIET)tools/kernels cloud || echo 'bench: no stock kernel: rows that need one are not taken' >&2
+	$(QUIET)tools/kernels cloud generic || \
+		echo 'bench: no stock kernel: rows that need one are not taken' >&2
 
 $(BENCH_INITRD): tests/system/initrd/build tests/system/initrd/init
 	$(QUIET)tests/system/initrd/build $@
@@ -56,3 +59,23 @@ $(BENCH_NET): $(BENCH_DIR)/net_guest tests/system/initrd/build tests/system/init
 	$(QUIET)tests/system/initrd/build --script $< \
 		$(if $(shell command -v iperf3),--program iperf3) $@ \
 		$(wildcard $(BUILD)/kernels/cloud/modules)
+
+# The guest of the stream row, and the modules that bantam gives to a guest with COMMAND: as a
+# distribution's directory has them.
+$(BENCH_STREAM): $(BENCH_DIR)/stream_guest tests/system/initrd/build tests/system/initrd/init \
+		| bench-kernels
+	$(QUIET)tests/system/initrd/build --script $< $@ $(wildcard $(BUILD)/kernels/cloud/modules)
+	$(QUIET)rm -rf $(@D)/modules && mkdir -p $(@D)/modules/kernel
+	$(QUIET)[ ! -d $(BUILD)/kernels/cloud ] || tools/kernels --modules \
+		$(BUILD)/kernels/cloud/modules $(@D)/modules/kernel virtio_pci virtio_console
+
+# The guest of the rows with a shared directory: the kernel for all machines, which has 9p as well.
+$(BENCH_SHARE): $(BENCH_DIR)/share_guest tests/system/initrd/build tests/system/initrd/init \
+		| bench-kernels
+	$(QUIET)tests/system/initrd/build --script $< \
+		$(if $(shell command -v git),--program git) $@ \
+		$(wildcard $(BUILD)/kernels/generic/modules)
+	$(QUIET)rm -rf $(@D)/share-modules && mkdir -p $(@D)/share-modules/kernel
+	$(QUIET)[ ! -d $(BUILD)/kernels/generic ] || tools/kernels --modules \
+		$(BUILD)/kernels/generic/modules $(@D)/share-modules/kernel \
+		virtio_pci virtio_console virtiofs

@@ -39,6 +39,10 @@ class Setup:
         self.initrd = os.path.join(build, 'bench', 'initrd.img')
         self.disk_initrd = os.path.join(build, 'bench', 'disk.img')
         self.net_initrd = os.path.join(build, 'bench', 'net.img')
+        self.stream_initrd = os.path.join(build, 'bench', 'stream.img')
+        self.share_initrd = os.path.join(build, 'bench', 'share.img')
+        self.modules = os.path.join(build, 'bench', 'modules')
+        self.share_modules = os.path.join(build, 'bench', 'share-modules')
         self._help = None
 
     def clean_up(self):
@@ -47,8 +51,8 @@ class Setup:
     def guest(self, name):
         return os.path.join(self.build, 'guests', name + '.elf')
 
-    def kernel(self, kind):
-        return os.path.join(self.build, 'kernels', 'cloud', kind)
+    def kernel(self, kind, which='cloud'):
+        return os.path.join(self.build, 'kernels', which, kind)
 
     def has_option(self, option):
         if self._help is None:

@@ -5,9 +5,10 @@ the end, and pauses beside them for as long as reading the counters takes. count
 with such a guest. Per unit of the load (a thousand requests, a megabyte) it tells system calls of
 the monitor (raw_syscalls:sys_enter), exits of the guest to KVM and to the monitor (kvm:kvm_exit,
 kvm:kvm_userspace_exit), interrupts of devices (kvm:kvm_inj_virq) and how often the monitor's
-threads were switched away from (/proc/PID/task). These are the same on a fast and on a slow host as
-long as its threads take turns in the same way: on one processor, a doorbell usually lets the worker
-run at once, on several it doesn't stop the guest.
+threads were switched away from (/proc/PID/task). What a child of the monitor's does counts as its
+own. These are the same on a fast and on a slow host as long as its threads take turns in the same
+way: on one processor, a doorbell usually lets the worker run at once, on several it doesn't stop the
+guest.
 
 Limits: as ExitTrace's; the guest's own ticks, and what the console needs, are in the counts; what a
 kernel thread does for a monitor (vhost) isn't.
@@ -56,14 +57,16 @@ class LoadTrace:
         with open('%s/events/%s/%s' % (self.instance, event, name)) as file:
             return file.read()
 
-    @staticmethod
-    def threads(pid):
-        """Thread to its name and how often it was switched away from."""
+    def threads(self, pid):
+        """Thread to its name and how often it was switched away from; children's as well."""
         found = {}
         for thread in os.listdir('/proc/%d/task' % pid):
             try:
                 with open('/proc/%d/task/%s/status' % (pid, thread)) as file:
                     status = file.read()
+                with open('/proc/%d/task/%s/children' % (pid, thread)) as file:
+                    for child in file.read().split():
+                        found.update(self.threads(int(child)))
             except OSError:
                 continue
             switches = re.findall(r'ctxt_switches:\s*(\d+)', status)

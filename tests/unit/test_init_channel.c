@@ -76,6 +76,24 @@ static unsigned work(struct channel *channel)
 	}
 }
 
+/* A port gives a page a read: what is there goes at once all the same. */
+static void test_pages_go_together(void **state)
+{
+	struct world *world = *state;
+	u8 page[4096] = {0}, got[sizeof(page) * 4];
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+	channel_end(&world->channel);
+	world->channel.from = pair[0];
+	shut(&world->writer);
+	world->writer = pair[1];
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(write(world->writer, page, sizeof(page)), sizeof(page));
+	assert_int_equal(work(&world->channel), 1);
+	assert_int_equal(read(world->reader, got, sizeof(got)), 3 * sizeof(page));
+}
+
 static void test_bytes_arrive_in_order(void **state)
 {
 	enum { BYTES = 3 * CHANNEL_BYTES + 12345 };
@@ -335,6 +353,7 @@ static void test_control_queues(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_pages_go_together, world_make, world_free),
 		cmocka_unit_test_setup_teardown(test_bytes_arrive_in_order, world_make, world_free),
 		cmocka_unit_test_setup_teardown(test_slow_reader_holds_the_writer, world_make,
 						world_free),
