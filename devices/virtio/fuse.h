@@ -1,8 +1,26 @@
 /*
  * A file server for the FUSE protocol, as virtio-fs carries it: requests in, replies out. It knows
- * nothing of virtio, queues or threads' ends; tests call it with buffers of their own.
+ * nothing of virtio, queues or devices; tests call it with buffers of their own.
  *
- * (theory of operation: to be written here: inodes, confinement, ids, cache)
+ * The guest's kernel asks for names in directories (LOOKUP) and gets node ids, by which it asks
+ * for all else; it says how often it has forgotten each (FORGET). fuse_inode.c knows what a node
+ * id stands for, fuse_tree.c makes, finds and removes names, fuse_file.c has the open files,
+ * fuse_attr.c the rest.
+ *
+ * Confinement. A name is one component, and is opened below a directory that the guest has looked
+ * up, without following anything: no path of the guest's reaches the kernel, symbolic links are
+ * the guest's to resolve, and neither "..", a link nor a directory that is moved meanwhile leads
+ * out. Only regular files and directories are opened. Device nodes aren't made, nor files that are
+ * executed with somebody else's rights; of extended attributes the guest has those of `user.`.
+ * File systems that are windows into the kernel (proc, sysfs) and directories that are to be
+ * hidden appear empty.
+ *
+ * Ids. The host's user and the one that COMMAND runs as are each other's image, or all ids are as
+ * they are. Run by root, what is made belongs to who asked for it; otherwise to the host's user.
+ *
+ * Limits: locks are the guest's own, not the host's; the guest isn't told of changes on the host,
+ * but asks again after a second (cache=auto). All numbers of things are bounded: inodes, open
+ * files, descriptors.
  */
 #ifndef BANTAM_DEVICES_VIRTIO_FUSE_H
 #define BANTAM_DEVICES_VIRTIO_FUSE_H
