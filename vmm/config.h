@@ -100,4 +100,13 @@ struct config {
 	char **argv;
 };
 
+/* Fills in what wasn't given, and refuses what doesn't go together. Returns 0, or -1 with err set. */
+int config_complete(struct config *config, struct error *err);
+
+/*
+ * A file that is written to has that one purpose: an output that is also an input would be emptied
+ * before it is read, and a disk could rewrite the kernel. Returns 0, or -1 with err set.
+ */
+int config_check_files(const struct config *config, struct error *err);
+
 #endif

@@ -8,12 +8,10 @@
 #include "vmm/options.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "vmm/disk_option.h"
 #include "vmm/net_option.h"
@@ -545,71 +543,6 @@ static int take_option(struct config *config, int argc, char **argv, int *at, st
 	return apply(config, option, value ? value : "", err);
 }
 
-/* Ports are passt's to publish. */
-static int check_publish(const struct config *config, struct error *err)
-{
-	for (unsigned i = 0; i < config->nets; i++) {
-		if (config->net[i].kind == NET_USER)
-			return 0;
-	}
-	return config->publishes ? error_set(err, "--publish needs --net user") : 0;
-}
-
-/* A root that is no directory is the first disk, vda; written to only where the user said so. */
-static int add_root_disk(struct config *config, struct error *err)
-{
-	const struct share_config *root = &config->root;
-	struct stat status;
-
-	if (!root->host)
-		return 0;
-	if (stat(root->host, &status))
-		return error_set(err, "--rootfs '%s': %s", root->host, strerror(errno));
-	if (S_ISDIR(status.st_mode))
-		return 0;
-	if (config->disks == DISKS_MAX)
-		return error_set(err, "--rootfs: there are %d disks already", DISKS_MAX);
-	memmove(&config->disk[1], &config->disk[0], config->disks * sizeof(config->disk[0]));
-	config->disk[0] =
-		(struct disk_config){.path = strdup(root->host),
-				     .queues = 1,
-				     .read_only = root->read_only,
-				     .ephemeral = !root->read_only && !root->write_through};
-	config->disks++;
-	return config->disk[0].path ? 0 : error_set(err, "no memory for the options");
-}
-
-/* What COMMAND wants, and what only makes sense with it. */
-static int check_command(struct config *config, struct error *err)
-{
-	if (!config->command)
-		return config->tty || config->envs || config->dir || config->user ||
-				       config->modules || config->root.host || config->volumes
-			       ? error_set(err,
-					   "--rootfs, --volume, --tty, --env, --workdir, --user "
-					   "and --modules are for a COMMAND: 'bantam run "
-					   "KERNEL -- COMMAND'")
-			       : 0;
-	if (config->words == 0)
-		return error_set(err, "no COMMAND is given behind '--'");
-	if (!config->initrd == !config->root.host)
-		return error_set(err,
-				 "COMMAND needs one root directory: give it by --rootfs, or by "
-				 "--initrd");
-	if (config->dir && config->dir[0] != '/')
-		return error_set(err, "--workdir '%s': it is an absolute path", config->dir);
-	if (config->restart)
-		return error_set(err,
-				 "--on-reset restart doesn't go with COMMAND, which runs once");
-	if (!config->console_path)
-		config->console = CONSOLE_OFF;
-	if (config->console == CONSOLE_STDIO)
-		return error_set(err,
-				 "--console stdio: with COMMAND, stdin and stdout are its own; "
-				 "say stderr or a file");
-	return 0;
-}
-
 enum options_outcome options_parse(struct config *config, int argc, char **argv, struct error *err)
 {
 	*config = (struct config){.cpus = 1};
@@ -636,15 +569,7 @@ enum options_outcome options_parse(struct config *config, int argc, char **argv,
 			  "no kernel is given; say 'bantam run KERNEL', or 'bantam run --help'");
 		return OPTIONS_WRONG;
 	}
-	config->cmdline_default = !config->cmdline;
-	if (config->cmdline_default)
-		config->cmdline = config->console_virtio ? "console=hvc0" : CMDLINE_DEFAULT;
-	if (!config->memory_bytes)
-		config->memory_bytes = config->root.host ? GIB : 256 * MIB;
-	return check_publish(config, err) || check_command(config, err) ||
-			       add_root_disk(config, err)
-		       ? OPTIONS_WRONG
-		       : OPTIONS_RUN;
+	return config_complete(config, err) ? OPTIONS_WRONG : OPTIONS_RUN;
 }
 
 void options_free(struct config *config)

@@ -23,7 +23,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/board.h"
@@ -394,53 +393,6 @@ static void report(struct machine *machine)
 		net_board_print(&machine->board->virtio.net);
 }
 
-/* The files that a run names, and which of them it writes to. */
-struct named_files {
-	const char *path[5 + DISKS_MAX];
-	bool written[5 + DISKS_MAX];
-	unsigned count;
-};
-
-static void name_file(struct named_files *files, const char *path, bool written)
-{
-	if (!path)
-		return;
-	files->path[files->count] = path;
-	files->written[files->count++] = written;
-}
-
-/*
- * A file that is written to has that one purpose: an output that is also an input would be emptied
- * before it is read, and a disk could rewrite the kernel.
- */
-static int check_files(const struct config *config, struct error *err)
-{
-	struct named_files files = {.count = 0};
-	struct stat first, second;
-
-	name_file(&files, config->kernel, false);
-	name_file(&files, config->initrd, false);
-	for (unsigned i = 0; i < config->disks; i++)
-		name_file(&files, config->disk[i].path, disk_is_written(&config->disk[i]));
-	name_file(&files, config->result_path, true);
-	name_file(&files, config->trace_path, true);
-	name_file(&files, config->console == CONSOLE_FILE ? config->console_path : NULL, true);
-	for (unsigned i = 1; i < files.count; i++) {
-		if (stat(files.path[i], &first) ||
-		    (!S_ISREG(first.st_mode) && !S_ISBLK(first.st_mode)))
-			continue;
-		for (unsigned k = 0; k < i; k++) {
-			if ((files.written[i] || files.written[k]) &&
-			    stat(files.path[k], &second) == 0 && second.st_dev == first.st_dev &&
-			    second.st_ino == first.st_ino)
-				return error_set(err,
-						 "'%s' is given twice, and would be written to",
-						 files.path[i]);
-		}
-	}
-	return 0;
-}
-
 /* Each disk's queue takes a few descriptors: as many as the host lets us have. */
 static void take_descriptors(void)
 {
@@ -459,7 +411,8 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	const struct config *config = machine->config;
 
 	take_descriptors();
-	if (check_files(config, err) || take_signals(machine, err) || set_timers(machine, err) ||
+	if (config_check_files(config, err) || take_signals(machine, err) ||
+	    set_timers(machine, err) ||
 	    loop_wake_init(&machine->command_wake, &machine->loop, command_woken, machine, err) ||
 	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
