@@ -408,9 +408,16 @@ static void test_shares(void **state)
 	assert_true(config.volume[1].read_only);
 	assert_int_equal(config.volume[1].cache, FUSE_CACHE_NONE);
 	assert_true(config.expose_home);
-	assert_true(good("k --rootfs /usr,rw -- true").root.write_through);
-	assert_true(good("k --rootfs /usr,ro -m 64M -- true").root.read_only);
-	assert_int_equal(good("k --rootfs / -m 64M -- true").memory_bytes, 64 * MIB);
+	options_free(&config);
+	config = good("k --rootfs /usr,rw -- true");
+	assert_true(config.root.write_through);
+	options_free(&config);
+	config = good("k --rootfs /usr,ro -m 64M -- true");
+	assert_true(config.root.read_only);
+	options_free(&config);
+	config = good("k --rootfs / -m 64M -- true");
+	assert_int_equal(config.memory_bytes, 64 * MIB);
+	options_free(&config);
 	bad("k --rootfs /x,maybe -- true", "--rootfs '/x,maybe'");
 	bad("k --rootfs /missing/x -- true", "--rootfs '/missing/x': No such file");
 	bad("k --rootfs / --rootfs / -- true", "twice");
@@ -420,8 +427,9 @@ static void test_shares(void **state)
 	bad("k --rootfs / -v /a://./ -- true", "absolute");
 	bad("k --rootfs / -v /a:/b/.. -- true", "without '..'");
 	bad("k --rootfs / -v /a:/../b -- true", "without '..'");
-	assert_string_equal(good("k --rootfs / -v /a:/..b/.c/ -- true").volume[0].guest,
-			    "/..b/.c/");
+	config = good("k --rootfs / -v /a:/..b/.c/ -- true");
+	assert_string_equal(config.volume[0].guest, "/..b/.c/");
+	options_free(&config);
 	bad("k --rootfs / -v :/b -- true", "HOST:GUEST");
 	bad("k --rootfs / -v /a:/b:z -- true", "cache=auto");
 	bad("k --rootfs / -v /a:/b -v /c:/b -- true", "two of them");
