@@ -3,6 +3,7 @@
 Import it from tests/*/NAME.py after putting tests/ on sys.path.
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -46,6 +47,24 @@ def why_no_kvm(bantam, hello):
     if done.returncode == USAGE and re.search(r'kvm', said, re.I):
         return said.strip().split('\n')[0]
     return None
+
+
+def guest_options(description, guest):
+    """Reads the arguments of a program that runs bare-metal guests; ends it where one isn't built.
+
+    Returns (options, the monitor's path, the guests' directory).
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('bantam', nargs='?', default=os.environ.get('BANTAM', './bantam'))
+    parser.add_argument('-k', metavar='WORD', default='', help='only cases with WORD in their name')
+    parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
+    parser.add_argument('--build', metavar='DIR', default=os.environ.get('BUILD', 'build'))
+    options = parser.parse_args()
+    bantam, guests = os.path.abspath(options.bantam), os.path.abspath(options.build) + '/guests'
+    for path in (bantam, '%s/%s.elf' % (guests, guest)):
+        if not os.path.exists(path):
+            sys.exit('%s: %s is not there: build it first' % (parser.prog, path))
+    return options, bantam, guests
 
 
 class Tally:

@@ -10,7 +10,6 @@ DIR/guests (default: $BUILD, or build). -k runs some cases only, -v shows what a
 One line a case; the last line counts them.
 """
 
-import argparse
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import Tally, why_no_kvm  # noqa: E402
+from harness import Tally, guest_options, why_no_kvm  # noqa: E402
 
 LIMIT_S = 30
 ENDS = 'cend_stdout_0;cend_stderr_0;'
@@ -142,17 +141,7 @@ def run(case, bantam, guest, directory):
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Runs a guest that takes the part of init.')
-    parser.add_argument('bantam', nargs='?', default=os.environ.get('BANTAM', './bantam'))
-    parser.add_argument('-k', metavar='WORD', default='', help='only cases with WORD in their name')
-    parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
-    parser.add_argument('--build', metavar='DIR', default=os.environ.get('BUILD', 'build'))
-    options = parser.parse_args()
-    bantam, guests = os.path.abspath(options.bantam), os.path.abspath(options.build) + '/guests'
-
-    for path in (bantam, guests + '/play-init.elf'):
-        if not os.path.exists(path):
-            sys.exit('command.py: %s is not there: build it first' % path)
+    options, bantam, guests = guest_options('Runs a guest that takes the part of init.', 'play-init')
     names = [name for name in CASES if options.k in name]
     tally = Tally()
     reason = why_no_kvm(bantam, guests + '/hello.elf')

@@ -12,7 +12,6 @@ BANTAM is the program (default: $BANTAM, or ./bantam); the guests are taken from
 $BUILD, or build). One line a case: ok, FAIL or skip with a reason. The exit status is 1 if any failed.
 """
 
-import argparse
 import contextlib
 import ctypes
 import fcntl
@@ -31,7 +30,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import Tally, find_in_order, why_no_kvm  # noqa: E402
+from harness import Tally, find_in_order, guest_options, why_no_kvm  # noqa: E402
 from virtio import MMIO, Disk  # noqa: E402
 
 LIMIT_S = 120                 # nothing is timed: who waits longer than that waits for ever
@@ -518,17 +517,7 @@ def run_case(case, name, tally, bantam, guests, verbose):
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Boots the guests with network drivers.')
-    parser.add_argument('bantam', nargs='?', default=os.environ.get('BANTAM', './bantam'))
-    parser.add_argument('-k', metavar='WORD', default='', help='only cases with WORD in their name')
-    parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
-    parser.add_argument('--build', metavar='DIR', default=os.environ.get('BUILD', 'build'))
-    options = parser.parse_args()
-    bantam, guests = os.path.abspath(options.bantam), os.path.abspath(options.build) + '/guests'
-
-    for path in (bantam, guests + '/echo-net.elf'):
-        if not os.path.exists(path):
-            sys.exit('net.py: %s is not there: build it first' % path)
+    options, bantam, guests = guest_options('Boots the guests with network drivers.', 'echo-net')
     random.seed(1)
     streams = [name for name in STREAM_CASES if options.k in name]
     taps = [name for name in TAP_CASES if options.k in name]

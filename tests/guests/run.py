@@ -13,7 +13,6 @@ failed. Where /dev/kvm can't be used at all, which is found out by running hello
 skipped, and that is no failure.
 """
 
-import argparse
 import os
 import re
 import resource
@@ -25,7 +24,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import USAGE, Tally, find_in_order, why_no_kvm  # noqa: E402
+from harness import Tally, USAGE, find_in_order, guest_options, why_no_kvm  # noqa: E402
 
 # What bantam's exit status means.
 OK = 0
@@ -436,17 +435,7 @@ def judge(case, result):
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Boots every test guest in bantam.')
-    parser.add_argument('bantam', nargs='?', default=os.environ.get('BANTAM', './bantam'))
-    parser.add_argument('-k', metavar='WORD', default='', help='only cases with WORD in their name')
-    parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
-    parser.add_argument('--build', metavar='DIR', default=os.environ.get('BUILD', 'build'))
-    options = parser.parse_args()
-    bantam, guests = os.path.abspath(options.bantam), os.path.abspath(options.build) + '/guests'
-
-    for path in (bantam, guests + '/hello.elf'):
-        if not os.path.exists(path):
-            sys.exit('run.py: %s is not there: build it first' % path)
+    options, bantam, guests = guest_options('Boots every test guest in bantam.', 'hello')
     cases = [case for case in CASES if options.k in case.name]
     tally = Tally()
     reason = why_no_kvm(bantam, guests + '/hello.elf')

@@ -16,7 +16,6 @@ One line a case: ok or FAIL with a reason. The last line counts them. The exit s
 failed. Where /dev/kvm can't be used at all, everything is skipped, and that is no failure.
 """
 
-import argparse
 import array
 import fcntl
 import os
@@ -29,7 +28,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import USAGE, Tally, find_in_order, why_no_kvm  # noqa: E402
+from harness import Tally, USAGE, find_in_order, guest_options, why_no_kvm  # noqa: E402
 
 OK = 0
 SECTOR = 512
@@ -325,17 +324,7 @@ def run_case(case, bantam, guests):
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Boots the guests with virtio drivers.')
-    parser.add_argument('bantam', nargs='?', default=os.environ.get('BANTAM', './bantam'))
-    parser.add_argument('-k', metavar='WORD', default='', help='only cases with WORD in their name')
-    parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
-    parser.add_argument('--build', metavar='DIR', default=os.environ.get('BUILD', 'build'))
-    options = parser.parse_args()
-    bantam, guests = os.path.abspath(options.bantam), os.path.abspath(options.build) + '/guests'
-
-    for path in (bantam, guests + '/disk.elf'):
-        if not os.path.exists(path):
-            sys.exit('virtio.py: %s is not there: build it first' % path)
+    options, bantam, guests = guest_options('Boots the guests with virtio drivers.', 'disk')
     cases = [case for case in CASES if options.k in case.name]
     tally = Tally()
     reason = why_no_kvm(bantam, guests + '/hello.elf')
