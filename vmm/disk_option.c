@@ -3,21 +3,15 @@
  */
 #include "vmm/disk_option.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "devices/virtio/device.h"
 #include "vmm/options.h"
 
-static int set_queues(struct disk_config *disk, const char *text, struct error *err)
+static int set_serial(void *into, const char *text, struct error *err)
 {
-	if (options_number(text, 1, VIRTIO_QUEUES_MAX, &disk->queues))
-		return 0;
-	return error_set(err, "--disk: queues=%s: 1 to %d are possible", text, VIRTIO_QUEUES_MAX);
-}
+	struct disk_config *disk = into;
 
-static int set_serial(struct disk_config *disk, const char *text, struct error *err)
-{
 	if (strlen(text) >= sizeof(disk->serial))
 		return error_set(err, "--disk: serial=%s is longer than %d bytes", text,
 				 DISK_SERIAL_BYTES);
@@ -25,55 +19,33 @@ static int set_serial(struct disk_config *disk, const char *text, struct error *
 	return 0;
 }
 
-static int apply_word(struct disk_config *disk, const char *word, struct error *err)
-{
-	static const char serial[] = "serial=", queues[] = "queues=";
+#define IN(member) OPTION_FIELD(struct disk_config, member)
 
-	if (strcmp(word, "ro") == 0)
-		disk->read_only = true;
-	else if (strcmp(word, "ephemeral") == 0)
-		disk->ephemeral = true;
-	else if (strcmp(word, "direct") == 0)
-		disk->direct = true;
-	else if (strncmp(word, serial, sizeof(serial) - 1) == 0)
-		return set_serial(disk, word + sizeof(serial) - 1, err);
-	else if (strncmp(word, queues, sizeof(queues) - 1) == 0)
-		return set_queues(disk, word + sizeof(queues) - 1, err);
-	else
-		return error_set(err,
-				 "--disk: '%s' is not known; there are ro, ephemeral, direct, "
-				 "serial=ID and queues=N (a comma in a file's name is written ,,)",
-				 word);
-	return 0;
-}
+static const struct option_word table[] = {
+	{"ro", IN(read_only), .number = true},
+	{"ephemeral", IN(ephemeral), .number = true},
+	{"direct", IN(direct), .number = true},
+	{"serial=", .set = set_serial},
+	{"queues=", IN(queues), .least = 1, .most = VIRTIO_QUEUES_MAX},
+};
+
+static const struct option_words words = {
+	"--disk", table, ARRAY_LEN(table),
+	"there are ro, ephemeral, direct, serial=ID and queues=N (a comma in a file's name is "
+	"written ,,)"};
 
 int disk_option_parse(struct disk_config *disk, const char *value, struct error *err)
 {
-	char *path = strdup(value);
-	char *words;
+	char *rest;
 
-	if (!path)
-		return error_set(err, "no memory for the options");
-	words = options_split(path);
-	*disk = (struct disk_config){.path = path, .queues = 1};
-	if (!path[0]) {
-		error_set(err, "--disk '%s': no file is named", value);
-		goto free;
-	}
-	while (words) {
-		if (apply_word(disk, strsep(&words, ","), err))
-			goto free;
-	}
-	if (!disk->read_only || !disk->ephemeral)
-		return 0;
-	error_set(err, "--disk: ro and ephemeral don't go together: choose one");
-free:
-	disk_option_free(disk);
-	return -1;
-}
-
-void disk_option_free(struct disk_config *disk)
-{
-	free((void *)(uintptr_t)disk->path);
-	disk->path = NULL;
+	*disk = (struct disk_config){.path = options_copy(value, &rest, err), .queues = 1};
+	if (!disk->path)
+		return -1;
+	if (!disk->path[0])
+		return error_set(err, "--disk '%s': no file is named", value);
+	if (options_words(&words, disk, rest, err))
+		return -1;
+	if (disk->read_only && disk->ephemeral)
+		return error_set(err, "--disk: ro and ephemeral don't go together: choose one");
+	return 0;
 }

@@ -9,8 +9,7 @@
 #include "devices/virtio/disk.h"
 #include "vmm/error.h"
 
-/* Returns 0, or -1 with err set. disk_option_free() is due after 0. */
+/* Returns 0, or -1 with err set. disk->path is to be freed in both cases. */
 int disk_option_parse(struct disk_config *disk, const char *value, struct error *err);
-void disk_option_free(struct disk_config *disk);
 
 #endif

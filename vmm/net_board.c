@@ -15,9 +15,6 @@
 
 #define AGAIN_NS ((u64)1000000000)
 
-static const char *const kinds[] = {
-	[NET_USER] = "user", [NET_TAP] = "tap=", [NET_FD] = "fd=", [NET_SOCKET] = "socket="};
-
 /* FNV-1a. */
 static u64 hash(u64 so_far, const char *text)
 {
@@ -40,7 +37,7 @@ static void make_mac(const struct config *config, unsigned index, u8 *mac)
 		value = hash(value, config->name);
 	for (unsigned i = 0; i < config->disks; i++)
 		value = hash(value, config->disk[i].path);
-	value = hash(value, kinds[config->net[index].kind]);
+	value = hash(value, net_kind_names[config->net[index].kind]);
 	value = hash(value, config->net[index].name) + index;
 	value *= 0x9e3779b97f4a7c15U;
 	mac[0] = 0x02;
@@ -192,8 +189,8 @@ static void describe(const struct net_board *board, unsigned index)
 
 	say("network %s: %s%s, address %02x:%02x:%02x:%02x:%02x:%02x, %u pair%s of queues, MTU %u, "
 	    "offloads 0x%x",
-	    net->device.name, kinds[config->kind], config->name, mac[0], mac[1], mac[2], mac[3],
-	    mac[4], mac[5], net->backend.pairs, net->backend.pairs > 1 ? "s" : "",
+	    net->device.name, net_kind_names[config->kind], config->name, mac[0], mac[1], mac[2],
+	    mac[3], mac[4], mac[5], net->backend.pairs, net->backend.pairs > 1 ? "s" : "",
 	    net->backend.mtu ? net->backend.mtu : 1500U, net->backend.offloads);
 }
 
@@ -244,7 +241,7 @@ void net_board_print(const struct net_board *board)
 
 		net_count(&board->net[i], &received, &sent);
 		fprintf(stderr, "network %s (%s%s):\n", board->net[i].device.name,
-			kinds[config->kind], config->name);
+			net_kind_names[config->kind], config->name);
 		print_totals("to the guest", &received);
 		print_totals("from the guest", &sent);
 	}

@@ -4,80 +4,66 @@
 #include "vmm/net_option.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/options.h"
 
-static int parse_mac(struct net_config *net, const char *text, struct error *err)
+static int set_mac(void *into, const char *text, struct error *err)
 {
-	const char *at = text;
+	static const char form[] = "02:00:5e:10:00:01";
+	struct net_config *net = into;
+	u8 *mac = net->mac;
+	int end = 0;
 
-	for (unsigned i = 0; i < sizeof(net->mac); i++) {
-		char digits[3] = {at[0], at[0] ? at[1] : '\0', '\0'};
-
-		if (!isxdigit((unsigned char)digits[0]) || !isxdigit((unsigned char)digits[1]) ||
-		    at[2] != (i + 1 < sizeof(net->mac) ? ':' : '\0'))
-			return error_set(err,
-					 "--net: mac=%s is no address; one looks like "
-					 "02:00:5e:10:00:01",
-					 text);
-		net->mac[i] = (u8)strtoul(digits, NULL, 16);
-		at += 3;
-	}
-	if (net->mac[0] & 1)
+	/* sscanf() alone would take signs and spaces. */
+	if (strspn(text, "0123456789abcdefABCDEF:") != sizeof(form) - 1 ||
+	    sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2],
+		   &mac[3], &mac[4], &mac[5], &end) != sizeof(net->mac) ||
+	    end != sizeof(form) - 1 || text[end])
+		return error_set(err, "--net: mac=%s is no address; one looks like %s", text, form);
+	if (mac[0] & 1)
 		return error_set(err,
 				 "--net: mac=%s is a multicast address: the first byte of an "
 				 "interface's is even",
 				 text);
-	if (memcmp(net->mac, (const u8[sizeof(net->mac)]){0}, sizeof(net->mac)) == 0)
+	if (memcmp(mac, (const u8[sizeof(net->mac)]){0}, sizeof(net->mac)) == 0)
 		return error_set(err, "--net: mac=%s is no interface's address", text);
 	net->has_mac = true;
 	return 0;
 }
 
-static int apply_word(struct net_config *net, const char *word, struct error *err)
-{
-	static const char mac[] = "mac=", queues[] = "queues=";
+static const struct option_word table[] = {
+	{"mac=", .set = set_mac},
+	{"queues=", OPTION_FIELD(struct net_config, queues), .least = 1, .most = NET_PAIRS_MAX},
+};
 
-	if (strncmp(word, mac, sizeof(mac) - 1) == 0)
-		return parse_mac(net, word + sizeof(mac) - 1, err);
-	if (strncmp(word, queues, sizeof(queues) - 1) == 0) {
-		if (net->kind != NET_TAP)
-			return error_set(err, "--net: only a tap has queues=N");
-		if (options_number(word + sizeof(queues) - 1, 1, NET_PAIRS_MAX, &net->queues))
-			return 0;
-		return error_set(err, "--net: %s: 1 to %d are possible", word, NET_PAIRS_MAX);
-	}
-	return error_set(
-		err, "--net: '%s' is not known; there are mac=MAC and, for a tap, queues=N", word);
-}
+static const struct option_words words = {"--net", table, ARRAY_LEN(table),
+					  "there are mac=MAC and, for a tap, queues=N"};
+
+const char *const net_kind_names[] = {
+	[NET_USER] = "user", [NET_TAP] = "tap=", [NET_FD] = "fd=", [NET_SOCKET] = "socket="};
 
 /* What kind it is: net->name has "tap=NAME", and keeps the part behind '='. */
-static int apply_kind(struct net_config *net, const char *value, struct error *err)
+static int set_kind(struct net_config *net, const char *value, struct error *err)
 {
-	static const char *const kinds[] = {[NET_USER] = "user",
-					    [NET_TAP] = "tap=",
-					    [NET_FD] = "fd=",
-					    [NET_SOCKET] = "socket="};
 	unsigned number;
 
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-		const size_t length = strlen(kinds[i]);
+	for (unsigned i = 0; i <= NET_SOCKET; i++) {
+		const size_t length = strlen(net_kind_names[i]);
 
-		if (strncmp(net->name, kinds[i], length) != 0 ||
+		if (strncmp(net->name, net_kind_names[i], length) != 0 ||
 		    (i == NET_USER) != (net->name[length] == '\0'))
 			continue;
 		net->kind = (enum net_kind)i;
 		memmove(net->name, net->name + length, strlen(net->name + length) + 1);
-		if (net->kind == NET_FD && !options_number(net->name, 3, INT32_MAX, &number))
+		if (net->kind != NET_FD)
+			return 0;
+		if (!options_number(net->name, 3, INT32_MAX, &number))
 			return error_set(err,
 					 "--net fd=%s: it is the number of a descriptor above 2",
 					 net->name);
-		if (net->kind == NET_FD)
-			net->fd = (int)number;
+		net->fd = (int)number;
 		return 0;
 	}
 	return error_set(err, "--net '%s': it is user, tap=NAME, fd=N or socket=PATH", value);
@@ -85,29 +71,14 @@ static int apply_kind(struct net_config *net, const char *value, struct error *e
 
 int net_option_parse(struct net_config *net, const char *value, struct error *err)
 {
-	char *words;
+	char *rest;
 
-	*net = (struct net_config){.name = strdup(value), .fd = -1, .queues = 1};
-	if (!net->name)
-		return error_set(err, "no memory for the options");
-	words = options_split(net->name);
-	if (apply_kind(net, value, err))
-		goto free;
-	while (words) {
-		if (apply_word(net, strsep(&words, ","), err))
-			goto free;
-	}
+	*net = (struct net_config){.name = options_copy(value, &rest, err), .fd = -1, .queues = 1};
+	if (!net->name || set_kind(net, value, err) || options_words(&words, net, rest, err))
+		return -1;
+	if (net->queues > 1 && net->kind != NET_TAP)
+		return error_set(err, "--net: only a tap has queues=N");
 	return 0;
-
-free:
-	net_option_free(net);
-	return -1;
-}
-
-void net_option_free(struct net_config *net)
-{
-	free(net->name);
-	net->name = NULL;
 }
 
 /* Cuts the last part off, behind the last colon; NULL when there is none. */

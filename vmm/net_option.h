@@ -41,11 +41,13 @@ struct net_publish {
 	bool udp;
 };
 
-/* Returns 0, or -1 with err set. net_option_free() is due after 0. */
-int net_option_parse(struct net_config *net, const char *value, struct error *err);
-void net_option_free(struct net_config *net);
+/* How each kind begins in the option. */
+extern const char *const net_kind_names[];
 
-/* [ADDR:]HOST:GUEST[/udp], or /tcp; an IPv6 address in brackets. As above. */
+/* Returns 0, or -1 with err set. net->name is to be freed in both cases. */
+int net_option_parse(struct net_config *net, const char *value, struct error *err);
+
+/* [ADDR:]HOST:GUEST[/udp], or /tcp; an IPv6 address in brackets. Returns 0, or -1 with err set. */
 int net_publish_parse(struct net_publish *publish, const char *value, struct error *err);
 
 #endif

@@ -67,16 +67,61 @@ bool options_number(const char *text, unsigned long least, unsigned long most, u
 	return isdigit((unsigned char)text[0]) && !*end && value >= least && value <= most;
 }
 
-char *options_split(char *value)
+void options_store(void *into, size_t bytes, unsigned number)
 {
-	char *to = value;
-	char *rest;
+	if (bytes == sizeof(bool))
+		*(bool *)into = number;
+	else
+		memcpy(into, &number, sizeof(number));
+}
 
-	while (*value && (value[0] != ',' || value[1] == ',')) {
-		value += *value == ',';
-		*to++ = *value++;
+char *options_copy(const char *value, char **rest, struct error *err)
+{
+	char *copy = strdup(value), *to = copy, *from = copy;
+
+	if (!copy) {
+		error_set(err, "no memory for the options");
+		return NULL;
 	}
-	rest = *value ? value + 1 : NULL;
+	while (*from && (from[0] != ',' || from[1] == ',')) {
+		from += *from == ',';
+		*to++ = *from++;
+	}
+	*rest = *from ? from + 1 : NULL;
 	*to = '\0';
-	return rest;
+	return copy;
+}
+
+static const struct option_word *find_word(const struct option_words *words, const char *text)
+{
+	for (size_t i = 0; i < words->count; i++) {
+		const char *name = words->word[i].name;
+		const size_t length = strlen(name);
+
+		if (strncmp(text, name, length) == 0 && (name[length - 1] == '=' || !text[length]))
+			return &words->word[i];
+	}
+	return NULL;
+}
+
+int options_words(const struct option_words *words, void *into, char *rest, struct error *err)
+{
+	while (rest) {
+		const char *text = strsep(&rest, ",");
+		const struct option_word *word = find_word(words, text);
+		const char *value = word ? text + strlen(word->name) : NULL;
+		unsigned number = word ? word->number : 0;
+
+		if (!word)
+			return error_set(err, "%s: '%s' is not known; %s", words->option, text,
+					 words->known);
+		if (word->most && !options_number(value, word->least, word->most, &number))
+			return error_set(err, "%s: %s: %u to %u are possible", words->option, text,
+					 word->least, word->most);
+		if (!word->set)
+			options_store((u8 *)into + word->offset, word->bytes, number);
+		else if (word->set(into, value, err))
+			return -1;
+	}
+	return 0;
 }

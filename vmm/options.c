@@ -19,14 +19,14 @@
 
 /* What is done with an option's value. */
 enum kind {
+	KIND_NONE,   /* nothing: it is taken, and changes nothing */
 	KIND_TEXT,   /* kept as it is, in a const char * */
+	KIND_NAME,   /* the same, of what becomes a hostname */
 	KIND_FLAG,   /* there is none; a bool becomes true */
 	KIND_TIME,   /* a time, in a u64 of nanoseconds */
-	KIND_CHOICE, /* one of some words, in an enum: the number of the word */
-	KIND_EITHER, /* one of two words, in a bool: whether it is the second */
-	KIND_NAME,   /* what becomes a hostname, in a const char * */
-	KIND_NONE,   /* nothing: it is taken, and changes nothing */
+	KIND_CHOICE, /* one of some words, in an enum or a bool: the number of the word */
 	KIND_OWN,    /* a function of its own takes it */
+	KIND_MANY,   /* the same, and the option may be given several times: a counter goes up */
 };
 
 struct option {
@@ -38,9 +38,10 @@ struct option {
 	const char *help;     /* NULL: help doesn't list it; without a name: a group's title */
 
 	enum kind kind;
-	size_t offset;            /* where it is kept in struct config */
+	size_t offset, bytes;     /* where it is kept in struct config; KIND_MANY: the counter */
 	const char *const *words; /* those to choose from, ended by NULL */
-	int (*set)(struct config *config, const char *value, struct error *err); /* KIND_OWN */
+	int (*set)(struct config *config, const char *value, struct error *err);
+	unsigned most; /* KIND_MANY: how often it may be given */
 };
 
 /* The number of the word that value is, or -1 with err set when it is none of them. */
@@ -123,11 +124,9 @@ static int set_dry_run(struct config *config, const char *value, struct error *e
 
 static int add_env(struct config *config, const char *value, struct error *err)
 {
-	if (config->envs == ENVS_MAX)
-		return error_set(err, "--env is given more than %d times", ENVS_MAX);
 	if (value[0] == '=' || !value[0])
 		return error_set(err, "--env '%s': it is NAME=VALUE, or NAME", value);
-	config->env[config->envs++] = value;
+	config->env[config->envs] = value;
 	return 0;
 }
 
@@ -148,30 +147,24 @@ static int check_name(const char *option, const char *value, struct error *err)
 
 static int add_append(struct config *config, const char *value, struct error *err)
 {
-	if (config->appends == APPENDS_MAX)
-		return error_set(err, "--append is given more than %d times", APPENDS_MAX);
-	config->append[config->appends++] = value;
+	(void)err;
+	config->append[config->appends] = value;
 	return 0;
 }
 
 static int add_disk(struct config *config, const char *value, struct error *err)
 {
-	if (config->disks == DISKS_MAX)
-		return error_set(err, "--disk is given more than %d times", DISKS_MAX);
-	if (disk_option_parse(&config->disk[config->disks], value, err))
-		return -1;
-	config->disks++;
-	return 0;
+	return disk_option_parse(&config->disk[config->disks], value, err);
 }
 
 static int add_net(struct config *config, const char *value, struct error *err)
 {
-	if (config->nets == NETS_MAX)
-		return error_set(err, "--net is given more than %d times", NETS_MAX);
-	if (net_option_parse(&config->net[config->nets], value, err))
-		return -1;
-	config->nets++;
-	return 0;
+	return net_option_parse(&config->net[config->nets], value, err);
+}
+
+static int add_publish(struct config *config, const char *value, struct error *err)
+{
+	return net_publish_parse(&config->publish[config->publishes], value, err);
 }
 
 static int set_root(struct config *config, const char *value, struct error *err)
@@ -185,61 +178,45 @@ static int add_volume(struct config *config, const char *value, struct error *er
 {
 	struct share_config *volume = &config->volume[config->volumes];
 
-	if (config->volumes == VOLUMES_MAX)
-		return error_set(err, "--volume is given more than %d times", VOLUMES_MAX);
 	if (share_option_volume(volume, value, err))
 		return -1;
 	for (unsigned i = 0; i < config->volumes; i++) {
-		if (strcmp(config->volume[i].guest, volume->guest) == 0) {
-			error_set(err, "--volume: two of them are for '%s'", volume->guest);
-			share_option_free(volume);
-			return -1;
-		}
+		if (strcmp(config->volume[i].guest, volume->guest) == 0)
+			return error_set(err, "--volume: two of them are for '%s'", volume->guest);
 	}
-	config->volumes++;
 	return 0;
-}
-
-static int add_publish(struct config *config, const char *value, struct error *err)
-{
-	if (config->publishes == PUBLISHES_MAX)
-		return error_set(err, "--publish is given more than %d times", PUBLISHES_MAX);
-	return net_publish_parse(&config->publish[config->publishes++], value, err);
 }
 
 /* LIST or LIST=FILE. */
 static int set_trace(struct config *config, const char *value, struct error *err)
 {
 	const char *equals = strchr(value, '=');
-	char list[128];
 
-	if ((equals ? (size_t)(equals - value) : strlen(value)) >= sizeof(list))
-		return error_set(err, "--trace: the list is too long");
-	snprintf(list, sizeof(list), "%.*s", equals ? (int)(equals - value) : (int)strlen(value),
-		 value);
 	config->trace_path = equals ? equals + 1 : NULL;
 	if (equals && !equals[1])
 		return error_set(err, "--trace '%s': no file is named behind '='", value);
-	return trace_parse(list, &config->trace, err);
+	return trace_parse(value, &config->trace, err);
 }
 
-#define TEXT(member) KIND_TEXT, offsetof(struct config, member), NULL, NULL
-#define FLAG(member) KIND_FLAG, offsetof(struct config, member), NULL, NULL
-#define TIME(member) KIND_TIME, offsetof(struct config, member), NULL, NULL
-#define NAME(member) KIND_NAME, offsetof(struct config, member), NULL, NULL
-#define NOTHING      KIND_NONE, 0, NULL, NULL
-#define EITHER(member, first, second)                                                              \
-	KIND_EITHER, offsetof(struct config, member), (const char *const[]){first, second, NULL},  \
-		NULL
-#define OWN(function) KIND_OWN, 0, NULL, function
+#define KEPT(member)                 OPTION_FIELD(struct config, member)
+#define TEXT(member)                 .kind = KIND_TEXT, KEPT(member)
+#define NAME(member)                 .kind = KIND_NAME, KEPT(member)
+#define FLAG(member)                 .kind = KIND_FLAG, KEPT(member)
+#define TIME(member)                 .kind = KIND_TIME, KEPT(member)
+#define OWN(function)                .kind = KIND_OWN, .set = function
+#define MANY(function, counter, max) .kind = KIND_MANY, .set = function, KEPT(counter), .most = max
 #define CHOICE(member, ...)                                                                        \
-	KIND_CHOICE, offsetof(struct config, member), (const char *const[]){__VA_ARGS__, NULL}, NULL
+	.kind = KIND_CHOICE, KEPT(member), .words = (const char *const[])                          \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
 
 static const struct option options[] = {
 	{.help = "Kernel"},
 	{"initrd", 0, "initrd", "FILE", "initial RAM disk for the guest", TEXT(initrd)},
 	{"append", 'a', "append", "TEXT",
-	 "add TEXT to the kernel command line (" CMDLINE_DEFAULT ")", OWN(add_append)},
+	 "add TEXT to the kernel command line (" CMDLINE_DEFAULT ")",
+	 MANY(add_append, appends, APPENDS_MAX)},
 	{"cmdline", 0, NULL, "TEXT", "replace the kernel command line by TEXT", TEXT(cmdline)},
 	{"boot-protocol", 0, NULL, "KIND",
 	 "auto, linux (64-bit boot protocol) or pvh (default: auto)",
@@ -255,13 +232,13 @@ static const struct option options[] = {
 	{.help = "Devices"},
 	{"disk", 0, NULL, "FILE[,...]",
 	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N",
-	 OWN(add_disk)},
+	 MANY(add_disk, disks, DISKS_MAX)},
 	{"net", 0, NULL, "KIND[,…]",
 	 "a network: user (by passt), tap=NAME, fd=N or socket=PATH; with ,mac=MAC ,queues=N",
-	 OWN(add_net)},
+	 MANY(add_net, nets, NETS_MAX)},
 	{"publish", 'p', NULL, "PORTS",
 	 "[ADDR:]HOST:GUEST[/udp]: a port of the host leads to the guest's, by --net user",
-	 OWN(add_publish)},
+	 MANY(add_publish, publishes, PUBLISHES_MAX)},
 	{"transport", 0, NULL, "KIND",
 	 "how the guest reaches its devices: pci or mmio (default: pci)",
 	 CHOICE(transport, [TRANSPORT_PCI] = "pci", [TRANSPORT_MMIO] = "mmio")},
@@ -272,27 +249,28 @@ static const struct option options[] = {
 	 OWN(set_console)},
 	{"console-device", 0, NULL, "KIND",
 	 "what the guest's console is: serial (ttyS0) or virtio (hvc0) (default: serial)",
-	 EITHER(console_virtio, "serial", "virtio")},
+	 CHOICE(console_virtio, "serial", "virtio")},
 
 	{.help = "Command"},
 	{"rootfs", 0, NULL, "DIR[,ro|,rw]",
 	 "a directory or disk image as root; writes stay in the guest, unless ,rw", OWN(set_root)},
 	{"volume", 'v', NULL, "HOST:GUEST[:ro]", "a directory of the host's in the guest",
-	 OWN(add_volume)},
+	 MANY(add_volume, volumes, VOLUMES_MAX)},
 	{"expose-home", 0, NULL, NULL, "with --rootfs /: show the homes, which are hidden",
 	 FLAG(expose_home)},
 	{"env", 'e', NULL, "NAME=VALUE",
-	 "set a variable of COMMAND's environment; NAME alone: as it is here", OWN(add_env)},
+	 "set a variable of COMMAND's environment; NAME alone: as it is here",
+	 MANY(add_env, envs, ENVS_MAX)},
 	{"workdir", 'w', NULL, "DIR", "COMMAND's working directory (default: /)", TEXT(dir)},
 	{"user", 'u', NULL, "USER[:GROUP]",
 	 "who COMMAND runs as: names of the guest's or numbers (default: root)", TEXT(user)},
 	{"tty", 't', NULL, NULL, "give COMMAND a terminal", FLAG(tty)},
-	{"interactive", 'i', NULL, NULL, "accepted: stdin is always connected", NOTHING},
+	{"interactive", 'i', NULL, NULL, "accepted: stdin is always connected", .kind = KIND_NONE},
 	{"name", 0, NULL, "NAME", "the machine's name: its hostname and MAC addresses", NAME(name)},
 	{"hostname", 0, NULL, "NAME", "the guest's hostname (default: its name)", NAME(hostname)},
 	{"modules", 0, NULL, "DIR",
 	 "where the kernel's modules are (default: /lib/modules/VERSION)", TEXT(modules)},
-	{"rm", 0, NULL, NULL, "accepted: nothing of a run is kept", NOTHING},
+	{"rm", 0, NULL, NULL, "accepted: nothing of a run is kept", .kind = KIND_NONE},
 
 	{.help = "End"},
 	{"timeout", 0, NULL, "TIME",
@@ -302,7 +280,7 @@ static const struct option options[] = {
 	 "at SIGTERM, press the guest's power button and wait TIME (default: 0)",
 	 TIME(stop_timeout_ns)},
 	{"on-reset", 0, NULL, "WHAT", "when the guest resets: exit or restart (default: exit)",
-	 EITHER(restart, "exit", "restart")},
+	 CHOICE(restart, "exit", "restart")},
 	{"result", 0, NULL, "FILE", "write how it ended to FILE, as JSON", TEXT(result_path)},
 
 	{.help = "Look inside"},
@@ -383,7 +361,7 @@ static int apply(struct config *config, const struct option *option, const char 
 		 struct error *err)
 {
 	void *at = (u8 *)config + option->offset;
-	int choice;
+	int choice = 1;
 
 	switch (option->kind) {
 	case KIND_NONE:
@@ -391,13 +369,9 @@ static int apply(struct config *config, const struct option *option, const char 
 	case KIND_NAME:
 		if (check_name(option->name, value, err))
 			return -1;
-		memcpy(at, &value, sizeof(value));
-		return 0;
+		__attribute__((fallthrough));
 	case KIND_TEXT:
-		memcpy(at, &value, sizeof(value));
-		return 0;
-	case KIND_FLAG:
-		memcpy(at, &(bool){true}, sizeof(bool));
+		*(const char **)at = value;
 		return 0;
 	case KIND_TIME:
 		if (options_duration(value, at))
@@ -405,17 +379,20 @@ static int apply(struct config *config, const struct option *option, const char 
 		return error_set(err, "--%s '%s' is not a time; say 500ms, 90s, 10m or 2h",
 				 option->name, value);
 	case KIND_CHOICE:
-	case KIND_EITHER:
 		choice = choose(option->name, value, option->words, err);
-		if (choice < 0)
-			return -1;
-		if (option->kind == KIND_EITHER)
-			memcpy(at, &(bool){choice == 1}, sizeof(bool));
-		else
-			memcpy(at, &choice, sizeof(choice));
-		return 0;
+		__attribute__((fallthrough));
+	case KIND_FLAG:
+		options_store(at, option->bytes, (unsigned)choice);
+		return choice < 0 ? -1 : 0;
 	case KIND_OWN:
 		return option->set(config, value, err);
+	case KIND_MANY:
+		if (*(unsigned *)at == option->most)
+			return error_set(err, "--%s is given more than %u times", option->name,
+					 option->most);
+		choice = option->set(config, value, err);
+		++*(unsigned *)at; /* what it has allocated is given back in any case */
+		return choice;
 	}
 	return 0;
 }
@@ -575,10 +552,11 @@ enum options_outcome options_parse(struct config *config, int argc, char **argv,
 void options_free(struct config *config)
 {
 	while (config->disks > 0)
-		disk_option_free(&config->disk[--config->disks]);
+		free((void *)(uintptr_t)config->disk[--config->disks].path);
 	while (config->nets > 0)
-		net_option_free(&config->net[--config->nets]);
+		free(config->net[--config->nets].name);
 	while (config->volumes > 0)
-		share_option_free(&config->volume[--config->volumes]);
-	share_option_free(&config->root);
+		free(config->volume[--config->volumes].host);
+	free(config->root.host);
+	config->root.host = NULL;
 }

@@ -36,10 +36,36 @@ bool options_duration(const char *text, u64 *ns);
 /* A decimal number from least to most, with nothing behind it. */
 bool options_number(const char *text, unsigned long least, unsigned long most, unsigned *number);
 
+/* Stores a number in a bool or in what is as wide as an unsigned: an enum, for example. */
+void options_store(void *into, size_t bytes, unsigned number);
+
 /*
- * Cuts a value at its first single comma, and makes each double comma before it one. Returns what is
- * behind, or NULL when there is no single comma.
+ * Copies a value up to its first single comma, with each double comma before it made one. *rest
+ * becomes what is behind that comma, in the same memory, or NULL. Returns the copy, which the caller
+ * frees, or NULL with err set.
  */
-char *options_split(char *value);
+char *options_copy(const char *value, char **rest, struct error *err);
+
+/* A word behind a value's first comma, and what it sets in the option's own struct. */
+struct option_word {
+	const char *name;     /* "ro"; "queues=" when a value stands behind it */
+	size_t offset, bytes; /* where it is kept */
+	unsigned number;      /* what is kept there … */
+	unsigned least, most; /* … or, where most isn't 0, the value: a number between these */
+	int (*set)(void *into, const char *value, struct error *err); /* or NULL: does it instead */
+};
+#define OPTION_FIELD(type, member)                                                                 \
+	.offset = offsetof(type, member), .bytes = sizeof(((type *)NULL)->member)
+
+/* All words of an option, and what is said of them to whoever gives another one. */
+struct option_words {
+	const char *option;
+	const struct option_word *word;
+	size_t count;
+	const char *known;
+};
+
+/* Takes the words in rest (NULL: none), which have commas between them. Returns 0, or -1 with err set. */
+int options_words(const struct option_words *words, void *into, char *rest, struct error *err);
 
 #endif

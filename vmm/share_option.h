@@ -18,9 +18,8 @@ struct share_config {
 	enum fuse_cache cache;
 };
 
-/* Return 0, or -1 with err set. share_option_free() is due after 0. */
+/* Return 0, or -1 with err set. share->host is to be freed in both cases. */
 int share_option_root(struct share_config *share, const char *value, struct error *err);
 int share_option_volume(struct share_config *share, const char *value, struct error *err);
-void share_option_free(struct share_config *share);
 
 #endif

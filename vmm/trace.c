@@ -43,7 +43,7 @@ int trace_parse(const char *list, u32 *events, struct error *err)
 {
 	*events = 0;
 	for (const char *at = list;; at++) {
-		const size_t length = strcspn(at, ",");
+		const size_t length = strcspn(at, ",=");
 		size_t i = 0;
 
 		while (i < ARRAY_LEN(kinds) &&
@@ -54,7 +54,7 @@ int trace_parse(const char *list, u32 *events, struct error *err)
 					 (int)length, at);
 		*events |= kinds[i].bits;
 		at += length;
-		if (!*at)
+		if (*at != ',')
 			return 0;
 	}
 }

@@ -48,7 +48,7 @@ struct trace {
 	size_t used;
 };
 
-/* "pio,irq" or "all" to bits. Returns 0, or -1 with err set to a line that lists the names. */
+/* "pio,irq" or "all", up to a '=', to bits. Returns 0, or -1 with err set to a line that lists the names. */
 int trace_parse(const char *list, u32 *events, struct error *err);
 
 /*

@@ -1,6 +1,8 @@
 /* vmm/net_option.c: the values of --net and --publish, good and bad. */
 #include "tests/unit/test.h"
 
+#include <stdlib.h>
+
 #include "vmm/net_option.h"
 
 static void test_good_nets(void **state)
@@ -34,7 +36,7 @@ static void test_good_nets(void **state)
 		assert_int_equal(net.fd, table[i].fd);
 		assert_int_equal(net.queues, table[i].queues);
 		assert_int_equal(net.has_mac, strstr(table[i].value, "mac=") != NULL);
-		net_option_free(&net);
+		free(net.name);
 	}
 }
 
@@ -61,10 +63,11 @@ static void test_macs(void **state)
 	(void)state;
 	assert_int_equal(net_option_parse(&net, "user,mac=52:54:00:AB:cd:ef", &err), 0);
 	assert_memory_equal(net.mac, expected, sizeof(expected));
-	net_option_free(&net);
+	free(net.name);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		assert_int_equal(net_option_parse(&net, bad[i].value, &err), -1);
 		assert_says(err.text, bad[i].says);
+		free(net.name);
 	}
 }
 
@@ -102,6 +105,7 @@ static void test_bad_nets(void **state)
 		if (net_option_parse(&net, bad[i].value, &err) == 0)
 			fail_msg("'%s' is taken", bad[i].value);
 		assert_says(err.text, bad[i].says);
+		free(net.name);
 	}
 }
 
