@@ -157,20 +157,11 @@ struct acpi_machine board_acpi(struct board *board, const struct machine *machin
 	};
 }
 
-int board_gsi(const void *owner, const char *device)
+int board_gsi(const struct board *board, const char *device)
 {
-	const struct board *board = owner;
-
 	if (strcmp(device, COM1_NAME) == 0)
 		return (int)SERIAL_COM1_GSI;
 	return virtio_board_gsi(&board->virtio, device);
-}
-
-const char *board_pci_device(const void *owner, unsigned slot, u64 *memory, u64 *ports, int *gsi)
-{
-	const struct board *board = owner;
-
-	return virtio_board_pci_device(&board->virtio, slot, memory, ports, gsi);
 }
 
 int board_quiesce(struct board *board, struct error *err)

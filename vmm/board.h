@@ -42,10 +42,7 @@ struct acpi_machine board_acpi(struct board *board, const struct machine *machin
 void board_reset(struct board *board);
 
 /* The interrupt that the device of this name raises, or -1. */
-int board_gsi(const void *board, const char *device);
-
-/* For --dry-run: the name of the device in a PCI slot and where it is placed, or NULL. */
-const char *board_pci_device(const void *board, unsigned slot, u64 *memory, u64 *ports, int *gsi);
+int board_gsi(const struct board *board, const char *device);
 
 /*
  * Stops what devices have under way, so that nothing touches guest memory any more. The vCPUs don't

@@ -7,11 +7,11 @@
  */
 #include "vmm/dry_run.h"
 
-#include "devices/virtio/pci.h"
-
 #include <string.h>
 
+#include "vmm/board.h"
 #include "vmm/dry_run_parts.h"
+#include "vmm/machine.h"
 
 /* Why it lies there; by the names that boot/ gives its places. */
 static const char *why_there(const char *name)
@@ -63,16 +63,16 @@ static struct dry_run_range range_at(const struct dry_run_input *input, u64 gpa,
 	const struct place_map *map = &input->plan->map;
 	const struct memory_region *ram = map->memory->region;
 	const struct place *place = map->place;
-	const struct bus_range *device = input->mmio->range;
+	const struct bus *mmio = &input->machine->mmio;
 
 	for (unsigned i = 0; i < map->memory->regions; i++, ram++)
 		consider(&here, (struct dry_run_range){ram->gpa, ram->bytes, "ram", NULL, "free"});
 	for (unsigned i = 0; i < map->places; i++, place++)
 		consider(&here, (struct dry_run_range){place->gpa, place->bytes, "placed",
 						       place->name, why_there(place->name)});
-	for (unsigned i = 0; i < input->mmio->ranges; i++, device++)
-		consider(&here, (struct dry_run_range){device->base, device->bytes, "device",
-						       device->name, "registers"});
+	for (unsigned i = 0; i < mmio->ranges; i++)
+		consider(&here, (struct dry_run_range){mmio->range[i].base, mmio->range[i].bytes,
+						       "device", mmio->range[i].name, "registers"});
 	for (unsigned i = 0; i < DRY_RUN_FIXED; i++)
 		consider(&here, dry_run_fixed[i]);
 	return here;
@@ -97,48 +97,48 @@ static void show_memory_map(struct sheet *sheet, const struct dry_run_input *inp
 static void show_machine(struct sheet *sheet, const struct dry_run_input *input)
 {
 	const struct boot_kernel *kernel = &input->plan->kernel;
+	const struct config *config = input->machine->config;
 	const bool pvh = kernel->protocol == BOOT_PVH;
 
 	sheet_open(sheet, "machine", "nothing runs; this is what would be", NULL);
 	sheet_fact(sheet, "memory_bytes", SIZE(input->plan->map.memory->bytes));
-	sheet_fact(sheet, "cpus", COUNT(input->cpus));
+	sheet_fact(sheet, "cpus", COUNT(config->cpus));
 	sheet_open(sheet, "kernel", "what runs first", NULL);
-	sheet_fact(sheet, "file", TEXT(input->kernel));
+	sheet_fact(sheet, "file", TEXT(config->kernel));
 	sheet_fact(sheet, "format", TEXT(kernel->kind == BOOT_BZIMAGE ? "bzImage" : "ELF"));
 	sheet_fact(sheet, "version", kernel->version[0] ? TEXT(kernel->version) : NONE);
 	sheet_fact(sheet, "boot_protocol",
 		   TEXT(pvh ? "PVH: 32-bit, without paging" : "Linux: 64-bit, with paging"));
 	sheet_fact(sheet, "entry", HEX(kernel->entry));
 	sheet_fact(sheet, pvh ? "hvm_start_info" : "boot_params", HEX(input->plan->info_gpa));
-	sheet_fact(sheet, "initrd", input->initrd ? TEXT(input->initrd) : NONE);
+	sheet_fact(sheet, "initrd", config->initrd ? TEXT(config->initrd) : NONE);
 }
 
-static void show_bus(struct sheet *sheet, const struct dry_run_input *input, const struct bus *bus)
+static void show_bus(struct sheet *sheet, const struct board *board, const struct bus *bus,
+		     const char *space)
 {
 	for (unsigned i = 0; i < bus->ranges; i++) {
 		const struct bus_range *range = &bus->range[i];
-		const int gsi = input->gsi_of(input->board, range->name);
+		const int gsi = board_gsi(board, range->name);
 
-		sheet_row(sheet, TEXT(range->name), TEXT(bus == input->pio ? "port" : "memory"),
-			  HEX(range->base), HEX(range->base + range->bytes - 1),
-			  gsi < 0 ? NONE : COUNT((u64)gsi));
+		sheet_row(sheet, TEXT(range->name), TEXT(space), HEX(range->base),
+			  HEX(range->base + range->bytes - 1), gsi < 0 ? NONE : COUNT((u64)gsi));
 	}
 }
 
 /* PCI's devices, where they are placed before the guest moves them. */
-static void show_pci(struct sheet *sheet, const struct dry_run_input *input)
+static void show_pci(struct sheet *sheet, const struct pci_host *pci)
 {
-	for (unsigned slot = 1; input->pci_device; slot++) {
-		u64 memory, ports;
-		int gsi;
-		const char *name = input->pci_device(input->board, slot, &memory, &ports, &gsi);
+	for (unsigned slot = 1; slot < pci->slots; slot++) {
+		const struct pci_function *function = pci->slot[slot];
+		const u64 memory = function->power_on[PCI_BAR_DWORD] & ~(u64)0xf;
+		const u64 ports = function->power_on[PCI_BAR_DWORD + 1] & ~(u64)0x3;
+		const struct cell gsi = COUNT(pci_slot_gsi(pci, slot));
 
-		if (!name)
-			return;
-		sheet_row(sheet, TEXT(name), TEXT("memory"), HEX(memory),
-			  HEX(memory + VIRTIO_PCI_MEMORY_BYTES - 1), COUNT((u64)gsi));
-		sheet_row(sheet, TEXT(name), TEXT("port"), HEX(ports),
-			  HEX(ports + VIRTIO_PCI_IO_BYTES - 1), COUNT((u64)gsi));
+		sheet_row(sheet, TEXT(function->name), TEXT("memory"), HEX(memory),
+			  HEX(memory + VIRTIO_PCI_MEMORY_BYTES - 1), gsi);
+		sheet_row(sheet, TEXT(function->name), TEXT("port"), HEX(ports),
+			  HEX(ports + VIRTIO_PCI_IO_BYTES - 1), gsi);
 	}
 }
 
@@ -146,17 +146,18 @@ int dry_run(const struct dry_run_input *input, FILE *out, bool as_json, struct e
 {
 	static const struct column columns[] = {
 		{"device", 14}, {"space", 6}, {"first", 11}, {"last", 11}, {"gsi", 0}};
+	const struct machine *machine = input->machine;
 	struct sheet sheet;
 
 	sheet_start(&sheet, out, as_json);
 	show_machine(&sheet, input);
 	show_memory_map(&sheet, input);
 	dry_run_handover(&sheet, input->plan);
-	dry_run_processor(&sheet, input);
+	dry_run_processor(&sheet, input->plan);
 	sheet_open(&sheet, "devices", "registers and interrupts", columns);
-	show_bus(&sheet, input, input->pio);
-	show_bus(&sheet, input, input->mmio);
-	show_pci(&sheet, input);
+	show_bus(&sheet, machine->board, &machine->pio, "port");
+	show_bus(&sheet, machine->board, &machine->mmio, "memory");
+	show_pci(&sheet, &machine->board->virtio.pci);
 	dry_run_cpuid(&sheet, input);
 	return sheet_finish(&sheet, err);
 }

@@ -16,24 +16,14 @@
 #include <stdio.h>
 
 #include "boot/boot.h"
-#include "vmm/bus.h"
 #include "vmm/error.h"
 #include "vmm/x86/cpuid.h"
 
+struct machine;
+
 struct dry_run_input {
-	const struct boot_plan *plan; /* after boot_load() */
-	const char *kernel, *initrd;  /* paths; initrd may be NULL */
-	unsigned cpus;
-	const struct bus *pio, *mmio;
-	int (*gsi_of)(const void *board,
-		      const char *device); /* the interrupt that it raises, or -1 */
-	/* The device that is behind a PCI slot, or NULL; with its two addresses and interrupt. */
-	const char *(*pci_device)(const void *board, unsigned slot, u64 *memory, u64 *ports,
-				  int *gsi);
-	const void *board;
-	/* The first vCPU's registers at its first instruction. */
-	const struct kvm_regs *regs;
-	const struct kvm_sregs *sregs;
+	const struct machine *machine; /* with its board attached */
+	const struct boot_plan *plan;  /* after boot_load() */
 	/* The first vCPU's CPUID, or NULL and a few words on why it isn't known. */
 	const struct cpuid *cpuid;
 	const char *cpuid_missing;

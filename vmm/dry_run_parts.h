@@ -23,7 +23,7 @@ extern const struct dry_run_range dry_run_fixed[DRY_RUN_FIXED];
 void dry_run_handover(struct sheet *sheet, const struct boot_plan *plan);
 
 /* Registers at the first instruction. */
-void dry_run_processor(struct sheet *sheet, const struct dry_run_input *input);
+void dry_run_processor(struct sheet *sheet, const struct boot_plan *plan);
 
 void dry_run_cpuid(struct sheet *sheet, const struct dry_run_input *input);
 

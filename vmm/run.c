@@ -32,7 +32,6 @@
 #include "vmm/machine.h"
 #include "vmm/result.h"
 #include "vmm/sandbox.h"
-#include "vmm/x86/entry.h"
 
 SANDBOX_CALLS(run, CALL(kill, SANDBOX_MAIN, "stops itself, as Ctrl-Z has it"),
 	      CALL(getpid, SANDBOX_MAIN, "for that"));
@@ -431,27 +430,12 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 static int show(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
 	const struct config *config = machine->config;
-	struct kvm_sregs sregs = {.cr0 = 0};
-	struct kvm_regs regs;
-	struct cpuid cpuid;
 	struct error missing;
 	struct dry_run_input input = {
-		.plan = plan,
-		.kernel = config->kernel,
-		.initrd = config->initrd,
-		.cpus = config->cpus,
-		.pio = &machine->pio,
-		.mmio = &machine->mmio,
-		.gsi_of = board_gsi,
-		.pci_device = board_pci_device,
-		.board = machine->board,
-		.regs = &regs,
-		.sregs = &sregs,
-		.cpuid_missing = missing.text,
-	};
+		.machine = machine, .plan = plan, .cpuid_missing = missing.text};
+	struct cpuid cpuid;
 
 	let_signals_end_us(machine); /* no loop will hear of them */
-	entry_registers(plan, &regs, &sregs);
 	machine->kvm_fd = kvm_open(&missing);
 	if (machine->kvm_fd >= 0 &&
 	    cpuid_guest(machine->kvm_fd, config->cpus, &cpuid, &missing) == 0) {

@@ -186,20 +186,6 @@ int virtio_board_gsi(const struct virtio_board *board, const char *device)
 	return -1;
 }
 
-const char *virtio_board_pci_device(const struct virtio_board *board, unsigned slot, u64 *memory,
-				    u64 *ports, int *gsi)
-{
-	const struct pci_function *function;
-
-	if (slot >= board->pci.slots)
-		return NULL;
-	function = board->pci.slot[slot];
-	*memory = function->power_on[PCI_BAR_DWORD] & ~(u64)0xf;
-	*ports = function->power_on[PCI_BAR_DWORD + 1] & ~(u64)0x3;
-	*gsi = (int)pci_slot_gsi(&board->pci, slot);
-	return function->name;
-}
-
 /* Asks all devices to stop, and waits until they have, timeout_ms at most for all of them. */
 static bool all_quiesced(struct virtio_board *board, unsigned timeout_ms)
 {

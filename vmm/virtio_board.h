@@ -59,10 +59,6 @@ void virtio_board_describe(const struct virtio_board *board, struct aml *aml);
 /* The interrupt of a device by its name, or -1. */
 int virtio_board_gsi(const struct virtio_board *board, const char *device);
 
-/* The name of the device in a PCI slot, where its BARs are placed, and its line; or NULL. */
-const char *virtio_board_pci_device(const struct virtio_board *board, unsigned slot, u64 *memory,
-				    u64 *ports, int *gsi);
-
 /*
  * Stops all devices and waits for what they have under way, a few seconds at most. The vCPUs don't
  * run. Returns whether all have stopped; if not, what they write to has to stay.

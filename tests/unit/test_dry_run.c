@@ -11,9 +11,10 @@
 
 #include "boot/x86/layout.h"
 #include "tests/unit/support.h"
+#include "vmm/board.h"
 #include "vmm/dry_run.h"
+#include "vmm/machine.h"
 #include "vmm/sheet.h"
-#include "vmm/x86/entry.h"
 
 enum { LOW_BYTES = 16 * 1024 * 1024, HIGH_BYTES = 2 * 1024 * 1024 };
 
@@ -22,8 +23,6 @@ struct shown {
 	struct arena arena;
 	struct temp_file kernel, initrd;
 	struct boot_plan plan;
-	struct kvm_regs regs;
-	struct kvm_sregs sregs;
 	struct cpuid cpuid;
 	struct dry_run_input input;
 	char *text;
@@ -36,22 +35,20 @@ static void no_devices(void *owner, struct aml *aml)
 	(void)aml;
 }
 
-static const struct bus pio = {
-	.range = {{.base = 0x3f8, .bytes = 8, .name = "serial0"},
-		  {.base = 0x600, .bytes = 3, .name = "power"}},
-	.ranges = 2,
+/* A board of one virtio-mmio device, and what of its machine is shown. */
+static struct virtio_device virtio0 = {.name = "virtio0"};
+static struct virtio_slot slot = {.device = &virtio0, .mmio.gsi = 5};
+static struct config config = {
+	.kernel = "the kernel's path", .initrd = "the initrd's path", .transport = TRANSPORT_MMIO};
+static struct board board;
+static struct machine machine = {
+	.config = &config,
+	.board = &board,
+	.pio = {.range = {{.base = 0x3f8, .bytes = 8, .name = "serial0"},
+			  {.base = 0x600, .bytes = 3, .name = "power"}},
+		.ranges = 2},
+	.mmio = {.range = {{.base = 0xd0000000, .bytes = 0x1000, .name = "virtio0"}}, .ranges = 1},
 };
-
-static const struct bus mmio = {
-	.range = {{.base = 0xd0000000, .bytes = 0x1000, .name = "virtio0"}},
-	.ranges = 1,
-};
-
-static int gsi_of(const void *board, const char *device)
-{
-	(void)board;
-	return strcmp(device, "serial0") == 0 ? 4 : strcmp(device, "virtio0") == 0 ? 5 : -1;
-}
 
 static void load(struct shown *shown, const void *image, size_t bytes, enum boot_protocol protocol,
 		 unsigned cpus)
@@ -77,16 +74,10 @@ static void load(struct shown *shown, const void *image, size_t bytes, enum boot
 	request.initrd = shown->initrd.path;
 	if (boot_load(&request, &shown->arena.memory, &shown->plan, &err))
 		fail_msg("%s", err.text);
-	entry_registers(&shown->plan, &shown->regs, &shown->sregs);
-	shown->input = (struct dry_run_input){.plan = &shown->plan,
-					      .kernel = "the kernel's path",
-					      .initrd = "the initrd's path",
-					      .cpus = cpus,
-					      .pio = &pio,
-					      .mmio = &mmio,
-					      .gsi_of = gsi_of,
-					      .regs = &shown->regs,
-					      .sregs = &shown->sregs,
+	config.cpus = cpus;
+	board.virtio = (struct virtio_board){.machine = &machine, .slot = &slot, .slots = 1};
+	shown->input = (struct dry_run_input){.machine = &machine,
+					      .plan = &shown->plan,
 					      .cpuid_missing = "/dev/kvm is not there"};
 }
 

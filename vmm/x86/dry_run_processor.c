@@ -3,6 +3,7 @@
  * that it starts with, boot/x86/long_mode.c tells.
  */
 #include "vmm/dry_run_parts.h"
+#include "vmm/x86/entry.h"
 #include "vmm/x86/register_bits.h"
 
 #define REG(member, meaning)    FIELD(#member, struct kvm_regs, member, CELL_HEX, meaning)
@@ -36,12 +37,15 @@ static const struct field sregs_fields[] = {
 	SREG_BITS(efer, efer_bits),
 };
 
-void dry_run_processor(struct sheet *sheet, const struct dry_run_input *input)
+void dry_run_processor(struct sheet *sheet, const struct boot_plan *plan)
 {
-	const struct memory *memory = input->plan->map.memory;
+	const struct memory *memory = plan->map.memory;
+	struct kvm_sregs sregs = {.cr0 = 0};
+	struct kvm_regs regs;
 
+	entry_registers(plan, &regs, &sregs);
 	sheet_open(sheet, "registers", "the first vCPU's, at its first instruction",
 		   sheet_field_columns);
-	sheet_fields(sheet, memory, input->regs, regs_fields, ARRAY_LEN(regs_fields));
-	sheet_fields(sheet, memory, input->sregs, sregs_fields, ARRAY_LEN(sregs_fields));
+	sheet_fields(sheet, memory, &regs, regs_fields, ARRAY_LEN(regs_fields));
+	sheet_fields(sheet, memory, &sregs, sregs_fields, ARRAY_LEN(sregs_fields));
 }
