@@ -3,10 +3,7 @@
  */
 #include "vmm/json.h"
 
-void json_init(struct json *json, FILE *out)
-{
-	*json = (struct json){.out = out};
-}
+#include <stdarg.h>
 
 /* How many bytes the valid UTF-8 character at `at` has: 2 to 4, or 0 when it is none. */
 static unsigned utf8_length(const unsigned char *at)
@@ -65,7 +62,7 @@ static void begin_value(struct json *json, const char *key)
 	}
 }
 
-static void open_level(struct json *json, const char *key, char bracket)
+void json_open(struct json *json, const char *key, char bracket)
 {
 	begin_value(json, key);
 	fputc(bracket, json->out);
@@ -74,7 +71,7 @@ static void open_level(struct json *json, const char *key, char bracket)
 	json->filled[json->depth] = false;
 }
 
-static void close_level(struct json *json, char bracket)
+void json_close(struct json *json, char bracket)
 {
 	const bool filled = json->filled[json->depth];
 
@@ -87,58 +84,18 @@ static void close_level(struct json *json, char bracket)
 		fputc('\n', json->out);
 }
 
-void json_open_object(struct json *json, const char *key)
-{
-	open_level(json, key, '{');
-}
-
-void json_close_object(struct json *json)
-{
-	close_level(json, '}');
-}
-
-void json_open_array(struct json *json, const char *key)
-{
-	open_level(json, key, '[');
-}
-
-void json_close_array(struct json *json)
-{
-	close_level(json, ']');
-}
-
 void json_text(struct json *json, const char *key, const char *text)
 {
 	begin_value(json, key);
 	put_text(json->out, text);
 }
 
-void json_number(struct json *json, const char *key, u64 value)
+void json_value(struct json *json, const char *key, const char *format, ...)
 {
-	begin_value(json, key);
-	fprintf(json->out, "%llu", (unsigned long long)value);
-}
+	va_list args;
 
-void json_fraction(struct json *json, const char *key, double value)
-{
 	begin_value(json, key);
-	fprintf(json->out, "%.3f", value);
-}
-
-void json_hex(struct json *json, const char *key, u64 value)
-{
-	begin_value(json, key);
-	fprintf(json->out, "\"0x%llx\"", (unsigned long long)value);
-}
-
-void json_bool(struct json *json, const char *key, bool value)
-{
-	begin_value(json, key);
-	fputs(value ? "true" : "false", json->out);
-}
-
-void json_null(struct json *json, const char *key)
-{
-	begin_value(json, key);
-	fputs("null", json->out);
+	va_start(args, format);
+	vfprintf(json->out, format, args);
+	va_end(args);
 }

@@ -15,26 +15,20 @@
 
 enum { JSON_DEPTH_MAX = 16 };
 
+/* Begins with out alone set. */
 struct json {
 	FILE *out;
 	unsigned depth;
 	bool filled[JSON_DEPTH_MAX + 1]; /* whether that level has a value already */
 };
 
-void json_init(struct json *json, FILE *out);
-
-void json_open_object(struct json *json, const char *key);
-void json_close_object(struct json *json);
-void json_open_array(struct json *json, const char *key);
-void json_close_array(struct json *json);
+/* An object, "{" and "}", or an array, "[" and "]". */
+void json_open(struct json *json, const char *key, char bracket);
+void json_close(struct json *json, char bracket);
 
 void json_text(struct json *json, const char *key, const char *text);
-void json_number(struct json *json, const char *key, u64 value);
-/* Three digits behind the point: milliseconds that were measured in microseconds. */
-void json_fraction(struct json *json, const char *key, double value);
-/* JSON has no hexadecimal numbers: a string such as "0x1000". */
-void json_hex(struct json *json, const char *key, u64 value);
-void json_bool(struct json *json, const char *key, bool value);
-void json_null(struct json *json, const char *key);
+
+/* A value that is no text, printf-like: a number, true, false or null. */
+void json_value(struct json *json, const char *key, const char *format, ...) PRINTF(3, 4);
 
 #endif

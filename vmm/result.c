@@ -39,52 +39,42 @@ int result_open(struct result *result, const char *path, struct error *err)
 	return 0;
 }
 
-static u64 peak_memory_kib(void)
-{
-	struct rusage usage;
-
-	return getrusage(RUSAGE_SELF, &usage) ? 0 : (u64)usage.ru_maxrss;
-}
-
-static void write_command(struct json *json, const struct config *config)
-{
-	json_open_array(json, "command");
-	for (int i = 0; i < config->argc; i++)
-		json_text(json, NULL, config->argv[i]);
-	json_close_array(json);
-}
-
 int result_write(struct result *result, const struct machine *machine)
 {
+	const struct config *config = machine->config;
 	const struct verdict *verdict = &machine->verdict;
 	const struct timeline *timeline = &machine->timeline;
+	struct json json = {.out = result->file};
+	struct rusage usage;
 	char words[768];
-	struct json json;
 	bool failed;
 
 	if (!result->file)
 		return 0;
 	verdict_describe(verdict, words, sizeof(words));
-	json_init(&json, result->file);
-	json_open_object(&json, NULL);
+	json_open(&json, NULL, '{');
 	json_text(&json, "reason", verdict_name(verdict->reason));
-	json_number(&json, "exit_code", (u64)verdict_status(verdict));
+	json_value(&json, "exit_code", "%d", verdict_status(verdict));
 	if (verdict->reason == VERDICT_SIGNAL || verdict->reason == VERDICT_COMMAND_SIGNAL)
-		json_number(&json, "signal", (u64)verdict->number);
-	if (machine->config->command)
-		json_bool(&json, "by_command", verdict_is_commands(verdict));
+		json_value(&json, "signal", "%d", verdict->number);
+	if (config->command)
+		json_value(&json, "by_command", verdict_is_commands(verdict) ? "true" : "false");
 	json_text(&json, "message", words);
-	json_fraction(&json, "duration_ms", timeline_ms(timeline, STAGE_END));
-	json_fraction(&json, "first_instruction_ms",
-		      timeline_ms(timeline, STAGE_FIRST_INSTRUCTION));
-	json_fraction(&json, "first_instruction_cpu_ms",
-		      (double)atomic_load(&timeline->first_instruction_cpu_ns) / 1e6);
-	json_number(&json, "restarts", machine->restarts);
+	json_value(&json, "duration_ms", "%.3f", timeline_ms(timeline, STAGE_END));
+	json_value(&json, "first_instruction_ms", "%.3f",
+		   timeline_ms(timeline, STAGE_FIRST_INSTRUCTION));
+	json_value(&json, "first_instruction_cpu_ms", "%.3f",
+		   (double)atomic_load(&timeline->first_instruction_cpu_ns) / 1e6);
+	json_value(&json, "restarts", "%u", machine->restarts);
 	stats_exits_json(machine, &json);
-	json_number(&json, "peak_memory_kib", peak_memory_kib());
+	json_value(&json, "peak_memory_kib", "%ld",
+		   getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_maxrss);
 	json_text(&json, "version", BANTAM_VERSION);
-	write_command(&json, machine->config);
-	json_close_object(&json);
+	json_open(&json, "command", '[');
+	for (int i = 0; i < config->argc; i++)
+		json_text(&json, NULL, config->argv[i]);
+	json_close(&json, ']');
+	json_close(&json, '}');
 
 	failed = ferror(result->file);
 	if (fclose(result->file) || failed) {

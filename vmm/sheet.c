@@ -70,16 +70,19 @@ static void put_cell(struct sheet *sheet, int left, const struct cell *cell)
 
 static void json_cell(struct json *json, const char *key, const struct cell *cell)
 {
-	if (cell->kind == CELL_NONE)
-		json_null(json, key);
-	else if (cell->kind == CELL_TEXT)
+	const unsigned long long number = cell->number;
+
+	if (cell->kind == CELL_TEXT)
 		json_text(json, key, cell->text);
-	else if (cell->kind == CELL_HEX)
-		json_hex(json, key, cell->number);
-	else if (cell->kind == CELL_YES_NO)
-		json_bool(json, key, cell->number);
+	else if (cell->kind == CELL_HEX) /* JSON has no hexadecimal numbers */
+		json_value(json, key, "\"0x%llx\"", number);
+	else if (cell->kind == CELL_COUNT || cell->kind == CELL_SIZE)
+		json_value(json, key, "%llu", number);
 	else
-		json_number(json, key, cell->number);
+		json_value(json, key, "%s",
+			   cell->kind == CELL_NONE ? "null"
+			   : number                ? "true"
+						   : "false");
 }
 
 /* Whether what is open is a JSON object: facts, or a table by name. */
@@ -91,22 +94,21 @@ static bool by_name(const struct sheet *sheet)
 static void close_section(struct sheet *sheet)
 {
 	if (sheet->as_json && sheet->json.depth > 1)
-		(by_name(sheet) ? json_close_object : json_close_array)(&sheet->json);
+		json_close(&sheet->json, by_name(sheet) ? '}' : ']');
 }
 
 void sheet_start(struct sheet *sheet, FILE *out, bool as_json)
 {
-	*sheet = (struct sheet){.out = out, .as_json = as_json};
-	json_init(&sheet->json, out);
+	*sheet = (struct sheet){.out = out, .as_json = as_json, .json = {.out = out}};
 	if (as_json)
-		json_open_object(&sheet->json, NULL);
+		json_open(&sheet->json, NULL, '{');
 }
 
 int sheet_finish(struct sheet *sheet, struct error *err)
 {
 	close_section(sheet);
 	if (sheet->as_json)
-		json_close_object(&sheet->json);
+		json_close(&sheet->json, '}');
 	if (fflush(sheet->out) == 0 && !ferror(sheet->out))
 		return 0;
 	return error_set(err, "cannot write the report: %s", strerror(errno));
@@ -120,7 +122,7 @@ void sheet_open(struct sheet *sheet, const char *key, const char *title,
 	close_section(sheet);
 	sheet->columns = columns;
 	if (sheet->as_json) {
-		(by_name(sheet) ? json_open_object : json_open_array)(&sheet->json, key);
+		json_open(&sheet->json, key, by_name(sheet) ? '{' : '[');
 		return;
 	}
 	fprintf(sheet->out, "\n%s: %s\n", key, title);
@@ -149,7 +151,7 @@ void sheet_cells(struct sheet *sheet, const struct cell *cell)
 	int left = INDENT;
 
 	if (sheet->as_json)
-		json_open_object(&sheet->json, by_name(sheet) ? cell->text : NULL);
+		json_open(&sheet->json, by_name(sheet) ? cell->text : NULL, '{');
 	for (bool last = false; !last; column++, cell++) {
 		last = column->width == 0;
 		if (!sheet->as_json)
@@ -159,7 +161,7 @@ void sheet_cells(struct sheet *sheet, const struct cell *cell)
 		left += column->width + GAP;
 	}
 	if (sheet->as_json)
-		json_close_object(&sheet->json);
+		json_close(&sheet->json, '}');
 	else
 		end_line(sheet);
 }

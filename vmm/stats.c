@@ -80,50 +80,35 @@ void touches_count(struct touches *touches, bool mmio, u64 address, bool write)
 	pthread_mutex_unlock(&touches->lock);
 }
 
-static u64 exits_of(const struct machine *machine, unsigned reason)
-{
-	u64 count = 0;
+/* What all vCPUs count, by reason; reasons without a name of their own are one, the last. */
+struct exits {
+	unsigned long long count[EXIT_REASONS + 1];
+};
 
-	for (unsigned i = 0; machine->vcpu && i < machine->config->cpus; i++)
-		count += machine->vcpu[i].exits[reason];
-	return count;
-}
-
-/* Calls visit for each reason that happened; those without a name of their own are one, "OTHER". */
-static void for_each_exit(const struct machine *machine,
-			  void (*visit)(void *owner, const char *name, u64 count), void *owner)
+static struct exits count_exits(const struct machine *machine)
 {
-	u64 others = 0;
+	struct exits exits = {.count = {0}};
 
 	for (unsigned reason = 0; reason < EXIT_REASONS; reason++) {
-		const char *name = vcpu_exit_name(reason);
-		const u64 count = exits_of(machine, reason);
+		const bool named = strcmp(vcpu_exit_name(reason), "OTHER") != 0;
 
-		if (strcmp(name, "OTHER") == 0)
-			others += count;
-		else if (count)
-			visit(owner, name, count);
+		for (unsigned i = 0; machine->vcpu && i < machine->config->cpus; i++)
+			exits.count[named ? reason : EXIT_REASONS] +=
+				machine->vcpu[i].exits[reason];
 	}
-	if (others)
-		visit(owner, "OTHER", others);
-}
-
-static void exit_to_json(void *json, const char *name, u64 count)
-{
-	json_number(json, name, count);
-}
-
-static void print_exit(void *owner, const char *name, u64 count)
-{
-	(void)owner;
-	fprintf(stderr, "  %10llu  %s\n", (unsigned long long)count, name);
+	return exits;
 }
 
 void stats_exits_json(const struct machine *machine, struct json *json)
 {
-	json_open_object(json, "exits");
-	for_each_exit(machine, exit_to_json, json);
-	json_close_object(json);
+	const struct exits exits = count_exits(machine);
+
+	json_open(json, "exits", '{');
+	for (unsigned reason = 0; reason <= EXIT_REASONS; reason++) {
+		if (exits.count[reason])
+			json_value(json, vcpu_exit_name(reason), "%llu", exits.count[reason]);
+	}
+	json_close(json, '}');
 }
 
 /* Takes the busiest row out of the table; false when none is left. */
@@ -177,12 +162,17 @@ static void print_timeline(const struct machine *machine)
 
 void stats_print(struct machine *machine)
 {
+	const struct exits exits = count_exits(machine);
 	struct touches *touches = machine->touches;
 	struct touch row;
 
 	print_timeline(machine);
 	fprintf(stderr, "exits from guest code to bantam, by reason:\n");
-	for_each_exit(machine, print_exit, NULL);
+	for (unsigned reason = 0; reason <= EXIT_REASONS; reason++) {
+		if (exits.count[reason])
+			fprintf(stderr, "  %10llu  %s\n", exits.count[reason],
+				vcpu_exit_name(reason));
+	}
 	if (!touches)
 		return;
 	fprintf(stderr, "accesses, by address:\n");

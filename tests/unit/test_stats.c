@@ -238,10 +238,10 @@ static void test_exits_by_reason(void **state)
 	world->vcpu[1].exits[KVM_EXIT_IO] = 23;
 	world->vcpu[1].exits[KVM_EXIT_MMIO] = 4;
 	world->vcpu[0].exits[EXIT_REASONS - 1] = 1; /* one that only a newer KVM knows */
-	json_init(&json, out);
-	json_open_object(&json, NULL);
+	json = (struct json){.out = out};
+	json_open(&json, NULL, '{');
 	stats_exits_json(&world->machine, &json);
-	json_close_object(&json);
+	json_close(&json, '}');
 	fclose(out);
 	assert_string_equal(text, "{\n"
 				  "  \"exits\": {\n"
@@ -268,7 +268,7 @@ static void test_reasons_without_a_name_are_one_key(void **state)
 
 	for (unsigned reason = 0; reason < EXIT_REASONS; reason++)
 		world->vcpu[0].exits[reason] = 1;
-	json_init(&json, out);
+	json = (struct json){.out = out};
 	stats_exits_json(&world->machine, &json);
 	fclose(out);
 	other = strstr(text, "\"OTHER\"");
