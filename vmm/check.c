@@ -7,7 +7,7 @@
  * processor is running the kernel but an interpreter in KVM, and a boot takes minutes. Hardware
  * does the loop at more than 1000 MIPS; a KVM host that QEMU emulates in software, on which stock
  * kernels do boot, at some 800; KVM's own emulator at 2 to 4. So the line is far from both sides,
- * and neither a loaded host (the best of three runs counts) nor a slow processor crosses it.
+ * and neither a loaded host (the best of some runs counts) nor a slow processor crosses it.
  *
  * The name kvm_pvm only chooses the words of the advice.
  */
@@ -19,14 +19,6 @@
 
 #include "vmm/kvm.h"
 #include "vmm/verdict.h"
-
-int check_status(enum check_verdict verdict)
-{
-	static const int statuses[] = {
-		[CHECK_STOCK] = 0, [CHECK_TINY] = 1, [CHECK_NOTHING] = STATUS_VMM_ERROR};
-
-	return statuses[verdict];
-}
 
 /* The names of the needed probes that were tried and failed: "cmpxchg16b, int3". */
 static void name_failed(const struct check_guests *guests, char *text, size_t bytes)

@@ -12,7 +12,19 @@
 
 #include "vmm/check_guests.h"
 #include "vmm/check_host.h"
-#include "vmm/check_sandbox.h"
+
+/* The walls that this host's kernel offers around the monitor, found by trying. */
+struct check_sandbox {
+	bool seccomp;           /* filters that end the process */
+	bool seccomp_inherited; /* this process is under a filter already: a container's */
+	int landlock_abi;       /* 0 without Landlock */
+	/* errno of trying, 0: they work. */
+	int user_namespaces;
+	int io_uring; /* with restrictions, as it is used here */
+};
+
+/* Tries them all. Forks a child, waits for it, and leaves nothing behind. */
+void check_sandbox_look(struct check_sandbox *sandbox);
 
 enum check_verdict {
 	CHECK_STOCK,   /* unmodified distribution kernels run */

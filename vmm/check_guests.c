@@ -7,8 +7,8 @@
  * that comes in the moment before KVM_RUN, and is lost, is followed by another.
  *
  * Speed: a loop of two instructions, long enough to count and short enough for an emulator (100,000
- * instructions are 50 ms at 2 million a second); where that took next to no time, a loop of a
- * hundred times as many is measured instead, in the same machine. The best of three counts: other
+ * instructions are 50 ms at 2 million a second); where that took next to no time, loops of a
+ * hundred times as many follow, in the same machine. The best of four counts: other
  * work on the host can only make it look slower. The time runs between two exits of the guest, so
  * that page faults of the start are not in it.
  *
@@ -37,8 +37,8 @@
 #define NS_PER_MS ((u64)1000000)
 
 enum { TICK_MS = 20 };
-enum { LOOP_ROUNDS = 50000, LOOP_ROUNDS_MORE = 5000000, LOOP_TRIES = 3 };
-/* A first loop that takes less is measured again with more rounds. */
+enum { LOOP_ROUNDS = 50000, LOOP_ROUNDS_MORE = 5000000, LOOP_TRIES = 4 };
+/* A loop that takes less is followed by one of more rounds. */
 enum { LOOP_SHORT_MS = 5 };
 
 static const struct {
@@ -193,8 +193,7 @@ static struct check_outcome run_vcpu(const struct vcpu *vcpu, const struct check
 static int make_guest(struct machine *machine, const struct config *config,
 		      const struct check_code *code, struct error *err)
 {
-	const struct boot_plan plan = {
-		.kernel = {.protocol = BOOT_LINUX, .entry = check_code_entry()}};
+	const struct boot_plan plan = {.kernel = {.protocol = BOOT_LINUX, .entry = CHECK_CODE_AT}};
 
 	if (machine_init(machine, config, NULL, err) || machine_create_vm(machine, err) ||
 	    machine_add_vcpus(machine, &plan, err))
@@ -205,7 +204,7 @@ static int make_guest(struct machine *machine, const struct config *config,
 /* One guest from its making to its end. */
 static struct check_outcome run_guest(enum check_probe probe, struct error *err)
 {
-	const struct check_code *code = check_code_find(probes[probe].code);
+	const struct check_code *code = &check_codes[probes[probe].code];
 	struct kvm_guest_debug debug = check_code_debug(probes[probe].debug);
 	const struct config config = {.memory_bytes = MEMORY_MIN_BYTES, .cpus = 1};
 	struct check_outcome outcome = {.end = CHECK_NOT_BEGUN};
@@ -232,67 +231,42 @@ static void complete_output(const struct vcpu *vcpu)
 	vcpu->run->immediate_exit = 0;
 }
 
-/* The best of some runs of the loop, in millions of instructions a second; 0 when all failed. */
-static double measure(const struct vcpu *vcpu, u64 rounds)
-{
-	const struct check_code *code = check_code_find(CHECK_CODE_LOOP);
-	const double instructions = (double)(rounds * CHECK_LOOP_INSTRUCTIONS);
-	struct error ignored = {0};
-	double best = 0;
-
-	for (unsigned i = 0; i < LOOP_TRIES; i++) {
-		struct check_outcome outcome;
-
-		if (check_code_set_registers(vcpu->fd, rounds, &ignored))
-			break;
-		outcome = run_vcpu(vcpu, code, &ignored);
-		if (outcome.end != CHECK_DONE || !outcome.ns)
-			break;
-		/* Instructions a nanosecond are thousands of millions a second. */
-		if (instructions / (double)outcome.ns * 1000 > best)
-			best = instructions / (double)outcome.ns * 1000;
-		complete_output(vcpu);
-	}
-	return best;
-}
-
+/* The best of some runs of the loop, in millions of instructions a second; 0 when the first fails. */
 static double measure_mips(void)
 {
-	const double few = LOOP_ROUNDS * CHECK_LOOP_INSTRUCTIONS;
+	const struct check_code *code = &check_codes[CHECK_CODE_LOOP];
 	const struct config config = {.memory_bytes = MEMORY_MIN_BYTES, .cpus = 1};
 	struct error ignored = {0};
 	struct machine machine;
+	u64 rounds = LOOP_ROUNDS;
 	double best = 0;
+	const bool ready = make_guest(&machine, &config, code, &ignored) == 0;
 
-	if (make_guest(&machine, &config, check_code_find(CHECK_CODE_LOOP), &ignored) == 0)
-		best = measure(&machine.vcpu[0], LOOP_ROUNDS);
-	/* Millions a second are thousands a millisecond. */
-	if (best * 1000 * LOOP_SHORT_MS > few) {
-		const double again = measure(&machine.vcpu[0], LOOP_ROUNDS_MORE);
+	for (unsigned i = 0; ready && i < LOOP_TRIES; i++) {
+		const struct vcpu *vcpu = &machine.vcpu[0];
+		struct check_outcome outcome = {.end = CHECK_NOT_BEGUN};
+		double mips;
 
-		best = again > 0 ? again : best;
+		if (check_code_set_registers(vcpu->fd, rounds, &ignored) == 0)
+			outcome = run_vcpu(vcpu, code, &ignored);
+		if (outcome.end != CHECK_DONE || !outcome.ns)
+			break;
+		/* Instructions a nanosecond are thousands of millions a second. */
+		mips = (double)(rounds * CHECK_LOOP_INSTRUCTIONS) / (double)outcome.ns * 1000;
+		best = mips > best ? mips : best;
+		if (outcome.ns < LOOP_SHORT_MS * NS_PER_MS)
+			rounds = LOOP_ROUNDS_MORE;
+		complete_output(vcpu);
 	}
 	machine_destroy(&machine);
 	return best;
 }
 
-static void run_all(struct check_guests *guests, bool xsave)
-{
-	struct error ignored = {0};
-
-	guests->probe[CHECK_LONG_MODE] = run_guest(CHECK_LONG_MODE, &guests->err);
-	if (guests->probe[CHECK_LONG_MODE].end != CHECK_DONE)
-		return;
-	for (unsigned i = CHECK_LONG_MODE + 1; i < CHECK_PROBES; i++) {
-		if (i != CHECK_XRSTOR || xsave)
-			guests->probe[i] = run_guest((enum check_probe)i, &ignored);
-	}
-	guests->mips = measure_mips();
-}
-
 void check_guests_run(struct check_guests *guests, int kvm_fd)
 {
 	const struct sigaction action = {.sa_handler = tick};
+	const bool xsave = check_code_has_xsave(kvm_fd);
+	struct error ignored = {0};
 	struct sigaction old_action;
 	sigset_t alarm, old_mask;
 
@@ -301,7 +275,14 @@ void check_guests_run(struct check_guests *guests, int kvm_fd)
 	sigaddset(&alarm, SIGALRM);
 	sigaction(SIGALRM, &action, &old_action);
 	sigprocmask(SIG_UNBLOCK, &alarm, &old_mask);
-	run_all(guests, check_code_has_xsave(kvm_fd));
+	guests->probe[CHECK_LONG_MODE] = run_guest(CHECK_LONG_MODE, &guests->err);
+	if (guests->probe[CHECK_LONG_MODE].end == CHECK_DONE) {
+		for (unsigned i = CHECK_LONG_MODE + 1; i < CHECK_PROBES; i++) {
+			if (i != CHECK_XRSTOR || xsave)
+				guests->probe[i] = run_guest((enum check_probe)i, &ignored);
+		}
+		guests->mips = measure_mips();
+	}
 	sigprocmask(SIG_SETMASK, &old_mask, NULL);
 	sigaction(SIGALRM, &old_action, NULL);
 }

@@ -8,6 +8,21 @@
 
 #include "vmm/check.h"
 #include "vmm/sheet.h"
+#include "vmm/verdict.h"
+
+static const struct {
+	const char *name, *words;
+	int status;
+} verdicts[] = {
+	[CHECK_STOCK] = {"stock", "Stock kernels run here.", 0},
+	[CHECK_TINY] = {"tiny", "Only tiny guests run here, no stock kernels.", 1},
+	[CHECK_NOTHING] = {"nothing", "No guest runs here.", STATUS_VMM_ERROR},
+};
+
+int check_status(enum check_verdict verdict)
+{
+	return verdicts[verdict].status;
+}
 
 static struct cell text_or_none(const char *text)
 {
@@ -86,11 +101,8 @@ static void print_sandbox(struct sheet *sheet, const struct check_sandbox *sandb
 
 static void print_verdict(struct sheet *sheet, const struct check_report *report)
 {
-	static const char *const names[] = {
-		[CHECK_STOCK] = "stock", [CHECK_TINY] = "tiny", [CHECK_NOTHING] = "nothing"};
-
 	sheet_open(sheet, "result", "", NULL);
-	sheet_fact(sheet, "verdict", TEXT(names[report->verdict]));
+	sheet_fact(sheet, "verdict", TEXT(verdicts[report->verdict].name));
 	sheet_fact(sheet, "exit_status", COUNT((u64)check_status(report->verdict)));
 	sheet_fact(sheet, "what", text_or_none(report->why.text));
 	sheet_fact(sheet, "remedy", text_or_none(report->why.remedy));
@@ -98,13 +110,7 @@ static void print_verdict(struct sheet *sheet, const struct check_report *report
 
 static void say_verdict(FILE *out, const struct check_report *report)
 {
-	static const char *const words[] = {
-		[CHECK_STOCK] = "Stock kernels run here.",
-		[CHECK_TINY] = "Only tiny guests run here, no stock kernels.",
-		[CHECK_NOTHING] = "No guest runs here.",
-	};
-
-	fprintf(out, "\n%s\n", words[report->verdict]);
+	fprintf(out, "\n%s\n", verdicts[report->verdict].words);
 	if (report->why.text[0])
 		fprintf(out, "Why: %s\n", report->why.text);
 	if (report->why.remedy[0])

@@ -1,5 +1,5 @@
 /*
- * The walls that this host's kernel offers: see check_sandbox.h.
+ * The walls that this host's kernel offers: see struct check_sandbox.
  *
  * A user namespace counts only when something can be done in it: a distribution may let anybody
  * make one and then give no right inside (Ubuntu's AppArmor restriction), so that the network
@@ -12,7 +12,7 @@
  *
  * Source: seccomp(2), landlock(7), user_namespaces(7), io_uring_setup(2), io_uring_register(2).
  */
-#include "vmm/check_sandbox.h"
+#include "vmm/check.h"
 
 #include <errno.h>
 #include <linux/io_uring.h>

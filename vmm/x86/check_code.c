@@ -33,14 +33,13 @@
 #include "vmm/x86/cpuid.h"
 
 enum {
-	CODE_AT = 0x100000,
 	IDT_AT = 0x101000,
 	HANDLERS_AT = 0x102000,
 	STACK_END = 0x104000,
 	DATA_AT = 0x104000,
 	PLACED_END = 0x105000,
 };
-_Static_assert(CODE_AT == LAYOUT_HIGH_RAM, "above the boot data");
+_Static_assert(CHECK_CODE_AT == LAYOUT_HIGH_RAM, "above the boot data");
 
 enum { VECTORS = 32, VECTOR_BREAKPOINT = 3, GATE_BYTES = 16, HANDLER_BYTES = 8 };
 /* Present, ring 0, 64-bit interrupt gate. */
@@ -118,7 +117,7 @@ static const u8 handler[HANDLER_BYTES] = {
 };
 /* clang-format on */
 
-static const struct check_code codes[] = {
+const struct check_code check_codes[] = {
 	[CHECK_CODE_LONG_MODE] = {long_mode, sizeof(long_mode), 0x12, -1},
 	[CHECK_CODE_SYSTEM] = {system_registers, sizeof(system_registers), 0x21, -1},
 	[CHECK_CODE_CMPXCHG16B] = {cmpxchg16b, sizeof(cmpxchg16b), 0x5a, -1},
@@ -126,16 +125,6 @@ static const struct check_code codes[] = {
 	[CHECK_CODE_INT3] = {int3, sizeof(int3), 0x33, VECTOR_BREAKPOINT},
 	[CHECK_CODE_LOOP] = {loop, sizeof(loop), 0x44, -1},
 };
-
-const struct check_code *check_code_find(enum check_code_id id)
-{
-	return &codes[id];
-}
-
-u64 check_code_entry(void)
-{
-	return CODE_AT;
-}
 
 /* A gate of the IDT: the handler's address in three pieces, and the code segment's selector. */
 static void set_gate(u8 *gate, u32 address)
@@ -155,16 +144,16 @@ int check_code_place(const struct memory *memory, const struct check_code *code,
 
 	if (long_mode_place(&map, err))
 		return -1;
-	host = place_at(&map, "test guest", CODE_AT, PLACED_END - CODE_AT, err);
+	host = place_at(&map, "test guest", CHECK_CODE_AT, PLACED_END - CHECK_CODE_AT, err);
 	if (!host)
 		return -1;
 	memcpy(host, code->bytes, code->length);
 	for (u32 vector = 0; vector < VECTORS; vector++) {
 		const u32 at = HANDLERS_AT + vector * HANDLER_BYTES;
 
-		memcpy(host + (at - CODE_AT), handler, sizeof(handler));
-		host[at - CODE_AT + 1] = (u8)vector;
-		set_gate(host + (IDT_AT - CODE_AT) + (size_t)vector * GATE_BYTES, at);
+		memcpy(host + (at - CHECK_CODE_AT), handler, sizeof(handler));
+		host[at - CHECK_CODE_AT + 1] = (u8)vector;
+		set_gate(host + (IDT_AT - CHECK_CODE_AT) + (size_t)vector * GATE_BYTES, at);
 	}
 	return 0;
 }
@@ -178,7 +167,7 @@ int check_code_set_registers(int vcpu_fd, u64 rounds, struct error *err)
 	    kvm_ioctl(vcpu_fd, KVM_GET_REGS, &regs) < 0)
 		return error_set(err, "cannot read the vCPU's registers: %s", strerror(errno));
 	sregs.idt = (struct kvm_dtable){.base = IDT_AT, .limit = VECTORS * GATE_BYTES - 1};
-	regs.rip = CODE_AT;
+	regs.rip = CHECK_CODE_AT;
 	regs.rsp = STACK_END;
 	regs.rdi = DATA_AT;
 	regs.rcx = rounds;
@@ -208,5 +197,5 @@ struct kvm_guest_debug check_code_debug(u32 asked)
 	const u64 dr7 = 0x403;
 
 	return (struct kvm_guest_debug){.control = asked ? KVM_GUESTDBG_ENABLE | asked : 0,
-					.arch.debugreg = {[0] = CODE_AT, [7] = dr7}};
+					.arch.debugreg = {[0] = CHECK_CODE_AT, [7] = dr7}};
 }

@@ -31,6 +31,9 @@ enum check_code_id {
 
 enum { CHECK_LOOP_INSTRUCTIONS = 2 };
 
+/* Where the guest's first instruction lies (gpa; mapped to itself). */
+enum { CHECK_CODE_AT = 0x100000 };
+
 struct check_code {
 	const u8 *bytes;
 	size_t length;
@@ -38,11 +41,8 @@ struct check_code {
 	int traps; /* the exception that it provokes and returns from, or -1 */
 };
 
-/* The guest `id`. The struct is constant and lives for ever. */
-const struct check_code *check_code_find(enum check_code_id id);
-
-/* Where the guest's first instruction lies (gpa; mapped to itself). */
-u64 check_code_entry(void);
+/* The guests, by enum check_code_id. */
+extern const struct check_code check_codes[];
 
 /*
  * Writes the guest, page tables, a GDT, an IDT and handlers for the 32 exceptions into memory.
