@@ -4,7 +4,6 @@
 #include "vmm/command.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,21 +75,6 @@ static void count_output(struct command_output *out, size_t bytes)
 	end_if_complete(out->command);
 }
 
-/* As sink_write(), and EAGAIN when it might wait. */
-static ssize_t write_output(const struct command_output *out, const struct iovec *piece)
-{
-	struct pollfd fd = {.fd = out->sink.fd, .events = POLLOUT};
-	ssize_t done;
-
-	do {
-		errno = EAGAIN;
-		if (out->sink.polls && poll(&fd, 1, 0) <= 0)
-			return -1;
-		done = sink_write(&out->sink, piece->iov_base, piece->iov_len);
-	} while (done < 0 && errno == EINTR);
-	return done;
-}
-
 /* The next chance comes when the sink can be written. */
 static size_t take_output(void *owner, const struct iovec *piece, unsigned pieces)
 {
@@ -101,7 +85,7 @@ static size_t take_output(void *owner, const struct iovec *piece, unsigned piece
 		return bytes_of(piece, pieces);
 	}
 	if (!out->closed) {
-		const ssize_t done = write_output(out, piece);
+		const ssize_t done = sink_write(&out->sink, piece->iov_base, piece->iov_len);
 
 		if (done < 0 && errno == EAGAIN)
 			return 0;

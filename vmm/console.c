@@ -75,8 +75,6 @@ static bool flush_once(struct console *console)
 		return false;
 	/* Only this thread takes bytes out, so the piece stays as it is without the lock. */
 	done = sink_write(&console->sink, console->ring + head, piece);
-	if (done < 0 && errno == EINTR)
-		return true;
 	if (done < 0 && errno != EAGAIN) {
 		say("the console's output can't be written (%s); the guest runs on without it",
 		    strerror(errno));
@@ -86,12 +84,9 @@ static bool flush_once(struct console *console)
 	}
 	if (done > 0 && ring_advance(console, (size_t)done))
 		console->device.output_drained(console->device.device);
-	/* Small writes are each preceded by a poll that says they won't block. */
-	if (done <= 0 || console->sink.polls) {
+	if (done <= 0)
 		console->out.events = POLLOUT;
-		return false;
-	}
-	return true;
+	return done > 0;
 }
 
 /* Writes what there is; then either the sink is waited for, or the timer looks again. */
@@ -112,11 +107,7 @@ static void flush_fired(void *owner)
 	more = console->used > 0;
 	console->attended = more;
 	pthread_mutex_unlock(&console->lock);
-	if (!more)
-		return;
-	if (console->sink.polls)
-		console->out.events = POLLOUT;
-	else
+	if (more)
 		flush_all(console);
 }
 
@@ -363,18 +354,11 @@ bool console_drain(struct console *console, int interrupt_fd, u64 deadline_ns)
 {
 	bool interrupted = false;
 
-	/* Where writes are small, a poll comes before each of them. */
-	if (console->sink.polls && console->used)
-		console->out.events = POLLOUT;
-	else
+	do {
 		while (flush_once(console))
 			;
-	while (console->out.events && !interrupted) {
-		if (!wait_for_sink(console, interrupt_fd, deadline_ns, &interrupted))
-			break;
-		while (flush_once(console))
-			;
-	}
+	} while (console->out.events && !interrupted &&
+		 wait_for_sink(console, interrupt_fd, deadline_ns, &interrupted));
 	return interrupted;
 }
 

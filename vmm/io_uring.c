@@ -282,19 +282,6 @@ static void let_go(struct ring *ring)
 	ring->fd = -1;
 }
 
-/* Waits until the ring, which was let go of, touches nothing any more. */
-static bool wait_for_end(const struct ring *ring, unsigned timeout_ms)
-{
-	const u64 deadline_ns = clock_now_ns() + (u64)timeout_ms * 1000000;
-	struct pollfd end = {.fd = ring->end_fd};
-	int ready;
-
-	do
-		ready = poll(&end, 1, loop_wait_ms(deadline_ns));
-	while (ready < 0 && errno == EINTR);
-	return ready > 0;
-}
-
 static void ring_end(struct io *io)
 {
 	let_go(ring_of(io));
@@ -309,7 +296,8 @@ static bool ring_close(struct io *io, unsigned timeout_ms)
 	struct ring *ring = ring_of(io);
 
 	let_go(ring);
-	if (!wait_for_end(ring, timeout_ms) && ring->under_way)
+	if (!loop_wait_for(ring->end_fd, 0, clock_now_ns() + (u64)timeout_ms * 1000000) &&
+	    ring->under_way)
 		return false;
 	close(ring->end_fd);
 	free(ring);

@@ -58,6 +58,18 @@ int loop_wait_ms(u64 deadline_ns)
 	return left_ms < 3600000 ? (int)left_ms : 3600000;
 }
 
+bool loop_wait_for(int fd, short events, u64 deadline_ns)
+{
+	struct pollfd wait = {.fd = fd, .events = events};
+	int wait_ms, ready;
+
+	do {
+		wait_ms = loop_wait_ms(deadline_ns);
+		ready = poll(&wait, 1, wait_ms);
+	} while (ready < 0 || (ready == 0 && wait_ms != 0));
+	return ready > 0;
+}
+
 /* Until the nearest of the loop's deadlines. */
 static int next_timeout_ms(const struct loop *loop)
 {

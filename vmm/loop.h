@@ -52,6 +52,10 @@ void loop_run(struct loop *loop);
  * passed, -1 (for ever) when it is 0. */
 int loop_wait_ms(u64 deadline_ns);
 
+/* Waits, on any thread, until fd is ready for one of the events or the deadline has passed; signals
+ * don't end it. Returns whether it is ready. */
+bool loop_wait_for(int fd, short events, u64 deadline_ns);
+
 /* Now on CLOCK_MONOTONIC, in nanoseconds. */
 u64 clock_now_ns(void);
 

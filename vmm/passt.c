@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,14 +216,10 @@ static void stderr_ready(void *owner, short revents)
 
 int passt_wait(struct passt *passt, struct loop *loop, struct error *err)
 {
-	struct pollfd fd = {.fd = passt->ready, .events = POLLIN};
 	char number[16];
-	int status = 0, ready;
+	int status = 0;
 
-	do
-		ready = poll(&fd, 1, READY_MS);
-	while (ready < 0 && errno == EINTR);
-	if (ready == 0)
+	if (!loop_wait_for(passt->ready, POLLIN, clock_now_ns() + READY_MS * (u64)1000000))
 		return error_set(err, "--net user: passt was not ready within %d s",
 				 READY_MS / 1000);
 	if (read(passt->ready, number, sizeof(number)) > 0) {

@@ -3,8 +3,10 @@
  */
 #include "vmm/sink.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,7 +15,8 @@
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(sink, CALL(write, SANDBOX_ALL, "the console, the trace, bells"),
-	      CALL(sendto, SANDBOX_MAIN, "the console, where it is a socket"));
+	      CALL(sendto, SANDBOX_MAIN, "the console, where it is a socket"),
+	      CALL(poll, SANDBOX_VCPU | SANDBOX_WORKER, "a trace whose reader is slow"));
 
 enum { WRITE_MAX_BYTES = 16384 };
 
@@ -50,11 +53,21 @@ int sink_open(struct sink *sink, const char *path)
 
 ssize_t sink_write(const struct sink *sink, const void *bytes, size_t count)
 {
+	struct pollfd ready = {.fd = sink->fd, .events = POLLOUT};
+	ssize_t done;
+
 	if (count > sink->max_bytes)
 		count = sink->max_bytes;
-	if (sink->is_socket)
-		return send(sink->fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return write(sink->fd, bytes, count);
+	do {
+		errno = EAGAIN;
+		if (sink->polls && poll(&ready, 1, 0) <= 0)
+			done = -1;
+		else if (sink->is_socket)
+			done = send(sink->fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+		else
+			done = write(sink->fd, bytes, count);
+	} while (done < 0 && errno == EINTR);
+	return done;
 }
 
 void sink_close(struct sink *sink)

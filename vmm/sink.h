@@ -3,7 +3,7 @@
  *
  * O_NONBLOCK on stdout would be seen by every process that shares it (the user's shell among
  * them). So a terminal or a pipe is opened anew through /proc/self/fd; where that fails, each write
- * is as small as poll's promise (PIPE_BUF for a pipe, else one byte) and must be preceded by a poll
+ * is as small as poll's promise (PIPE_BUF for a pipe, else one byte) and is preceded by a poll
  * that says POLLOUT. Regular files never block and sockets have MSG_DONTWAIT.
  */
 #ifndef BANTAM_VMM_SINK_H
@@ -17,7 +17,7 @@ struct sink {
 	int fd;     /* -1: none */
 	bool owned; /* fd is closed with the sink */
 	bool is_socket;
-	bool polls;       /* each write must be preceded by a poll */
+	bool polls;       /* each write is preceded by a poll */
 	size_t max_bytes; /* the most that is written at once */
 };
 
@@ -28,7 +28,8 @@ void sink_borrow(struct sink *sink, int fd);
  * reader is ENXIO. */
 int sink_open(struct sink *sink, const char *path);
 
-/* As write(2): fewer bytes than asked for are no error, and EAGAIN means that poll(2) may help. */
+/* As write(2): fewer bytes than asked for are no error, and EAGAIN means that poll(2) may help. A
+ * signal doesn't end it. */
 ssize_t sink_write(const struct sink *sink, const void *bytes, size_t count);
 
 void sink_close(struct sink *sink);

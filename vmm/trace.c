@@ -5,16 +5,11 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "vmm/sandbox.h"
-
-SANDBOX_CALLS(trace, CALL(poll, SANDBOX_VCPU | SANDBOX_WORKER, "a trace whose reader is slow"));
 
 /* A line of an event is never longer; trace_line() cuts it. */
 enum { LINE_BYTES = 256 };
@@ -74,19 +69,6 @@ static void give_up(struct trace *trace, const char *why)
 		say("the trace ends here: %s; the guest runs on", why);
 }
 
-/* Waits until the sink takes something, for PATIENCE_MS at most; a signal doesn't end the wait. */
-static bool wait_for_sink(const struct trace *trace, bool patient)
-{
-	const u64 deadline_ns = clock_now_ns() + (patient ? PATIENCE_NS : 0);
-	struct pollfd fd = {.fd = trace->sink.fd, .events = POLLOUT};
-	int ready;
-
-	do
-		ready = poll(&fd, 1, loop_wait_ms(deadline_ns));
-	while (ready < 0 && errno == EINTR);
-	return ready > 0;
-}
-
 /*
  * As many whole lines as a pipe takes in one piece: so lines are never torn, whoever else writes
  * there. A line is always shorter than that.
@@ -110,21 +92,17 @@ static void write_out(struct trace *trace, bool patient)
 	size_t done = 0;
 
 	while (done < trace->used && !atomic_load(&trace->broken)) {
-		ssize_t count = -1;
+		const ssize_t count =
+			sink_write(&trace->sink, trace->text + done,
+				   whole_lines(trace->text + done, trace->used - done));
 
-		errno = EAGAIN;
-		if (!trace->sink.polls || wait_for_sink(trace, false))
-			count = sink_write(&trace->sink, trace->text + done,
-					   whole_lines(trace->text + done, trace->used - done));
 		if (count > 0)
 			done += (size_t)count;
-		else if (errno == EINTR)
-			continue;
 		else if (errno != EAGAIN)
 			give_up(trace, strerror(errno));
 		else if (!patient)
 			break;
-		else if (!wait_for_sink(trace, true))
+		else if (!loop_wait_for(trace->sink.fd, POLLOUT, clock_now_ns() + PATIENCE_NS))
 			give_up(trace, "nobody reads it");
 	}
 	if (atomic_load(&trace->broken))
