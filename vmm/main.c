@@ -32,26 +32,19 @@ static void fill_standard_descriptors(void)
 }
 
 /* What was printed must have arrived: `bantam help >/dev/full` is a failure. */
-static int printed(void)
+static int printed(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
-		return 0;
+		return status;
 	say("cannot write to stdout");
 	return STATUS_VMM_ERROR;
 }
 
-/* How the process was called. */
-struct call {
-	int argc; /* all arguments, from the program's name on … */
-	char **argv;
-	u64 start_ns; /* … and when */
-};
-
-static int command_help(const struct call *call)
+static int command_help(int argc, char **argv)
 {
-	if (call->argc > 2 && strcmp(call->argv[2], "run") == 0) {
+	if (argc > 2 && strcmp(argv[2], "run") == 0) {
 		options_help();
-		return printed();
+		return printed(0);
 	}
 	puts("Usage: bantam COMMAND [arguments]\n"
 	     "\n"
@@ -65,50 +58,50 @@ static int command_help(const struct call *call)
 	     "\n"
 	     "Example:\n"
 	     "  bantam run vmlinuz --initrd initrd.img");
-	return printed();
+	return printed(0);
 }
 
-static int command_version(const struct call *call)
+static int command_version(int argc, char **argv)
 {
-	(void)call;
+	(void)argc, (void)argv;
 	puts("bantam " BANTAM_VERSION);
-	return printed();
+	return printed(0);
 }
 
-static int command_run(const struct call *call)
+static int command_run(int argc, char **argv)
 {
+	const u64 start_ns = clock_now_ns();
 	struct config config;
 	struct error err;
-	int status = STATUS_VMM_ERROR;
+	int status = 0;
 
-	switch (options_parse(&config, call->argc - 2, call->argv + 2, &err)) {
+	switch (options_parse(&config, argc - 2, argv + 2, &err)) {
 	case OPTIONS_HELP:
 		options_help();
-		status = printed();
+		status = printed(0);
 		break;
 	case OPTIONS_WRONG:
 		say("%s", err.text);
+		status = STATUS_VMM_ERROR;
 		break;
 	case OPTIONS_RUN:
-		config.start_ns = call->start_ns;
-		config.argc = call->argc;
-		config.argv = call->argv;
+		config.start_ns = start_ns;
+		config.argc = argc;
+		config.argv = argv;
 		status = run(&config);
 	}
 	options_free(&config);
 	return status;
 }
 
-static int command_check(const struct call *call)
+static int command_check(int argc, char **argv)
 {
-	const int status = check_command(call->argc - 2, call->argv + 2);
-
-	return printed() ? STATUS_VMM_ERROR : status;
+	return printed(check_command(argc - 2, argv + 2));
 }
 
 static const struct {
 	const char *name;
-	int (*run)(const struct call *call);
+	int (*run)(int argc, char **argv); /* all arguments, from the program's name on */
 } commands[] = {
 	{"run", command_run},           {"check", command_check}, {"version", command_version},
 	{"--version", command_version}, {"help", command_help},   {"--help", command_help},
@@ -117,8 +110,6 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	const struct call call = {argc, argv, clock_now_ns()};
-
 	fill_standard_descriptors();
 	if (argc < 2) {
 		say("no command is given; say 'bantam run KERNEL', or 'bantam help'");
@@ -126,7 +117,7 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(&call);
+			return commands[i].run(argc, argv);
 	}
 	say("unknown command '%s'; there are run, check, version and help", argv[1]);
 	return STATUS_VMM_ERROR;

@@ -64,8 +64,10 @@ static bool command_runs(struct machine *machine)
 	return machine->config->command && atomic_load(&command_of(machine)->started);
 }
 
-static void take_terminal(struct machine *machine)
+/* Called when that may have become possible. */
+static void take_terminal(void *owner)
 {
+	struct machine *machine = owner;
 	struct console *console = &machine->board->console;
 
 	if (!machine->terminal.wanted || (machine->config->command && !command_runs(machine)))
@@ -74,11 +76,6 @@ static void take_terminal(struct machine *machine)
 	/* A shell's `fg` tells a job that runs in the background nothing: one has to look. */
 	if (!machine->terminal.raw)
 		loop_timer_set(&machine->terminal_timer, TERMINAL_PERIOD_NS);
-}
-
-static void terminal_timer_fired(void *owner)
-{
-	take_terminal(owner);
 }
 
 static void timeout_fired(void *owner)
@@ -198,19 +195,13 @@ static int take_signals(struct machine *machine, struct error *err)
 	return loop_add(&machine->loop, &machine->signals, err);
 }
 
-static void command_woken(void *owner)
-{
-	take_terminal(owner);
-}
-
 static int set_timers(struct machine *machine, struct error *err)
 {
 	machine->timeout = (struct loop_timer){.fired = timeout_fired, .owner = machine};
 	machine->stop_timer = (struct loop_timer){.fired = stop_timer_fired, .owner = machine};
 	if (machine->config->timeout_ns)
 		loop_timer_set(&machine->timeout, machine->config->timeout_ns);
-	machine->terminal_timer =
-		(struct loop_timer){.fired = terminal_timer_fired, .owner = machine};
+	machine->terminal_timer = (struct loop_timer){.fired = take_terminal, .owner = machine};
 	if (loop_add_timer(&machine->loop, &machine->timeout, err) ||
 	    loop_add_timer(&machine->loop, &machine->terminal_timer, err))
 		return -1;
@@ -412,7 +403,7 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	take_descriptors();
 	if (config_check_files(config, err) || take_signals(machine, err) ||
 	    set_timers(machine, err) ||
-	    loop_wake_init(&machine->command_wake, &machine->loop, command_woken, machine, err) ||
+	    loop_wake_init(&machine->command_wake, &machine->loop, take_terminal, machine, err) ||
 	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
 		       &machine->loop, err))
