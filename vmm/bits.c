@@ -18,7 +18,6 @@ char *bit_names(u64 value, const struct bit_name *names, size_t count, char *tex
 					 names[i].name);
 	}
 	if (value && used < bytes)
-		snprintf(text + used, bytes - used, "%s0x%llx", used ? "," : "",
-			 (unsigned long long)value);
+		snprintf(text + used, bytes - used, "%s0x%llx", used ? "," : "", value);
 	return text;
 }

@@ -23,7 +23,7 @@ int bus_add(struct bus *bus, const struct bus_range *range, struct error *err)
 	if ((at > 0 && range->base - bus->range[at - 1].base < bus->range[at - 1].bytes) ||
 	    (at < bus->ranges && bus->range[at].base - range->base < range->bytes))
 		return error_set(err, "device '%s' overlaps another at 0x%llx", range->name,
-				 (unsigned long long)range->base);
+				 range->base);
 	memmove(&bus->range[at + 1], &bus->range[at], (bus->ranges - at) * sizeof(*range));
 	bus->range[at] = *range;
 	bus->ranges++;
@@ -112,9 +112,9 @@ void bus_trace(const struct bus *bus, struct trace *trace, u32 event,
 	if (name[0])
 		snprintf(where, sizeof(where), "%s.%s", who, name);
 	else
-		snprintf(where, sizeof(where), "0x%llx (%s)", (unsigned long long)access->address,
+		snprintf(where, sizeof(where), "0x%llx (%s)", access->address,
 			 who ? who : "nothing");
 	trace_line(trace, event, "%s %s = 0x%0*llx%s%s%s", direction, where,
-		   (int)(2 * access->width), (unsigned long long)access->value,
-		   words[0] ? " (" : "", words, words[0] ? ")" : "");
+		   (int)(2 * access->width), access->value, words[0] ? " (" : "", words,
+		   words[0] ? ")" : "");
 }

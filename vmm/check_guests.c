@@ -88,8 +88,7 @@ void check_outcome_describe(const struct check_outcome *outcome, char *text, siz
 	/* Large ones are patterns. */
 	if (ends[outcome->end].number && (size_t)used < bytes)
 		snprintf(text + used, bytes - (size_t)used,
-			 outcome->number < 10000 ? " %llu" : " 0x%llx",
-			 (unsigned long long)outcome->number);
+			 outcome->number < 10000 ? " %llu" : " 0x%llx", outcome->number);
 }
 
 static void tick(int signal_number)

@@ -287,8 +287,7 @@ static bool tell_input_ended(struct command *command)
 		return false;
 	command->tell_input_ended = false;
 	command->words_used = (size_t)snprintf(command->words, sizeof(command->words),
-					       "end stdin %llu\n",
-					       (unsigned long long)command->input_total);
+					       "end stdin %llu\n", command->input_total);
 	return true;
 }
 

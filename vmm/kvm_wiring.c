@@ -129,7 +129,7 @@ static bool tell_message(void *owner, u32 gsi, u64 address, u32 data)
 
 	if (trace_on(wiring->trace, TRACE_IRQ))
 		trace_line(wiring->trace, TRACE_IRQ, "gsi %u is message 0x%llx = 0x%x", gsi,
-			   (unsigned long long)address, data);
+			   address, data);
 	message.u.msi.address_lo = (u32)address;
 	message.u.msi.address_hi = (u32)(address >> 32);
 	message.u.msi.data = data;

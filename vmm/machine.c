@@ -103,8 +103,7 @@ static int give_memory(struct machine *machine, struct error *err)
 
 		if (kvm_ioctl(machine->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
 			return error_set(err, "KVM doesn't take %llu MiB of guest memory: %s",
-					 (unsigned long long)(region->bytes / MIB),
-					 strerror(errno));
+					 region->bytes / MIB, strerror(errno));
 	}
 	return 0;
 }
@@ -129,8 +128,7 @@ static int check_limits(struct machine *machine, const struct cpuid *cpuid, stru
 		return error_set(err,
 				 "--memory %lluM is too much: guest addresses have %u bits on this "
 				 "host, which is %llu MiB",
-				 (unsigned long long)(machine->memory.bytes / MIB), bits,
-				 (unsigned long long)(((u64)1 << bits) / MIB));
+				 machine->memory.bytes / MIB, bits, ((u64)1 << bits) / MIB);
 	return 0;
 }
 

@@ -47,7 +47,7 @@ int memory_create(struct memory *memory, u64 bytes, u64 hole_start, u64 hole_end
 	if (host == MAP_FAILED) {
 		return error_set(
 			err, "cannot map %llu MiB of guest memory: %s; ask for less with --memory",
-			(unsigned long long)(bytes / MIB), strerror(errno));
+			bytes / MIB, strerror(errno));
 	}
 	/* Both are wishes: a kernel without them runs the guest just as well. */
 	(void)madvise(host + SMALL_PAGES_BELOW, bytes - SMALL_PAGES_BELOW, MADV_HUGEPAGE);

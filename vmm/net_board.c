@@ -228,9 +228,8 @@ u32 net_board_sandbox(const struct config *config)
 
 static void print_totals(const char *way, const struct net_totals *totals)
 {
-	fprintf(stderr, "  %10llu  frames %s, %llu bytes, %llu dropped\n",
-		(unsigned long long)totals->frames, way, (unsigned long long)totals->bytes,
-		(unsigned long long)totals->drops);
+	fprintf(stderr, "  %10llu  frames %s, %llu bytes, %llu dropped\n", totals->frames, way,
+		totals->bytes, totals->drops);
 }
 
 void net_board_print(const struct net_board *board)

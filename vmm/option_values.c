@@ -18,7 +18,7 @@ bool options_duration(const char *text, u64 *ns)
 		     {"s", 1000000000U},
 		     {"m", 60000000000ULL},
 		     {"h", 3600 * 1000000000ULL}};
-	unsigned long long value;
+	u64 value;
 	char *end;
 
 	if (!isdigit((unsigned char)text[0]))
@@ -36,7 +36,7 @@ bool options_duration(const char *text, u64 *ns)
 bool options_size(const char *text, u64 *bytes)
 {
 	static const char suffixes[] = "KMGT";
-	unsigned long long value;
+	u64 value;
 	unsigned shift = 20;
 	char *end;
 
@@ -54,7 +54,7 @@ bool options_size(const char *text, u64 *bytes)
 	}
 	if (value > UINT64_MAX >> shift)
 		return false;
-	*bytes = (u64)value << shift;
+	*bytes = value << shift;
 	return true;
 }
 

@@ -220,12 +220,10 @@ static void trace_places(struct machine *machine, const struct boot_plan *plan)
 	for (unsigned i = 0; i < plan->map.places; i++) {
 		const struct place *place = &plan->map.place[i];
 
-		trace_line(&machine->trace, TRACE_BOOT, "place 0x%llx-0x%llx %s",
-			   (unsigned long long)place->gpa,
-			   (unsigned long long)(place->gpa + place->bytes - 1), place->name);
+		trace_line(&machine->trace, TRACE_BOOT, "place 0x%llx-0x%llx %s", place->gpa,
+			   place->gpa + place->bytes - 1, place->name);
 	}
-	trace_line(&machine->trace, TRACE_BOOT, "entry 0x%llx by %s",
-		   (unsigned long long)plan->kernel.entry,
+	trace_line(&machine->trace, TRACE_BOOT, "entry 0x%llx by %s", plan->kernel.entry,
 		   plan->kernel.protocol == BOOT_PVH ? "PVH" : "Linux's 64-bit protocol");
 }
 
@@ -264,8 +262,7 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	if (config->verbose)
 		say("booting '%s' by %s, %llu MiB, %u vCPU%s, command line '%s'", config->kernel,
 		    plan->kernel.protocol == BOOT_PVH ? "PVH" : "Linux's 64-bit boot protocol",
-		    (unsigned long long)(config->memory_bytes / MIB), config->cpus,
-		    config->cpus > 1 ? "s" : "", cmdline);
+		    config->memory_bytes / MIB, config->cpus, config->cpus > 1 ? "s" : "", cmdline);
 	if (trace_on(&machine->trace, TRACE_BOOT))
 		trace_places(machine, plan);
 	return 0;
@@ -358,7 +355,7 @@ static void report(struct machine *machine)
 	if (lost && machine->config->console != CONSOLE_OFF)
 		say("%llu of %llu bytes of the guest's console output were dropped: nobody took "
 		    "them",
-		    (unsigned long long)lost, (unsigned long long)console->total);
+		    lost, console->total);
 	verdict_describe(&machine->verdict, words, sizeof(words));
 	if (!verdict_is_commands(&machine->verdict) || machine->config->verbose)
 		say("%s", words);

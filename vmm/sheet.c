@@ -51,7 +51,7 @@ static void print_size(char *text, size_t size, u64 bytes)
 		bytes /= KIB;
 		unit++;
 	}
-	snprintf(text, size, "%llu %s", (unsigned long long)bytes, units[unit]);
+	snprintf(text, size, "%llu %s", bytes, units[unit]);
 }
 
 static void put_cell(struct sheet *sheet, int left, const struct cell *cell)
@@ -64,13 +64,13 @@ static void put_cell(struct sheet *sheet, int left, const struct cell *cell)
 		snprintf(text, sizeof(text), "%s", cell->number ? "yes" : "no");
 	else if (cell->kind != CELL_NONE)
 		snprintf(text, sizeof(text), cell->kind == CELL_HEX ? "0x%llx" : "%llu",
-			 (unsigned long long)cell->number);
+			 cell->number);
 	put(sheet, left, cell->kind == CELL_TEXT ? cell->text : text);
 }
 
 static void json_cell(struct json *json, const char *key, const struct cell *cell)
 {
-	const unsigned long long number = cell->number;
+	const u64 number = cell->number;
 
 	if (cell->kind == CELL_TEXT)
 		json_text(json, key, cell->text);

@@ -82,7 +82,7 @@ void touches_count(struct touches *touches, bool mmio, u64 address, bool write)
 
 /* What all vCPUs count, by reason; reasons without a name of their own are one, the last. */
 struct exits {
-	unsigned long long count[EXIT_REASONS + 1];
+	u64 count[EXIT_REASONS + 1];
 };
 
 static struct exits count_exits(const struct machine *machine)
@@ -135,10 +135,9 @@ static void print_touch(const struct machine *machine, const struct touch *row)
 				   ? range->ops->name(range->device, offset, row->write)
 				   : "";
 
-	fprintf(stderr, "  %10llu  %s %-5s 0x%llx  %s%s%s\n", (unsigned long long)row->count,
-		row->mmio ? "mmio" : "pio ", row->write ? "write" : "read",
-		(unsigned long long)row->address, who ? who : "no device", name[0] ? "." : "",
-		name);
+	fprintf(stderr, "  %10llu  %s %-5s 0x%llx  %s%s%s\n", row->count,
+		row->mmio ? "mmio" : "pio ", row->write ? "write" : "read", row->address,
+		who ? who : "no device", name[0] ? "." : "", name);
 }
 
 static void print_timeline(const struct machine *machine)
@@ -181,6 +180,5 @@ void stats_print(struct machine *machine)
 	while (take_busiest(touches, &row))
 		touches->others += row.count;
 	if (touches->others)
-		fprintf(stderr, "  %10llu  to other addresses\n",
-			(unsigned long long)touches->others);
+		fprintf(stderr, "  %10llu  to other addresses\n", touches->others);
 }

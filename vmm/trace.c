@@ -181,9 +181,8 @@ void trace_line(struct trace *trace, u32 event, const char *format, ...)
 		return;
 	pthread_mutex_lock(&trace->lock);
 	now_us = (clock_now_ns() - trace->start_ns) / 1000;
-	used = (size_t)snprintf(line, sizeof(line), "%s +%llu.%03llums %s ", mine,
-				(unsigned long long)(now_us / 1000),
-				(unsigned long long)(now_us % 1000), kind_name(event));
+	used = (size_t)snprintf(line, sizeof(line), "%s +%llu.%03llums %s ", mine, now_us / 1000,
+				now_us % 1000, kind_name(event));
 	va_start(args, format);
 	vsnprintf(line + used, sizeof(line) - used - 1, format, args);
 	va_end(args);

@@ -14,7 +14,8 @@
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
-typedef uint64_t u64;
+typedef unsigned long long
+	u64; /* as the kernel has it, on every architecture: printf takes it as %llu */
 
 #define KIB ((u64)1 << 10)
 #define MIB ((u64)1 << 20)

@@ -104,7 +104,7 @@ static void handle_msr(struct vcpu *vcpu, bool write)
 	msr_name(run->msr.index, name, sizeof(name));
 	if (write)
 		trace_line(&vcpu->machine->trace, TRACE_MSR, "write %s = 0x%llx, unknown: #GP",
-			   name, (unsigned long long)run->msr.data);
+			   name, run->msr.data);
 	else
 		trace_line(&vcpu->machine->trace, TRACE_MSR, "read %s, unknown: #GP", name);
 }

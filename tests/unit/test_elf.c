@@ -293,7 +293,7 @@ static void test_overlapping_segments(void **state)
 		world->elf64.ehdr.e_entry = 0x180000;
 		world->elf64.note_header.p_type = PT_NULL;
 		world->elf64.other = world->elf64.load;
-		world->elf64.other.p_paddr = (u64)(0x180000 + shifts[i]);
+		world->elf64.other.p_paddr = (Elf64_Addr)(0x180000 + shifts[i]);
 		refused(world, "overlaps");
 	}
 	world->elf64.other = world->elf64.load;

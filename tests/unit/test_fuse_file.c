@@ -14,6 +14,16 @@
 #include "tests/unit/fuse_world.h"
 #include "tests/unit/support.h"
 
+/* As fuse_create(), for the handles in <linux/fuse.h>, whose type isn't u64 on every machine. */
+static u64 create_file(struct fuse_client *client, const char *name, uint64_t *handle)
+{
+	u64 fh;
+	const u64 file = fuse_create(client, FUSE_ROOT_ID, name, &fh);
+
+	*handle = fh;
+	return file;
+}
+
 static void test_read_and_write(void **state)
 {
 	static u8 data[60000];
@@ -50,7 +60,7 @@ static void test_write_sizes(void **state)
 	const struct iovec part[] = {{&in, sizeof(in)}, {(char[]){"text"}, 4}};
 	u64 file;
 
-	file = fuse_create(client, FUSE_ROOT_ID, "file", &in.fh);
+	file = create_file(client, "file", &in.fh);
 	assert_int_equal(fuse_send(client, FUSE_WRITE, file, part, 2), -EINVAL);
 	assert_int_equal(fuse_send(client, FUSE_WRITE, file, part, 1), -EINVAL);
 	in.size = UINT32_MAX;
@@ -73,7 +83,7 @@ static void test_pieces(void **state)
 	u8 data[127];
 
 	fill_pattern(data, sizeof(data), 2);
-	head.nodeid = fuse_create(client, FUSE_ROOT_ID, "file", &in.fh);
+	head.nodeid = create_file(client, "file", &in.fh);
 	head.len = sizeof(head) + sizeof(in) + sizeof(data);
 	piece[0] = (struct iovec){&head, sizeof(head)};
 	piece[1] = (struct iovec){&in, sizeof(in)};
@@ -227,8 +237,8 @@ static void test_copy(void **state)
 	struct fuse_write_out out;
 	u64 from;
 
-	from = fuse_create(client, FUSE_ROOT_ID, "from", &in.fh_in);
-	in.nodeid_out = fuse_create(client, FUSE_ROOT_ID, "to", &in.fh_out);
+	from = create_file(client, "from", &in.fh_in);
+	in.nodeid_out = create_file(client, "to", &in.fh_out);
 	assert_int_equal(fuse_write(client, from, in.fh_in, 0, "0123456789", 10), 10);
 	assert_int_equal(fuse_write(client, in.nodeid_out, in.fh_out, 0, "abc", 3), 3);
 	assert_int_equal(fuse_ask(client, FUSE_COPY_FILE_RANGE, from, &in, sizeof(in), NULL, NULL),
@@ -257,7 +267,7 @@ static void test_sync(void **state)
 	const u64 directory_fh = fuse_open_directory(client, FUSE_ROOT_ID);
 	u64 file;
 
-	file = fuse_create(client, FUSE_ROOT_ID, "file", &in.fh);
+	file = create_file(client, "file", &in.fh);
 	for (in.fsync_flags = 0; in.fsync_flags < 2; in.fsync_flags++)
 		assert_int_equal(fuse_ask(client, FUSE_FSYNC, file, &in, sizeof(in), NULL, NULL),
 				 0);

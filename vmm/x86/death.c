@@ -71,7 +71,7 @@ static void put_exit(struct death *death, const struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
 		put(death, ", hardware reason 0x%llx: the processor refused the guest's state%s\n",
-		    (unsigned long long)hardware,
+		    hardware,
 		    hardware == INTEL_BAD_STATE ? " (a combination of registers that can't be)"
 						: "");
 		break;
@@ -93,8 +93,7 @@ static void put_registers(struct death *death, const struct kvm_regs *regs)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		put(death, "  %s %016llx%s", rows[i].name, (unsigned long long)rows[i].value,
-		    i % 4 == 3 ? "\n" : "");
+		put(death, "  %s %016llx%s", rows[i].name, rows[i].value, i % 4 == 3 ? "\n" : "");
 }
 
 static const char *mode_name(const struct kvm_sregs *sregs, u64 rflags)
@@ -113,18 +112,16 @@ static void put_control(struct death *death, const struct kvm_regs *regs,
 {
 	char text[256];
 
-	put(death, "  RIP %016llx  RFLAGS %llx (%s)  %s\n", (unsigned long long)regs->rip,
-	    (unsigned long long)regs->rflags,
+	put(death, "  RIP %016llx  RFLAGS %llx (%s)  %s\n", regs->rip, regs->rflags,
 	    bit_names(regs->rflags & ~(u64)2, rflags_bits, ARRAY_LEN(rflags_bits), text,
 		      sizeof(text)),
 	    mode_name(sregs, regs->rflags));
-	put(death, "  CR0 %llx (%s)\n", (unsigned long long)sregs->cr0,
+	put(death, "  CR0 %llx (%s)\n", sregs->cr0,
 	    bit_names(sregs->cr0, cr0_bits, ARRAY_LEN(cr0_bits), text, sizeof(text)));
-	put(death, "  CR2 %llx  CR3 %llx\n", (unsigned long long)sregs->cr2,
-	    (unsigned long long)sregs->cr3);
-	put(death, "  CR4 %llx (%s)\n", (unsigned long long)sregs->cr4,
+	put(death, "  CR2 %llx  CR3 %llx\n", sregs->cr2, sregs->cr3);
+	put(death, "  CR4 %llx (%s)\n", sregs->cr4,
 	    bit_names(sregs->cr4, cr4_bits, ARRAY_LEN(cr4_bits), text, sizeof(text)));
-	put(death, "  EFER %llx (%s)\n", (unsigned long long)sregs->efer,
+	put(death, "  EFER %llx (%s)\n", sregs->efer,
 	    bit_names(sregs->efer, efer_bits, ARRAY_LEN(efer_bits), text, sizeof(text)));
 }
 
@@ -135,8 +132,8 @@ static void put_segment(struct death *death, const char *name, const struct kvm_
 			   : segment->type & 2 ? "data, writable"
 					       : "data, read-only";
 
-	put(death, "  %s %04x base %llx limit %x", name, segment->selector,
-	    (unsigned long long)segment->base, segment->limit);
+	put(death, "  %s %04x base %llx limit %x", name, segment->selector, segment->base,
+	    segment->limit);
 	if (segment->unusable || !segment->present)
 		put(death, " (unusable)\n");
 	else
@@ -153,25 +150,24 @@ static void put_segments(struct death *death, const struct kvm_sregs *sregs)
 	put_segment(death, "FS", &sregs->fs);
 	put_segment(death, "GS", &sregs->gs);
 	put_segment(death, "TR", &sregs->tr);
-	put(death, "  GDT base %llx limit %x   IDT base %llx limit %x\n",
-	    (unsigned long long)sregs->gdt.base, sregs->gdt.limit,
-	    (unsigned long long)sregs->idt.base, sregs->idt.limit);
+	put(death, "  GDT base %llx limit %x   IDT base %llx limit %x\n", sregs->gdt.base,
+	    sregs->gdt.limit, sregs->idt.base, sregs->idt.limit);
 }
 
 static void put_walk(struct death *death, const char *name, u64 linear, const struct walk *walk)
 {
 	char text[128];
 
-	put(death, "  %s %llx", name, (unsigned long long)linear);
+	put(death, "  %s %llx", name, linear);
 	if (walk->mapped)
-		put(death, " is guest physical address %llx\n", (unsigned long long)walk->gpa);
+		put(death, " is guest physical address %llx\n", walk->gpa);
 	else
 		put(death, " is not mapped: %s\n", walk->why_not);
 	for (unsigned i = 0; i < walk->steps; i++) {
 		const struct walk_step *step = &walk->step[i];
 
 		put(death, "    %s[%u] at %llx = %llx (%s)\n", step->table, step->index,
-		    (unsigned long long)step->entry_gpa, (unsigned long long)step->entry,
+		    step->entry_gpa, step->entry,
 		    bit_names(step->entry & 0x80000000000001ff, page_bits, ARRAY_LEN(page_bits),
 			      text, sizeof(text)));
 	}
