@@ -43,8 +43,9 @@ static void explain_no_guest(const struct check_guests *guests, struct error *wh
 	check_outcome_describe(&guests->probe[CHECK_LONG_MODE], words, sizeof(words));
 	error_set(why, "KVM answers, but a guest of three instructions does not run: %.280s",
 		  guests->err.text[0] ? guests->err.text : words);
-	error_remedy(why, "stop other hypervisors (VirtualBox, VMware), and see what the kernel "
-			  "says: sudo dmesg | grep -i kvm");
+	snprintf(why->remedy, sizeof(why->remedy),
+		 "stop other hypervisors (VirtualBox, VMware), and see what the kernel "
+		 "says: sudo dmesg | grep -i kvm");
 }
 
 /* failed: what doesn't run, or nothing when it is the speed. */
@@ -60,11 +61,11 @@ static void explain_tiny(const struct check_report *report, const char *failed, 
 	else
 		error_set(why, "%s: it emulates it, at %.1f million instructions a second", who,
 			  report->guests.mips);
-	error_remedy(why,
-		     "use a host with hardware virtualization: bare metal, or a virtual machine "
-		     "with nested virtualization (the parameter nested of %s on the outer host), "
-		     "where %s can be loaded",
-		     module ? module : "kvm_intel or kvm_amd", module ? module : "it");
+	snprintf(why->remedy, sizeof(why->remedy),
+		 "use a host with hardware virtualization: bare metal, or a virtual machine "
+		 "with nested virtualization (the parameter nested of %s on the outer host), "
+		 "where %s can be loaded",
+		 module ? module : "kvm_intel or kvm_amd", module ? module : "it");
 }
 
 void check_decide(struct check_report *report)

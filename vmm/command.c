@@ -4,6 +4,7 @@
 #include "vmm/command.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,58 +250,55 @@ static size_t take_control(void *owner, const struct iovec *piece, unsigned piec
 
 /* The control port: lines to the guest. */
 
-static bool tell_closed(struct command *command, struct command_output *out)
+/* Prepares a line when there is a wish for it, which is granted by that. */
+static bool tell(struct command *command, bool *wish, const char *format, ...) PRINTF(3, 4);
+
+static bool tell(struct command *command, bool *wish, const char *format, ...)
 {
-	if (!out->tell_closed)
-		return false;
-	out->tell_closed = false;
-	command->words_used =
-		(size_t)snprintf(command->words, sizeof(command->words), "close %s\n", out->name);
-	return true;
+	const bool wanted = *wish;
+	va_list args;
+
+	*wish = false;
+	va_start(args, format);
+	if (wanted)
+		command->words_used =
+			(size_t)vsnprintf(command->words, sizeof(command->words), format, args);
+	va_end(args);
+	return wanted;
 }
 
-/* Takes a letter out of the mailbox; what is said here is in the order of its importance. */
-static bool tell_wish(struct command *command)
+/* Takes a letter out of the mailbox. */
+static bool tell_letter(struct command *command)
 {
-	char *words = command->words;
-	int length = 0;
+	bool signalled, told;
+	int number;
 
 	pthread_mutex_lock(&command->lock);
-	if (command->resized) {
-		command->resized = false;
-		length = snprintf(words, sizeof(command->words), "size %u %u\n", command->rows,
-				  command->columns);
-	} else if (command->signals) {
-		const int number = __builtin_ctz(command->signals);
-
+	signalled = command->signals;
+	number = signalled ? __builtin_ctz(command->signals) : 0;
+	told = tell(command, &command->resized, "size %u %u\n", command->rows, command->columns);
+	if (!told && tell(command, &signalled, "signal %d\n", number)) {
 		command->signals &= command->signals - 1;
-		length = snprintf(words, sizeof(command->words), "signal %d\n", number);
+		told = true;
 	}
 	pthread_mutex_unlock(&command->lock);
-	command->words_used = (size_t)length;
-	return length > 0;
-}
-
-static bool tell_input_ended(struct command *command)
-{
-	if (!command->tell_input_ended || command->input_at < command->input_used)
-		return false;
-	command->tell_input_ended = false;
-	command->words_used = (size_t)snprintf(command->words, sizeof(command->words),
-					       "end stdin %llu\n", command->input_total);
-	return true;
+	return told;
 }
 
 static size_t give_control(void *owner, const struct iovec *piece, unsigned pieces)
 {
 	struct command *command = owner;
+	const bool input_taken = command->input_at == command->input_used;
 	u32 bytes;
 
 	if (command->words_at == command->words_used) {
 		command->words_at = command->words_used = 0;
-		if (!tell_wish(command) && !tell_closed(command, &command->out) &&
-		    !tell_closed(command, &command->err) && !tell_input_ended(command))
-			return 0;
+		/* In the order of their importance; what isn't told now is told in the next turn. */
+		(void)(tell_letter(command) ||
+		       tell(command, &command->out.tell_closed, "close stdout\n") ||
+		       tell(command, &command->err.tell_closed, "close stderr\n") ||
+		       (input_taken && tell(command, &command->tell_input_ended, "end stdin %llu\n",
+					    command->input_total)));
 	}
 	bytes = virtq_copy(piece, pieces, 0, command->words + command->words_at,
 			   (u32)(command->words_used - command->words_at), true);

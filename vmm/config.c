@@ -28,7 +28,8 @@ static int add_root_disk(struct config *config, struct error *err)
 		return 0;
 	if (stat(root->host, &status))
 		return error_set(err, "--rootfs '%s': %s", root->host, strerror(errno));
-	if (S_ISDIR(status.st_mode))
+	config->root.is_directory = S_ISDIR(status.st_mode);
+	if (config->root.is_directory)
 		return 0;
 	if (config->disks == DISKS_MAX)
 		return error_set(err, "--rootfs: there are %d disks already", DISKS_MAX);

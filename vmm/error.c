@@ -25,16 +25,6 @@ int error_set(struct error *err, const char *format, ...)
 	return -1;
 }
 
-int error_remedy(struct error *err, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(err->remedy, sizeof(err->remedy), format, args);
-	va_end(args);
-	return -1;
-}
-
 int error_prefix(struct error *err, const char *format, ...)
 {
 	struct error old = *err;

@@ -21,9 +21,6 @@ struct error {
  */
 int error_set(struct error *err, const char *format, ...) PRINTF(2, 3);
 
-/* Fills err->remedy, printf-like, behind error_set(). Returns -1. */
-int error_remedy(struct error *err, const char *format, ...) PRINTF(2, 3);
-
 /*
  * Puts "<printf-like text>: " in front of what err already says. Returns -1.
  */

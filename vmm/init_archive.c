@@ -75,7 +75,7 @@ static void record_root(FILE *out, const struct config *config)
 	const char *how = root->read_only ? "ro" : root->write_through ? "rw" : "cow";
 	char tag[SHARE_TAG_BYTES];
 
-	if (share_root_is_directory(config))
+	if (config->root.is_directory)
 		fprintf(out, "%s=virtiofs %s %s%c", INIT_ROOT, SHARE_ROOT_TAG, how, '\0');
 	else if (root->host) /* the disk itself is copy-on-write */
 		fprintf(out, "%s=%s /dev/vda %s%c", INIT_ROOT, disk_file_system(root->host),
@@ -149,9 +149,9 @@ static int add_modules(struct cpio *archive, const struct config *config, struct
 	wanted[request.wanted_count++] = "virtio_console";
 	if (config->disks)
 		wanted[request.wanted_count++] = "virtio_blk";
-	if (share_root_is_directory(config) || config->volumes)
+	if (config->root.is_directory || config->volumes)
 		wanted[request.wanted_count++] = "virtiofs";
-	if (share_root_is_directory(config))
+	if (config->root.is_directory)
 		wanted[request.wanted_count++] = "overlay";
 	else if (config->root.host)
 		wanted[request.wanted_count++] = disk_file_system(config->root.host);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -72,7 +73,8 @@ int kvm_open(struct error *err)
 		if (!kvm_capability(fd, needed[i].capability)) {
 			error_set(err, "this host's KVM lacks %s, without which no guest runs",
 				  needed[i].name);
-			error_remedy(err, "boot a newer kernel (5.4 or later)");
+			snprintf(err->remedy, sizeof(err->remedy),
+				 "boot a newer kernel (5.4 or later)");
 			goto close;
 		}
 	}

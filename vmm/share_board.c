@@ -20,14 +20,6 @@ void share_tag(char tag[SHARE_TAG_BYTES], unsigned volume)
 	snprintf(tag, SHARE_TAG_BYTES, "volume%u", volume);
 }
 
-bool share_root_is_directory(const struct config *config)
-{
-	struct stat status;
-
-	return config->root.host && stat(config->root.host, &status) == 0 &&
-	       S_ISDIR(status.st_mode);
-}
-
 /* The root directory's /etc/passwd, whatever lies there: nothing is waited for, or followed out. */
 static FILE *open_passwd(const char *root)
 {
@@ -112,8 +104,7 @@ int share_board_attach(struct share_board *board, const struct config *config, u
 	board->fs = calloc(config->volumes + 1, sizeof(*board->fs));
 	if (!board->fs)
 		return error_set(err, "no memory for the shared directories");
-	if (share_root_is_directory(config) &&
-	    open_share(board, config, &config->root, tag, number, err))
+	if (config->root.is_directory && open_share(board, config, &config->root, tag, number, err))
 		return -1;
 	for (unsigned i = 0; i < config->volumes; i++) {
 		share_tag(tag, i);

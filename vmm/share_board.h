@@ -25,9 +25,6 @@ struct share_board {
 #define SHARE_ROOT_TAG "root"
 void share_tag(char tag[SHARE_TAG_BYTES], unsigned volume);
 
-/* Whether the root is a directory, and not a disk image. */
-bool share_root_is_directory(const struct config *config);
-
 /* Opens the directories. number: of the first device ("virtio3"). Returns 0, or -1 with err set. */
 int share_board_attach(struct share_board *board, const struct config *config, unsigned number,
 		       struct error *err);

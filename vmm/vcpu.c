@@ -20,7 +20,7 @@
 #include "vmm/machine.h"
 #include "vmm/sandbox.h"
 #include "vmm/stats.h"
-#include "vmm/x86/msr.h"
+#include "vmm/x86/registers.h"
 
 SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers of the dead"),
 	      CALL(rt_sigaction, SANDBOX_RESTART, "the kick's handler"));
@@ -189,31 +189,21 @@ static void vcpu_run(void *owner)
 	}
 }
 
+#define EXIT(name) [KVM_EXIT_##name] = #name
+
 const char *vcpu_exit_name(unsigned reason)
 {
-	static const char *const names[EXIT_REASONS] = {
-		[KVM_EXIT_UNKNOWN] = "UNKNOWN",
-		[KVM_EXIT_EXCEPTION] = "EXCEPTION",
-		[KVM_EXIT_IO] = "IO",
-		[KVM_EXIT_HYPERCALL] = "HYPERCALL",
-		[KVM_EXIT_DEBUG] = "DEBUG",
-		[KVM_EXIT_HLT] = "HLT",
-		[KVM_EXIT_MMIO] = "MMIO",
-		[KVM_EXIT_IRQ_WINDOW_OPEN] = "IRQ_WINDOW_OPEN",
-		[KVM_EXIT_SHUTDOWN] = "SHUTDOWN",
-		[KVM_EXIT_FAIL_ENTRY] = "FAIL_ENTRY",
-		[KVM_EXIT_INTR] = "INTR",
-		[KVM_EXIT_SET_TPR] = "SET_TPR",
-		[KVM_EXIT_TPR_ACCESS] = "TPR_ACCESS",
-		[KVM_EXIT_INTERNAL_ERROR] = "INTERNAL_ERROR",
-		[KVM_EXIT_SYSTEM_EVENT] = "SYSTEM_EVENT",
-		[KVM_EXIT_IOAPIC_EOI] = "IOAPIC_EOI",
-		[KVM_EXIT_HYPERV] = "HYPERV",
-		[KVM_EXIT_X86_RDMSR] = "X86_RDMSR",
-		[KVM_EXIT_X86_WRMSR] = "X86_WRMSR",
-		[KVM_EXIT_X86_BUS_LOCK] = "X86_BUS_LOCK",
-		[KVM_EXIT_NOTIFY] = "NOTIFY",
-	};
+	static const char *const names[EXIT_REASONS] = {EXIT(UNKNOWN),      EXIT(EXCEPTION),
+							EXIT(IO),           EXIT(HYPERCALL),
+							EXIT(DEBUG),        EXIT(HLT),
+							EXIT(MMIO),         EXIT(IRQ_WINDOW_OPEN),
+							EXIT(SHUTDOWN),     EXIT(FAIL_ENTRY),
+							EXIT(INTR),         EXIT(SET_TPR),
+							EXIT(TPR_ACCESS),   EXIT(INTERNAL_ERROR),
+							EXIT(SYSTEM_EVENT), EXIT(IOAPIC_EOI),
+							EXIT(HYPERV),       EXIT(X86_RDMSR),
+							EXIT(X86_WRMSR),    EXIT(X86_BUS_LOCK),
+							EXIT(NOTIFY)};
 
 	return reason < EXIT_REASONS && names[reason] ? names[reason] : "OTHER";
 }

@@ -131,7 +131,8 @@ static void test_print(void **state)
 		report_make(&report);
 		report.guests.probe[CHECK_INT3].end = i > 0 ? CHECK_INTERNAL_ERROR : CHECK_DONE;
 		report.usable = i < 2;
-		error_remedy(&report.why, "%s", i > 1 ? "load the module" : "");
+		snprintf(report.why.remedy, sizeof(report.why.remedy), "%s",
+			 i > 1 ? "load the module" : "");
 		check_decide(&report);
 		assert_int_equal(check_print(&report, out, false, &err), 0);
 		assert_says(text, "\nsandbox: ");

@@ -11,7 +11,7 @@
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
-#include "vmm/x86/register_bits.h"
+#include "vmm/x86/registers.h"
 #include "vmm/x86/walk.h"
 
 enum { BYTES_AT_RIP = 16, CR0_PE = 1 };
@@ -107,6 +107,15 @@ static const char *mode_name(const struct kvm_sregs *sregs, u64 rflags)
 	return sregs->cs.db ? "32-bit protected mode" : "16-bit protected mode";
 }
 
+static void put_bits(struct death *death, const char *name, u64 value, const struct bit_name *bits,
+		     size_t count)
+{
+	char text[256];
+
+	put(death, "  %s %llx (%s)\n", name, value,
+	    bit_names(value, bits, count, text, sizeof(text)));
+}
+
 static void put_control(struct death *death, const struct kvm_regs *regs,
 			const struct kvm_sregs *sregs)
 {
@@ -116,13 +125,10 @@ static void put_control(struct death *death, const struct kvm_regs *regs,
 	    bit_names(regs->rflags & ~(u64)2, rflags_bits, ARRAY_LEN(rflags_bits), text,
 		      sizeof(text)),
 	    mode_name(sregs, regs->rflags));
-	put(death, "  CR0 %llx (%s)\n", sregs->cr0,
-	    bit_names(sregs->cr0, cr0_bits, ARRAY_LEN(cr0_bits), text, sizeof(text)));
+	put_bits(death, "CR0", sregs->cr0, cr0_bits, ARRAY_LEN(cr0_bits));
 	put(death, "  CR2 %llx  CR3 %llx\n", sregs->cr2, sregs->cr3);
-	put(death, "  CR4 %llx (%s)\n", sregs->cr4,
-	    bit_names(sregs->cr4, cr4_bits, ARRAY_LEN(cr4_bits), text, sizeof(text)));
-	put(death, "  EFER %llx (%s)\n", sregs->efer,
-	    bit_names(sregs->efer, efer_bits, ARRAY_LEN(efer_bits), text, sizeof(text)));
+	put_bits(death, "CR4", sregs->cr4, cr4_bits, ARRAY_LEN(cr4_bits));
+	put_bits(death, "EFER", sregs->efer, efer_bits, ARRAY_LEN(efer_bits));
 }
 
 static void put_segment(struct death *death, const char *name, const struct kvm_segment *segment)

@@ -4,7 +4,7 @@
  */
 #include "vmm/dry_run_parts.h"
 #include "vmm/x86/entry.h"
-#include "vmm/x86/register_bits.h"
+#include "vmm/x86/registers.h"
 
 #define REG(member, meaning)    FIELD(#member, struct kvm_regs, member, CELL_HEX, meaning)
 #define SREG(member, meaning)   FIELD(#member, struct kvm_sregs, member, CELL_HEX, meaning)
