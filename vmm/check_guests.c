@@ -26,7 +26,6 @@
 #include <sys/time.h>
 
 #include "vmm/kvm.h"
-#include "vmm/loop.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
 #include "vmm/x86/check_code.h"

@@ -26,7 +26,6 @@
 #include "vmm/check_host.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>

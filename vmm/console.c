@@ -294,8 +294,6 @@ void console_init(struct console *console)
 	console->sink.fd = -1;
 	console->out = (struct loop_source){.fd = -1, .ready = out_ready, .owner = console};
 	console->in = (struct loop_source){.fd = -1, .ready = in_ready, .owner = console};
-	console->flush = (struct loop_timer){.fired = flush_fired, .owner = console};
-	console->patience = (struct loop_timer){.fired = patience_fired, .owner = console};
 }
 
 int console_open(struct console *console, struct loop *loop, enum console_target target,
@@ -313,9 +311,9 @@ int console_open(struct console *console, struct loop *loop, enum console_target
 		return error_set(err, "no memory for the console: %s", strerror(errno));
 	console->ring = ring;
 	console->gone = console->out.fd < 0;
+	loop_add_timer(loop, &console->flush, flush_fired, console);
+	loop_add_timer(loop, &console->patience, patience_fired, console);
 	if (loop_add(loop, &console->out, err) || loop_add(loop, &console->in, err) ||
-	    loop_add_timer(loop, &console->flush, err) ||
-	    loop_add_timer(loop, &console->patience, err) ||
 	    loop_wake_init(&console->output_wake, loop, output_woken, console, err) ||
 	    loop_wake_init(&console->input_wake, loop, input_woken, console, err))
 		return -1;

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "boot/acpi.h"
 #include "vmm/dry_run.h"
 
 /* System calls: mkdir, and for files open, write, close. */

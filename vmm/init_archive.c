@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "boot/init/program.h"
-#include "boot/init/protocol.h"
 #include "boot/kernel.h"
 #include "boot/modules.h"
 #include "vmm/command.h"

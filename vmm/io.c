@@ -3,8 +3,6 @@
  */
 #include "vmm/io_engine.h"
 
-#include <unistd.h>
-
 SANDBOX_CALLS(io, CALL(write, SANDBOX_WORKER, "bells and interrupts"));
 
 enum { DEPTH_MAX = 4096 };

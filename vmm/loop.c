@@ -3,8 +3,6 @@
  */
 #include "vmm/loop.h"
 
-#include <errno.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,12 +30,11 @@ int loop_add(struct loop *loop, struct loop_source *source, struct error *err)
 	return 0;
 }
 
-int loop_add_timer(struct loop *loop, struct loop_timer *timer, struct error *err)
+void loop_add_timer(struct loop *loop, struct loop_timer *timer, void (*fired)(void *owner),
+		    void *owner)
 {
-	if (loop->timers == LOOP_SOURCES_MAX)
-		return error_set(err, "too many timers");
-	loop->timer[loop->timers++] = timer;
-	return 0;
+	*timer = (struct loop_timer){.fired = fired, .owner = owner, .next = loop->timers};
+	loop->timers = timer;
 }
 
 void loop_timer_set(struct loop_timer *timer, u64 delay_ns)
@@ -75,11 +72,9 @@ static int next_timeout_ms(const struct loop *loop)
 {
 	u64 nearest = 0;
 
-	for (unsigned i = 0; i < loop->timers; i++) {
-		const u64 deadline = loop->timer[i]->deadline_ns;
-
-		if (deadline && (!nearest || deadline < nearest))
-			nearest = deadline;
+	for (const struct loop_timer *timer = loop->timers; timer; timer = timer->next) {
+		if (timer->deadline_ns && (!nearest || timer->deadline_ns < nearest))
+			nearest = timer->deadline_ns;
 	}
 	return loop_wait_ms(nearest);
 }
@@ -88,9 +83,7 @@ static void fire_timers(struct loop *loop)
 {
 	const u64 now = clock_now_ns();
 
-	for (unsigned i = 0; i < loop->timers; i++) {
-		struct loop_timer *timer = loop->timer[i];
-
+	for (struct loop_timer *timer = loop->timers; timer; timer = timer->next) {
 		if (timer->deadline_ns && timer->deadline_ns <= now) {
 			timer->deadline_ns = 0;
 			timer->fired(timer->owner);

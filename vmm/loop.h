@@ -29,18 +29,21 @@ struct loop_timer {
 	u64 deadline_ns;
 	void (*fired)(void *owner);
 	void *owner;
+	struct loop_timer *next; /* in the loop's list */
 };
 
 struct loop {
 	struct loop_source *source[LOOP_SOURCES_MAX];
 	unsigned sources;
-	struct loop_timer *timer[LOOP_SOURCES_MAX];
-	unsigned timers;
+	struct loop_timer *timers;
 	bool stop;
 };
 
 int loop_add(struct loop *loop, struct loop_source *source, struct error *err);
-int loop_add_timer(struct loop *loop, struct loop_timer *timer, struct error *err);
+
+/* Makes a timer that isn't set, and adds it; it outlives its stay in the loop. */
+void loop_add_timer(struct loop *loop, struct loop_timer *timer, void (*fired)(void *owner),
+		    void *owner);
 
 /* Sets the timer to fire delay_ns from now, in place of any earlier deadline. */
 void loop_timer_set(struct loop_timer *timer, u64 delay_ns);

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "vmm/check.h"
-#include "vmm/error.h"
 #include "vmm/loop.h"
 #include "vmm/options.h"
 #include "vmm/run.h"

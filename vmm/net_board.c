@@ -173,11 +173,9 @@ int net_board_attach(struct net_board *board, struct machine *machine, unsigned 
 		if (net_open(net, config->net[i].has_mac ? config->net[i].mac : mac, name, err))
 			return -1;
 	}
-	board->again = (struct loop_timer){.fired = connect_again, .owner = board};
-	if ((net_board_sandbox(config) & SANDBOX_CONNECT) && !config->dry_run &&
-	    (loop_wake_init(&board->lost, &machine->loop, lost_woken, board, err) ||
-	     loop_add_timer(&machine->loop, &board->again, err)))
-		return -1;
+	loop_add_timer(&machine->loop, &board->again, connect_again, board);
+	if ((net_board_sandbox(config) & SANDBOX_CONNECT) && !config->dry_run)
+		return loop_wake_init(&board->lost, &machine->loop, lost_woken, board, err);
 	return 0;
 }
 

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "vmm/disk_option.h"
-#include "vmm/net_option.h"
 #include "vmm/trace.h"
 
 /* What is done with an option's value. */

@@ -11,8 +11,6 @@
 
 #include "vmm/json.h"
 #include "vmm/machine.h"
-#include "vmm/sandbox.h"
-#include "vmm/stats.h"
 
 #ifndef __GLIBC__
 SANDBOX_CALLS(result_musl, CALL(writev, SANDBOX_MAIN, "the result; lines of --stats"));

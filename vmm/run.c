@@ -31,7 +31,6 @@
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/result.h"
-#include "vmm/sandbox.h"
 
 SANDBOX_CALLS(run, CALL(kill, SANDBOX_MAIN, "stops itself, as Ctrl-Z has it"),
 	      CALL(getpid, SANDBOX_MAIN, "for that"));
@@ -195,17 +194,13 @@ static int take_signals(struct machine *machine, struct error *err)
 	return loop_add(&machine->loop, &machine->signals, err);
 }
 
-static int set_timers(struct machine *machine, struct error *err)
+static void add_timers(struct machine *machine)
 {
-	machine->timeout = (struct loop_timer){.fired = timeout_fired, .owner = machine};
-	machine->stop_timer = (struct loop_timer){.fired = stop_timer_fired, .owner = machine};
+	loop_add_timer(&machine->loop, &machine->timeout, timeout_fired, machine);
+	loop_add_timer(&machine->loop, &machine->stop_timer, stop_timer_fired, machine);
+	loop_add_timer(&machine->loop, &machine->terminal_timer, take_terminal, machine);
 	if (machine->config->timeout_ns)
 		loop_timer_set(&machine->timeout, machine->config->timeout_ns);
-	machine->terminal_timer = (struct loop_timer){.fired = take_terminal, .owner = machine};
-	if (loop_add_timer(&machine->loop, &machine->timeout, err) ||
-	    loop_add_timer(&machine->loop, &machine->terminal_timer, err))
-		return -1;
-	return loop_add_timer(&machine->loop, &machine->stop_timer, err);
 }
 
 /* A machine that may restart keeps its kernel and initrd open: later it can open nothing. */
@@ -398,8 +393,8 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	const struct config *config = machine->config;
 
 	take_descriptors();
+	add_timers(machine);
 	if (config_check_files(config, err) || take_signals(machine, err) ||
-	    set_timers(machine, err) ||
 	    loop_wake_init(&machine->command_wake, &machine->loop, take_terminal, machine, err) ||
 	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,

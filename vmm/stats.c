@@ -7,9 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "vmm/bus.h"
 #include "vmm/json.h"
-#include "vmm/loop.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
 

@@ -4,7 +4,6 @@
 #include "vmm/terminal.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "vmm/sandbox.h"

@@ -144,9 +144,9 @@ int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, 
 	else if (sink_open(&trace->sink, path))
 		return error_set(err, "cannot write the trace to '%s': %s", path, strerror(errno));
 	trace_adopt("main");
-	trace->flush = (struct loop_timer){.fired = flush_fired, .owner = trace};
+	loop_add_timer(loop, &trace->flush, flush_fired, trace);
 	loop_timer_set(&trace->flush, FLUSH_PERIOD_NS);
-	return loop_add_timer(loop, &trace->flush, err);
+	return 0;
 }
 
 void trace_flush(struct trace *trace)

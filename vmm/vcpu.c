@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -18,8 +17,6 @@
 
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
-#include "vmm/sandbox.h"
-#include "vmm/stats.h"
 #include "vmm/x86/registers.h"
 
 SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers of the dead"),

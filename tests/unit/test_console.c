@@ -100,9 +100,7 @@ static int set_up(void **state)
 	world.console.quit = quit;
 	world.console.watch = watch;
 	world.console.owner = &world;
-	world.timer = (struct loop_timer){.fired = stop, .owner = &world};
-	if (loop_add_timer(&world.loop, &world.timer, &world.err))
-		return -1;
+	loop_add_timer(&world.loop, &world.timer, stop, &world);
 	return loop_wake_init(&world.stop, &world.loop, stop, &world, &world.err);
 }
 

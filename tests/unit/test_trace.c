@@ -133,7 +133,7 @@ static void test_off_is_off(void **state)
 	for (unsigned bit = 0; bit < 6; bit++)
 		assert_false(trace_on(&world->trace, 1U << bit));
 	trace_line(&world->trace, TRACE_PIO, "nobody wants this");
-	assert_int_equal(world->loop.timers, 0);
+	assert_null(world->loop.timers);
 	trace_close(&world->trace);
 	/* Not even opened. */
 	assert_string_equal(text_of(world, world->file.fd), "old content\n");
@@ -247,10 +247,10 @@ static void stop_fired(void *owner)
 static void test_the_loop_writes_out_now_and_then(void **state)
 {
 	struct world *world = *state;
-	struct loop_timer stop = {.fired = stop_fired, .owner = &world->loop};
+	struct loop_timer stop;
 
 	open_file(world, TRACE_IRQ, world->file.path);
-	assert_int_equal(loop_add_timer(&world->loop, &stop, &world->err), 0);
+	loop_add_timer(&world->loop, &stop, stop_fired, &world->loop);
 	for (unsigned round = 1; round <= 2; round++) {
 		trace_line(&world->trace, TRACE_IRQ, "round %u", round);
 		world->loop.stop = false;
@@ -308,7 +308,7 @@ static void assert_in_order(const char *text, const char *who)
 static void test_threads(void **state)
 {
 	struct world *world = *state;
-	struct loop_timer stop = {.fired = stop_fired, .owner = &world->loop};
+	struct loop_timer stop;
 	struct writer writer[2];
 
 	open_file(world, TRACE_PIO, world->file.path);
@@ -317,7 +317,7 @@ static void test_threads(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&writer[i].thread, NULL, write_lines, &writer[i]),
 				 0);
-	assert_int_equal(loop_add_timer(&world->loop, &stop, &world->err), 0);
+	loop_add_timer(&world->loop, &stop, stop_fired, &world->loop);
 	loop_timer_set(&stop, 250 * MS);
 	loop_run(&world->loop); /* writes out under the writers' hands, maybe */
 	for (unsigned i = 0; i < THREAD_LINES; i++)

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "vmm/kvm.h"
-#include "vmm/types.h"
 
 #define BIT(n) ((u32)1 << (n))
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/bits.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
