@@ -3,7 +3,7 @@
  *
  * check_command() collects a report (the host, KVM's answers, what tiny guests did, the sandbox
  * layers), comes to a verdict and prints both. The collecting parts are check_host.c, kvm.c,
- * check_guests.c and check_sandbox.c; check_print.c is the voice.
+ * check_guests.c and check_sandbox.c.
  */
 #ifndef BANTAM_VMM_CHECK_H
 #define BANTAM_VMM_CHECK_H

@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #include "boot/boot.h"
-#include "vmm/error.h"
+#include "vmm/sheet.h"
 #include "vmm/x86/cpuid.h"
 
 struct machine;
@@ -38,5 +38,23 @@ int dry_run(const struct dry_run_input *input, FILE *out, bool as_json, struct e
  * with err set.
  */
 int dry_run_dump_acpi(const struct boot_plan *plan, const char *dir, struct error *err);
+
+/* ---- the architecture's own (vmm/x86/) */
+
+/* A row of the memory map. */
+struct dry_run_range {
+	u64 gpa, bytes;
+	const char *kind, *name, *why; /* name: NULL for what nobody has taken */
+};
+
+/* What isn't RAM at fixed guest physical addresses. */
+enum { DRY_RUN_FIXED = 3 };
+extern const struct dry_run_range dry_run_fixed[DRY_RUN_FIXED];
+
+/* The structure that the kernel is handed, the memory map in it, and registers at the first
+ * instruction. */
+void dry_run_handover(struct sheet *sheet, const struct boot_plan *plan);
+
+void dry_run_cpuid(struct sheet *sheet, const struct dry_run_input *input);
 
 #endif

@@ -22,7 +22,6 @@
 #include "vmm/memory.h"
 #include "vmm/sandbox.h"
 #include "vmm/stats.h"
-#include "vmm/tail.h"
 #include "vmm/terminal.h"
 #include "vmm/trace.h"
 #include "vmm/verdict.h"

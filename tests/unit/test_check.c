@@ -1,5 +1,5 @@
 /*
- * vmm/check.c and check_print.c: the verdict of `bantam check` and its words, from made-up reports.
+ * vmm/check.c: the verdict of `bantam check` and its words, from made-up reports.
  * No KVM is touched.
  */
 #include "tests/unit/test.h"

@@ -1,5 +1,5 @@
 /*
- * vmm/tail.c: the last lines of what a kernel said.
+ * vmm/watch.c: the last lines of what a kernel said.
  */
 #include "tests/unit/test.h"
 
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "vmm/tail.h"
+#include "vmm/watch.h"
 
 static struct tail tail;
 

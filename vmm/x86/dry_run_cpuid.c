@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "vmm/dry_run_parts.h"
+#include "vmm/dry_run.h"
 
 enum { EAX, EBX, ECX, EDX, REGS };
 enum { FEATURES_BYTES = 3072 };
