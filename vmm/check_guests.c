@@ -193,8 +193,7 @@ static int make_guest(struct machine *machine, const struct config *config,
 {
 	const struct boot_plan plan = {.kernel = {.protocol = BOOT_LINUX, .entry = CHECK_CODE_AT}};
 
-	if (machine_init(machine, config, NULL, err) || machine_create_vm(machine, err) ||
-	    machine_add_vcpus(machine, &plan, err))
+	if (machine_init(machine, config, NULL, err) || machine_create_vm(machine, &plan, err))
 		return -1;
 	return check_code_place(&machine->memory, code, err);
 }

@@ -106,12 +106,6 @@ static size_t take_output(void *owner, const struct iovec *piece, unsigned piece
 
 /* Input. */
 
-static void end_input(struct command *command)
-{
-	command->input_ended = command->tell_input_ended = true;
-	vconsole_wake(command->console);
-}
-
 static size_t give_input(void *owner, const struct iovec *piece, unsigned pieces)
 {
 	struct command *command = ((struct command_output *)owner)->command;
@@ -123,8 +117,10 @@ static size_t give_input(void *owner, const struct iovec *piece, unsigned pieces
 
 		command->input_at = 0;
 		command->input_used = got > 0 ? (size_t)got : 0;
-		if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
-			end_input(command);
+		if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) {
+			command->input_ended = command->tell_input_ended = true;
+			vconsole_wake(command->console);
+		}
 	}
 	bytes = virtq_copy(piece, pieces, 0, command->input + command->input_at,
 			   (u32)(command->input_used - command->input_at), true);

@@ -264,27 +264,19 @@ static void ring_enter(struct io *io)
 		      0);
 }
 
-static void unmap(struct ring *ring)
+/* The mappings go first: they hold the ring, too. */
+static void ring_end(struct io *io)
 {
+	struct ring *ring = ring_of(io);
+
 	if (ring->sqes)
 		munmap(ring->sqes, ring->sqes_bytes);
 	if (ring->rings)
 		munmap(ring->rings, ring->rings_bytes);
 	ring->sqes = ring->rings = NULL;
-}
-
-/* The mappings go first: they hold the ring, too. */
-static void let_go(struct ring *ring)
-{
-	unmap(ring);
 	if (ring->fd >= 0)
 		close(ring->fd);
 	ring->fd = -1;
-}
-
-static void ring_end(struct io *io)
-{
-	let_go(ring_of(io));
 }
 
 /*
@@ -295,7 +287,7 @@ static bool ring_close(struct io *io, unsigned timeout_ms)
 {
 	struct ring *ring = ring_of(io);
 
-	let_go(ring);
+	ring_end(io);
 	if (!loop_wait_for(ring->end_fd, 0, clock_now_ns() + (u64)timeout_ms * 1000000) &&
 	    ring->under_way)
 		return false;
@@ -449,7 +441,7 @@ int io_uring_open(struct io **io, const struct io_setup *setup, struct error *er
 		return 0;
 	}
 	error_set(err, "this host gives no io_uring: %s", strerror(errno));
-	let_go(ring);
+	ring_end(&ring->io);
 	if (ring->end_fd >= 0)
 		close(ring->end_fd);
 	free(ring);

@@ -108,13 +108,6 @@ static int give_memory(struct machine *machine, struct error *err)
 	return 0;
 }
 
-int machine_create_vm(struct machine *machine, struct error *err)
-{
-	if (create_empty_vm(machine, err) || create_chipset(machine, err))
-		return -1;
-	return give_memory(machine, err);
-}
-
 static int check_limits(struct machine *machine, const struct cpuid *cpuid, struct error *err)
 {
 	const unsigned cpus = machine->config->cpus;
@@ -132,7 +125,8 @@ static int check_limits(struct machine *machine, const struct cpuid *cpuid, stru
 	return 0;
 }
 
-int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err)
+/* Step 4: the first vCPU is in the state that the plan's boot protocol wants. */
+static int add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
 	const unsigned cpus = machine->config->cpus;
 	struct cpuid cpuid;
@@ -161,6 +155,14 @@ int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, str
 	}
 	/* The other vCPUs wait for their start-up message, as KVM creates them. */
 	return entry_set_registers(machine->vcpu[0].fd, plan, err);
+}
+
+int machine_create_vm(struct machine *machine, const struct boot_plan *plan, struct error *err)
+{
+	if (create_empty_vm(machine, err) || create_chipset(machine, err) ||
+	    give_memory(machine, err))
+		return -1;
+	return add_vcpus(machine, plan, err);
 }
 
 int machine_start(struct machine *machine, struct error *err)
@@ -248,7 +250,7 @@ void machine_stop(struct machine *machine)
 	for (unsigned i = 0; i < machine->vcpus; i++)
 		vcpu_kick(&machine->vcpu[i]);
 	for (unsigned i = 0; i < machine->vcpus; i++)
-		vcpu_join(&machine->vcpu[i]);
+		thread_join(&machine->vcpu[i].thread);
 }
 
 static void deliver_irq(void *controller, u32 gsi, bool level)

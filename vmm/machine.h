@@ -76,13 +76,10 @@ int machine_init(struct machine *machine, const struct config *config, struct bo
 		 struct error *err);
 
 /*
- * Opens KVM and makes the VM with its interrupt controllers, and gives it the memory; no vCPU yet.
- * Returns 0, or -1 with err set.
+ * Opens KVM and makes the VM with its interrupt controllers, its memory and its vCPUs, of which the
+ * first is in the state that the plan's boot protocol wants. Returns 0, or -1 with err set.
  */
-int machine_create_vm(struct machine *machine, struct error *err);
-
-/* Makes the vCPUs, the first of them in the state that the plan's boot protocol wants. */
-int machine_add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err);
+int machine_create_vm(struct machine *machine, const struct boot_plan *plan, struct error *err);
 
 /*
  * Starts the vCPU threads, which wait before the first instruction until machine_let_run(). Returns

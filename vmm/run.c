@@ -203,13 +203,6 @@ static void add_timers(struct machine *machine)
 		loop_timer_set(&machine->timeout, machine->config->timeout_ns);
 }
 
-/* A machine that may restart keeps its kernel and initrd open: later it can open nothing. */
-static int keep_files(struct boot_files *files, const struct config *config, struct error *err)
-{
-	*files = (struct boot_files){.kernel_fd = 0, .initrd_fd = 0};
-	return config->restart ? boot_open_files(files, config->kernel, config->initrd, err) : 0;
-}
-
 static void trace_places(struct machine *machine, const struct boot_plan *plan)
 {
 	for (unsigned i = 0; i < plan->map.places; i++) {
@@ -265,7 +258,7 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 
 static int make_vm(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
-	if (machine_create_vm(machine, err) || machine_add_vcpus(machine, plan, err))
+	if (machine_create_vm(machine, plan, err))
 		return -1;
 	timeline_reach(&machine->timeline, STAGE_VM_MADE);
 	return 0;
@@ -369,10 +362,10 @@ static void report(struct machine *machine)
 		say("%s", machine->modules_hint.text);
 	if (machine->death.used)
 		(void)!write(STDERR_FILENO, machine->death.text, machine->death.used);
-	if (machine->config->stats)
+	if (machine->config->stats) {
 		stats_print(machine);
-	if (machine->config->stats)
 		net_board_print(&machine->board->virtio.net);
+	}
 }
 
 /* Each disk's queue takes a few descriptors: as many as the host lets us have. */
@@ -510,8 +503,10 @@ static int run_machine(struct machine *machine, struct board *board, const struc
 	int status = 0;
 
 	board_init(board);
+	/* A machine that may restart keeps its kernel and initrd open: later it can open nothing. */
 	if (machine_init(machine, config, board, &err) || prepare(machine, board, &result, &err) ||
-	    keep_files(&files, config, &err) || go(machine, &files, &err))
+	    (config->restart && boot_open_files(&files, config->kernel, config->initrd, &err)) ||
+	    go(machine, &files, &err))
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
 	if (machine_ended(machine))
 		status = finish(machine, &result);
@@ -523,22 +518,23 @@ static int run_machine(struct machine *machine, struct board *board, const struc
 
 int run(const struct config *config)
 {
-	struct machine *machine = calloc(1, sizeof(*machine));
-	struct board *board = calloc(1, sizeof(*board));
-	int status = STATUS_VMM_ERROR;
+	struct whole {
+		struct machine machine;
+		struct board board;
+	} *whole = calloc(1, sizeof(*whole));
+	int status;
 
-	if (!machine || !board)
+	if (!whole) {
 		say("no memory for a machine");
-	else
-		status = run_machine(machine, board, config);
-	/* I/O that hangs holds on to all of it: only the process's end is its end then. */
-	if (machine && board && !board_close(board)) {
-		trace_flush(&machine->trace);
-		return status;
+		return STATUS_VMM_ERROR;
 	}
-	if (machine && board)
-		machine_destroy(machine);
-	free(board);
-	free(machine);
+	status = run_machine(&whole->machine, &whole->board, config);
+	if (board_close(&whole->board)) {
+		machine_destroy(&whole->machine);
+		free(whole);
+	} else {
+		/* I/O that hangs holds on to all of it: only the process's end is its end then. */
+		trace_flush(&whole->machine.trace);
+	}
 	return status;
 }

@@ -249,11 +249,6 @@ void vcpu_kick(struct vcpu *vcpu)
 	pthread_kill(vcpu->thread.id, KICK_SIGNAL);
 }
 
-void vcpu_join(struct vcpu *vcpu)
-{
-	thread_join(&vcpu->thread);
-}
-
 void vcpu_destroy(struct vcpu *vcpu)
 {
 	if (vcpu->run)

@@ -12,7 +12,7 @@
 
 struct machine;
 
-/* Belongs to its own thread between vcpu_start() and vcpu_join(), but for run->immediate_exit. */
+/* Belongs to its own thread between vcpu_start() and the thread's end, but for run->immediate_exit. */
 struct vcpu {
 	struct machine *machine;
 	unsigned index; /* also its APIC id */
@@ -35,7 +35,6 @@ void vcpu_kick(struct vcpu *vcpu);
 /* An exit reason's name, as <linux/kvm.h> has it without KVM_EXIT_. */
 const char *vcpu_exit_name(unsigned reason);
 
-void vcpu_join(struct vcpu *vcpu);
 void vcpu_destroy(struct vcpu *vcpu);
 
 #endif

@@ -133,11 +133,6 @@ static void set_amd_features(struct kvm_cpuid_entry2 *entry, bool amd, unsigned 
 		entry->ecx |= AMD_ECX_LEGACY_CORES;
 }
 
-static void clear(struct kvm_cpuid_entry2 *entry)
-{
-	entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
-}
-
 static void restrict_entry(struct kvm_cpuid_entry2 *entry, bool amd,
 			   const struct cpuid_options *options)
 {
@@ -154,7 +149,7 @@ static void restrict_entry(struct kvm_cpuid_entry2 *entry, bool amd,
 	case LEAF_PERFORMANCE:
 	case LEAF_AMD_SVM:
 	case LEAF_AMD_COUNTERS:
-		clear(entry);
+		entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
 		break;
 	case LEAF_TOPOLOGY:
 	case LEAF_TOPOLOGY_V2:

@@ -47,47 +47,26 @@ static struct kvm_segment flat_segment(u16 selector, u8 type, bool long_mode)
 	};
 }
 
-static void set_segments(struct kvm_sregs *sregs, bool long_mode)
-{
-	const struct kvm_segment data = flat_segment(GDT_DATA, TYPE_DATA, false);
-
-	sregs->cs = flat_segment(GDT_CODE, TYPE_CODE, long_mode);
-	sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = data;
-	sregs->tr = (struct kvm_segment){.limit = 0x67, .type = TYPE_TSS_BUSY, .present = 1};
-	sregs->ldt = (struct kvm_segment){.unusable = 1};
-	sregs->idt = (struct kvm_dtable){0};
-}
-
-static void set_long_mode(struct kvm_sregs *sregs)
-{
-	sregs->gdt = (struct kvm_dtable){.base = LAYOUT_GDT, .limit = GDT_BYTES - 1};
-	sregs->cr3 = LAYOUT_PAGE_TABLES;
-	sregs->cr4 = CR4_PAE;
-	sregs->cr0 = CR0_PE | CR0_ET | CR0_PG;
-	sregs->efer = EFER_LME | EFER_LMA;
-}
-
-static void set_protected_mode(struct kvm_sregs *sregs)
-{
-	sregs->gdt = (struct kvm_dtable){0};
-	sregs->cr3 = 0;
-	sregs->cr4 = 0;
-	sregs->cr0 = CR0_PE | CR0_ET;
-	sregs->efer = 0;
-}
-
 void entry_registers(const struct boot_plan *plan, struct kvm_regs *regs, struct kvm_sregs *sregs)
 {
 	const bool long_mode = plan->kernel.protocol == BOOT_LINUX;
 
 	*regs = (struct kvm_regs){.rip = plan->kernel.entry, .rflags = RFLAGS_RESERVED};
-	set_segments(sregs, long_mode);
+	*(long_mode ? &regs->rsi : &regs->rbx) = plan->info_gpa;
+	sregs->cs = flat_segment(GDT_CODE, TYPE_CODE, long_mode);
+	sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss =
+		flat_segment(GDT_DATA, TYPE_DATA, false);
+	sregs->tr = (struct kvm_segment){.limit = 0x67, .type = TYPE_TSS_BUSY, .present = 1};
+	sregs->ldt = (struct kvm_segment){.unusable = 1};
+	sregs->idt = sregs->gdt = (struct kvm_dtable){0};
+	sregs->cr0 = CR0_PE | CR0_ET;
+	sregs->cr3 = sregs->cr4 = sregs->efer = 0;
 	if (long_mode) {
-		set_long_mode(sregs);
-		regs->rsi = plan->info_gpa;
-	} else {
-		set_protected_mode(sregs);
-		regs->rbx = plan->info_gpa;
+		sregs->gdt = (struct kvm_dtable){.base = LAYOUT_GDT, .limit = GDT_BYTES - 1};
+		sregs->cr0 |= CR0_PG;
+		sregs->cr3 = LAYOUT_PAGE_TABLES;
+		sregs->cr4 = CR4_PAE;
+		sregs->efer = EFER_LME | EFER_LMA;
 	}
 }
 
