@@ -42,9 +42,8 @@ static void name_failed(const struct check_guests *guests, char *text, size_t by
 
 static void explain_no_guest(const struct check_guests *guests, struct error *why)
 {
-	char words[64];
+	const char *words = check_outcome_words(&guests->probe[CHECK_LONG_MODE]);
 
-	check_outcome_describe(&guests->probe[CHECK_LONG_MODE], words, sizeof(words));
 	error_set(why, "KVM answers, but a guest of three instructions does not run: %.280s",
 		  guests->err.text[0] ? guests->err.text : words);
 	snprintf(why->remedy, sizeof(why->remedy),
@@ -148,13 +147,11 @@ static void print_guests(struct sheet *sheet, const struct check_guests *guests)
 		   columns);
 	for (unsigned i = 0; i < CHECK_PROBES; i++) {
 		const struct check_outcome *outcome = &guests->probe[i];
-		char words[64];
 
-		check_outcome_describe(outcome, words, sizeof(words));
 		sheet_row(sheet, TEXT(check_probe_name((enum check_probe)i)),
 			  outcome->end == CHECK_NOT_TRIED ? NONE
 							  : YES_NO(outcome->end == CHECK_DONE),
-			  TEXT(words));
+			  TEXT(check_outcome_words(outcome)));
 	}
 	sheet_open(sheet, "speed", "of code in ring 0, millions of instructions a second", NULL);
 	sheet_fact(sheet, "mips", guests->mips > 0 ? COUNT((u64)guests->mips) : NONE);

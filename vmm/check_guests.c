@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -57,37 +58,31 @@ static const struct {
 				       KVM_GUESTDBG_USE_SW_BP},
 };
 
-static const struct {
-	const char *words;
-	bool number; /* outcome's stands behind them */
-} ends[] = {
-	[CHECK_NOT_TRIED] = {"not tried", false},
-	[CHECK_DONE] = {"ok", false},
-	[CHECK_WRONG] = {"wrong answer", true},
-	[CHECK_EXCEPTION] = {"exception", true},
-	[CHECK_INTERNAL_ERROR] = {"KVM internal error, suberror", true},
-	[CHECK_TRIPLE_FAULT] = {"triple fault", false},
-	[CHECK_ENTRY_FAILED] = {"the processor refused entry, reason", true},
-	[CHECK_STOPPED] = {"stopped", false},
-	[CHECK_NOT_STOPPED] = {"not stopped", false},
-	[CHECK_TIMED_OUT] = {"no end in so many ms:", true},
-	[CHECK_EXIT] = {"unexpected exit reason", true},
-	[CHECK_NOT_BEGUN] = {"could not be started", false},
-};
+/* No virtual machine could be made, or KVM_RUN failed. */
+#define NOT_BEGUN "could not be started"
 
 const char *check_probe_name(enum check_probe probe)
 {
 	return probes[probe].name;
 }
 
-void check_outcome_describe(const struct check_outcome *outcome, char *text, size_t bytes)
+const char *check_outcome_words(const struct check_outcome *outcome)
 {
-	const int used = snprintf(text, bytes, "%s", ends[outcome->end].words);
+	return outcome->end == CHECK_NOT_TRIED ? "not tried"
+	       : outcome->end == CHECK_DONE    ? "ok"
+					       : outcome->words;
+}
 
-	/* Large ones are patterns. */
-	if (ends[outcome->end].number && (size_t)used < bytes)
-		snprintf(text + used, bytes - (size_t)used,
-			 outcome->number < 10000 ? " %llu" : " 0x%llx", outcome->number);
+static void fail(struct check_outcome *outcome, const char *format, ...) PRINTF(2, 3);
+
+static void fail(struct check_outcome *outcome, const char *format, ...)
+{
+	va_list args;
+
+	outcome->end = CHECK_FAILED;
+	va_start(args, format);
+	vsnprintf(outcome->words, sizeof(outcome->words), format, args);
+	va_end(args);
 }
 
 static void tick(int signal_number)
@@ -118,40 +113,38 @@ static void take_output(const struct kvm_run *run, const struct check_code *code
 		break;
 	case CHECK_PORT_EXCEPTION:
 		if (value != code->traps)
-			*outcome = (struct check_outcome){.end = CHECK_EXCEPTION, .number = value};
+			fail(outcome, "exception %u", value);
 		break;
 	case CHECK_PORT_DONE:
 		if (*started_ns)
 			outcome->ns = clock_now_ns() - *started_ns;
-		outcome->end = value == code->answer ? CHECK_DONE : CHECK_WRONG;
-		outcome->number = value;
+		outcome->end = CHECK_DONE;
+		if (value != code->answer)
+			fail(outcome, "wrong answer %u", value);
 		break;
 	default:
-		*outcome = (struct check_outcome){.end = CHECK_EXIT, .number = run->exit_reason};
+		check_take_exit(run, outcome);
 	}
 }
 
-/* Any other exit is an end. */
-static void take_exit(const struct kvm_run *run, struct check_outcome *outcome)
+void check_take_exit(const struct kvm_run *run, struct check_outcome *outcome)
 {
 	switch (run->exit_reason) {
 	case KVM_EXIT_DEBUG:
 		outcome->end = CHECK_STOPPED;
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
-		outcome->end = CHECK_INTERNAL_ERROR;
-		outcome->number = run->internal.suberror;
+		fail(outcome, "KVM internal error, suberror %u", run->internal.suberror);
 		break;
 	case KVM_EXIT_SHUTDOWN:
-		outcome->end = CHECK_TRIPLE_FAULT;
+		fail(outcome, "triple fault");
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
-		outcome->end = CHECK_ENTRY_FAILED;
-		outcome->number = run->fail_entry.hardware_entry_failure_reason;
+		fail(outcome, "the processor refused entry, reason 0x%llx",
+		     run->fail_entry.hardware_entry_failure_reason);
 		break;
 	default:
-		outcome->end = CHECK_EXIT;
-		outcome->number = run->exit_reason;
+		fail(outcome, "unexpected exit reason %u", run->exit_reason);
 	}
 }
 
@@ -170,14 +163,13 @@ static struct check_outcome run_vcpu(const struct vcpu *vcpu, const struct check
 
 		if (result < 0 && errno != EINTR && errno != EAGAIN) {
 			error_set(err, "KVM doesn't run the vCPU: %s", strerror(errno));
-			outcome.end = CHECK_NOT_BEGUN;
+			fail(&outcome, NOT_BEGUN);
 		} else if (clock_now_ns() >= end_ns) {
-			outcome = (struct check_outcome){.end = CHECK_TIMED_OUT,
-							 .number = CHECK_GUEST_LIMIT_MS};
+			fail(&outcome, "no end in so many ms: %d", CHECK_GUEST_LIMIT_MS);
 		} else if (result == 0 && run->exit_reason == KVM_EXIT_IO) {
 			take_output(run, code, &started_ns, &outcome);
 		} else if (result == 0 && run->exit_reason != KVM_EXIT_INTR) {
-			take_exit(run, &outcome);
+			check_take_exit(run, &outcome);
 		}
 	}
 	set_timer(0);
@@ -204,7 +196,7 @@ static struct check_outcome run_guest(enum check_probe probe, struct error *err)
 	const struct check_code *code = &check_codes[probes[probe].code];
 	struct kvm_guest_debug debug = check_code_debug(probes[probe].debug);
 	const struct config config = {.memory_bytes = MEMORY_MIN_BYTES, .cpus = 1};
-	struct check_outcome outcome = {.end = CHECK_NOT_BEGUN};
+	struct check_outcome outcome = {.end = CHECK_FAILED, .words = NOT_BEGUN};
 	struct machine machine;
 
 	if (make_guest(&machine, &config, code, err) == 0 &&
@@ -213,7 +205,7 @@ static struct check_outcome run_guest(enum check_probe probe, struct error *err)
 		outcome = run_vcpu(&machine.vcpu[0], code, err);
 	machine_destroy(&machine);
 	if (debug.control && outcome.end == CHECK_DONE)
-		outcome.end = CHECK_NOT_STOPPED;
+		fail(&outcome, "not stopped");
 	else if (outcome.end == CHECK_STOPPED)
 		outcome.end = CHECK_DONE;
 	return outcome;
@@ -241,7 +233,7 @@ static double measure_mips(void)
 
 	for (unsigned i = 0; ready && i < LOOP_TRIES; i++) {
 		const struct vcpu *vcpu = &machine.vcpu[0];
-		struct check_outcome outcome = {.end = CHECK_NOT_BEGUN};
+		struct check_outcome outcome = {.end = CHECK_FAILED};
 		double mips;
 
 		if (check_code_set_registers(vcpu->fd, rounds, &ignored) == 0)

@@ -8,6 +8,8 @@
 #ifndef BANTAM_VMM_CHECK_GUESTS_H
 #define BANTAM_VMM_CHECK_GUESTS_H
 
+#include <linux/kvm.h>
+
 #include "vmm/error.h"
 #include "vmm/types.h"
 
@@ -30,24 +32,16 @@ enum check_probe {
 };
 
 enum check_end {
-	CHECK_NOT_TRIED,      /* an earlier failure, or a processor that doesn't have it */
-	CHECK_DONE,           /* as it should */
-	CHECK_WRONG,          /* it came to its end, with another answer */
-	CHECK_EXCEPTION,      /* an exception that should not be; number: its vector */
-	CHECK_INTERNAL_ERROR, /* KVM gave up; number: the suberror, 1 = emulation */
-	CHECK_TRIPLE_FAULT,
-	CHECK_ENTRY_FAILED, /* number: the hardware's reason */
-	CHECK_STOPPED,      /* by the debugger … */
-	CHECK_NOT_STOPPED,  /* … or not, though it was asked */
-	CHECK_TIMED_OUT,
-	CHECK_EXIT,      /* number: KVM's exit reason, one that should not be */
-	CHECK_NOT_BEGUN, /* no virtual machine could be made, or KVM_RUN failed */
+	CHECK_NOT_TRIED, /* an earlier failure, or a processor that doesn't have it */
+	CHECK_DONE,      /* as it should */
+	CHECK_STOPPED,   /* by the debugger */
+	CHECK_FAILED,
 };
 
 struct check_outcome {
 	enum check_end end;
-	u64 number;
-	u64 ns; /* from the guest's START to its DONE, 0 without a START */
+	char words[64]; /* CHECK_FAILED: in which way */
+	u64 ns;         /* from the guest's START to its DONE, 0 without a START */
 };
 
 struct check_guests {
@@ -59,8 +53,11 @@ struct check_guests {
 /* The probe's name, as reports have it: "long_mode". */
 const char *check_probe_name(enum check_probe probe);
 
-/* The outcome in words. bytes: the size of text, at least 1. */
-void check_outcome_describe(const struct check_outcome *outcome, char *text, size_t bytes);
+/* The outcome in words. */
+const char *check_outcome_words(const struct check_outcome *outcome);
+
+/* What it means that KVM_RUN came back in this way, which is none of the guest's words. */
+void check_take_exit(const struct kvm_run *run, struct check_outcome *outcome);
 
 /*
  * Runs all of them; when the first, CHECK_LONG_MODE, fails, the others are not tried. Uses the

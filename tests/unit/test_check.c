@@ -38,9 +38,8 @@ static void test_verdict_tiny(void **state)
 
 	(void)state;
 	report_make(&report);
-	report.guests.probe[CHECK_CMPXCHG16B] =
-		(struct check_outcome){.end = CHECK_INTERNAL_ERROR, .number = 1};
-	report.guests.probe[CHECK_INT3].end = CHECK_TIMED_OUT;
+	report.guests.probe[CHECK_CMPXCHG16B].end = CHECK_FAILED;
+	report.guests.probe[CHECK_INT3].end = CHECK_FAILED;
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_TINY);
 	assert_int_equal(check_status(report.verdict), 1);
@@ -67,7 +66,8 @@ static void test_verdict_nothing(void **state)
 
 	(void)state;
 	report_make(&report);
-	report.guests.probe[CHECK_LONG_MODE].end = CHECK_TRIPLE_FAULT;
+	report.guests.probe[CHECK_LONG_MODE] =
+		(struct check_outcome){.end = CHECK_FAILED, .words = "triple fault"};
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_NOTHING);
 	assert_int_equal(check_status(report.verdict), 125);
@@ -89,31 +89,32 @@ static void test_verdict_without_breakpoints(void **state)
 
 	(void)state;
 	report_make(&report);
-	report.guests.probe[CHECK_SOFTWARE_BREAKPOINT].end = CHECK_INTERNAL_ERROR;
+	report.guests.probe[CHECK_SOFTWARE_BREAKPOINT].end = CHECK_FAILED;
 	check_decide(&report);
 	assert_int_equal(report.verdict, CHECK_STOCK);
 }
 
-static void check_words(enum check_end end, u64 number, const char *words)
+static void check_words(const struct kvm_run *run, const char *words)
 {
-	const struct check_outcome outcome = {.end = end, .number = number};
-	char text[64];
+	struct check_outcome outcome = {.end = CHECK_NOT_TRIED};
 
-	check_outcome_describe(&outcome, text, sizeof(text));
-	assert_string_equal(text, words);
+	assert_string_equal(check_outcome_words(&outcome), "not tried");
+	check_take_exit(run, &outcome);
+	assert_int_equal(outcome.end, CHECK_FAILED);
+	assert_string_equal(check_outcome_words(&outcome), words);
 }
 
 static void test_outcomes(void **state)
 {
 	(void)state;
-	check_words(CHECK_DONE, 7, "ok");
-	check_words(CHECK_WRONG, 0xab, "wrong answer 171");
-	check_words(CHECK_EXCEPTION, 13, "exception 13");
-	check_words(CHECK_INTERNAL_ERROR, 1, "KVM internal error, suberror 1");
-	check_words(CHECK_TRIPLE_FAULT, 0, "triple fault");
-	check_words(CHECK_ENTRY_FAILED, 0x80000021,
+	check_words(
+		&(struct kvm_run){.exit_reason = KVM_EXIT_INTERNAL_ERROR, .internal.suberror = 1},
+		"KVM internal error, suberror 1");
+	check_words(&(struct kvm_run){.exit_reason = KVM_EXIT_SHUTDOWN}, "triple fault");
+	check_words(&(struct kvm_run){.exit_reason = KVM_EXIT_FAIL_ENTRY,
+				      .fail_entry.hardware_entry_failure_reason = 0x80000021},
 		    "the processor refused entry, reason 0x80000021");
-	check_words(CHECK_TIMED_OUT, 2000, "no end in so many ms: 2000");
+	check_words(&(struct kvm_run){.exit_reason = KVM_EXIT_HLT}, "unexpected exit reason 5");
 }
 
 /* Every verdict in both forms. */
@@ -129,7 +130,7 @@ static void test_print(void **state)
 		FILE *out = open_memstream(&text, &bytes);
 
 		report_make(&report);
-		report.guests.probe[CHECK_INT3].end = i > 0 ? CHECK_INTERNAL_ERROR : CHECK_DONE;
+		report.guests.probe[CHECK_INT3].end = i > 0 ? CHECK_FAILED : CHECK_DONE;
 		report.usable = i < 2;
 		snprintf(report.why.remedy, sizeof(report.why.remedy), "%s",
 			 i > 1 ? "load the module" : "");
