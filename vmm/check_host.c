@@ -79,13 +79,6 @@ static bool file_has(const char *root, const char *name, const char *words)
 	return memmem(text, used, words, strlen(words)) != NULL;
 }
 
-static void take_flag(struct check_host *host, const char *flag)
-{
-	host->vmx |= strcmp(flag, "vmx") == 0;
-	host->svm |= strcmp(flag, "svm") == 0;
-	host->hypervisor |= strcmp(flag, "hypervisor") == 0;
-}
-
 /* Lines of "key	: value". An empty line ends the first processor; the others are the same. */
 static void look_at_processor(const char *root, struct check_host *host)
 {
@@ -104,8 +97,11 @@ static void look_at_processor(const char *root, struct check_host *host)
 					 strspn(line + strcspn(line, ":"), ": "));
 		if (strncmp(line, "flags", strlen("flags")) != 0)
 			continue;
-		for (char *word = strsep(&line, " "); word; word = strsep(&line, " "))
-			take_flag(host, word);
+		for (char *word = strsep(&line, " "); word; word = strsep(&line, " ")) {
+			host->vmx |= strcmp(word, "vmx") == 0;
+			host->svm |= strcmp(word, "svm") == 0;
+			host->hypervisor |= strcmp(word, "hypervisor") == 0;
+		}
 	}
 }
 
@@ -157,18 +153,12 @@ static void look_at_group(const char *root, struct check_host *host)
 
 static bool is_member(gid_t gid)
 {
-	const int count = getgroups(0, NULL);
-	gid_t *groups;
+	gid_t groups[NGROUPS_MAX];
+	const int count = getgroups(NGROUPS_MAX, groups);
 	bool found = getegid() == gid;
 
-	if (count <= 0 || found)
-		return found;
-	groups = calloc((size_t)count, sizeof(*groups));
-	if (!groups)
-		return false;
-	for (int i = 0, got = getgroups(count, groups); i < got; i++)
+	for (int i = 0; i < count; i++)
 		found |= groups[i] == gid;
-	free(groups);
 	return found;
 }
 

@@ -59,7 +59,7 @@ static const char *disk_file_system(const char *path)
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		const size_t count = strlen(types[i].magic);
 
-		if (fd >= 0 && pread(fd, bytes, count, types[i].at) == (ssize_t)count &&
+		if (pread(fd, bytes, count, types[i].at) == (ssize_t)count &&
 		    memcmp(bytes, types[i].magic, count) == 0)
 			found = types[i].name;
 	}

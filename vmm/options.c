@@ -298,24 +298,6 @@ static const struct option options[] = {
 	{"help", 'h', NULL, NULL, "print this help", FLAG(help)},
 };
 
-static bool is_it(const char *name, const char *asked)
-{
-	return name && asked && strcmp(name, asked) == 0;
-}
-
-/* The option of that name, of that word of QEMU's, or of that letter; NULL and 0 are none. */
-static const struct option *find(const char *name, const char *qemu, char letter)
-{
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		const struct option *option = &options[i];
-
-		if (is_it(option->name, name) || is_it(option->qemu, qemu) ||
-		    (letter && option->letter == letter))
-			return option;
-	}
-	return NULL;
-}
-
 /* Whether the option has an argument that must be there. */
 static bool takes_word(const struct option *option)
 {
@@ -466,33 +448,31 @@ static int unknown(const char *argument, struct error *err)
 }
 
 /*
- * Recognises an argument that begins with a dash. *value becomes the part behind '=' or behind a
- * short option's letter, or NULL. Returns NULL for an unknown one.
+ * The option that an argument with a dash names: "--memory=1G", QEMU's "-smp", or a letter. *value
+ * becomes the part behind '=' or behind the letter, or NULL. Returns NULL for an unknown one.
  */
 static const struct option *recognise(const char *argument, const char **value)
 {
-	const char *name = argument + (argument[1] == '-' ? 2 : 1);
-	const char *equals = strchr(name, '=');
-	char word[64];
+	const bool is_long = argument[1] == '-';
+	const char *name = argument + (is_long ? 2 : 1);
+	const size_t length = is_long ? strcspn(name, "=") : strlen(name);
+	const struct option *by_letter = NULL;
 
-	*value = NULL;
-	if (argument[1] != '-') {
-		const struct option *option = find(NULL, name, 0);
+	*value = name[length] ? name + length + 1 : NULL;
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		const struct option *option = &options[i];
+		const char *word = is_long ? option->name : option->qemu;
 
-		if (option)
+		if (word && strlen(word) == length && strncmp(word, name, length) == 0)
 			return option;
-		option = find(NULL, NULL, name[0]);
-		/* "-m512M" is a short option with its argument; "-memory" is a word nobody knows. */
-		if (!option || !name[1])
-			return option;
-		*value = name + 1;
-		return option->argument && isdigit((unsigned char)name[1]) ? option : NULL;
+		if (!is_long && option->letter == name[0])
+			by_letter = option;
 	}
-	snprintf(word, sizeof(word), "%.*s", equals ? (int)(equals - name) : (int)strlen(name),
-		 name);
-	if (equals)
-		*value = equals + 1;
-	return find(word, NULL, 0);
+	/* "-m512M" is a short option with its argument; "-memory" is a word nobody knows. */
+	if (!by_letter || !name[1])
+		return by_letter;
+	*value = name + 1;
+	return by_letter->argument && isdigit((unsigned char)name[1]) ? by_letter : NULL;
 }
 
 /* Handles the option at argv[*at] and moves *at to its last argument. */

@@ -165,12 +165,10 @@ int passt_start(struct passt *passt, bool fixed_address, const struct net_publis
 		become_passt(&arguments, ends[1], out[1], words[1], parent);
 	}
 	passt->pid = pid > 0 ? pid : 0;
-	for (unsigned i = 0; i < 3; i++) {
-		const int theirs = i == 0 ? ends[1] : i == 1 ? out[1] : words[1];
-
-		if (theirs >= 0)
-			close(theirs);
-	}
+	/* Their ends; what could not be opened is -1, which close() doesn't mind. */
+	close(ends[1]);
+	close(out[1]);
+	close(words[1]);
 	passt->socket = ends[0];
 	passt->ready = out[0];
 	passt->stderr_source.fd = words[0];

@@ -9,7 +9,7 @@
 
 #include "vmm/dry_run.h"
 
-enum { EAX, EBX, ECX, EDX, REGS };
+enum { EAX, EBX, ECX, EDX };
 enum { FEATURES_BYTES = 3072 };
 
 #define LEAF_KVM ((u32)0x40000001)
@@ -45,33 +45,25 @@ static const struct feature_word {
 	 "kvmclock_stable"},
 };
 
-/* The leaf's registers, or zeros when there is no such leaf. */
-static void load(const struct cpuid *cpuid, u32 leaf, u32 index, u32 regs[REGS])
-{
-	const struct kvm_cpuid_entry2 *entry = cpuid_find(cpuid, leaf, index);
-
-	memset(regs, 0, REGS * sizeof(regs[0]));
-	if (entry)
-		memcpy(regs, (const u32[]){entry->eax, entry->ebx, entry->ecx, entry->edx},
-		       REGS * sizeof(regs[0]));
-}
-
 /* Lists the names of all bits that are set, KVM's own or the processor's. */
 static void show_features(struct sheet *sheet, const char *key, const struct cpuid *cpuid, bool kvm)
 {
 	char list[FEATURES_BYTES] = "";
 	size_t used = 0;
-	u32 regs[REGS];
 
 	for (size_t i = 0; i < ARRAY_LEN(feature_words); i++) {
 		const struct feature_word *word = &feature_words[i];
+		const struct kvm_cpuid_entry2 *entry = cpuid_find(cpuid, word->leaf, word->index);
 		const char *name = word->names;
+		u32 value;
 
-		load(cpuid, word->leaf, word->index, regs);
-		for (unsigned bit = 0; *name && (word->leaf == LEAF_KVM) == kvm; bit++) {
+		if (!entry || (word->leaf == LEAF_KVM) != kvm)
+			continue;
+		value = (const u32[]){entry->eax, entry->ebx, entry->ecx, entry->edx}[word->reg];
+		for (; *name; value >>= 1) {
 			const size_t length = strcspn(name, " ");
 
-			if (regs[word->reg] >> bit & 1 && *name != '-')
+			if (value & 1 && *name != '-')
 				used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%.*s",
 							 used ? " " : "", (int)length, name);
 			name += length + (name[length] == ' ');
