@@ -90,8 +90,10 @@ static bool flush_once(struct console *console)
 }
 
 /* Writes what there is; then either the sink is waited for, or the timer looks again. */
-static void flush_all(struct console *console)
+static void flush_all(void *owner)
 {
+	struct console *console = owner;
+
 	while (flush_once(console))
 		;
 	if (!console->out.events)
@@ -109,12 +111,6 @@ static void flush_fired(void *owner)
 	pthread_mutex_unlock(&console->lock);
 	if (more)
 		flush_all(console);
-}
-
-static void out_ready(void *owner, short revents)
-{
-	(void)revents;
-	flush_all(owner);
 }
 
 static void output_woken(void *owner)
@@ -234,14 +230,13 @@ static void take_key(struct console *console, u8 key)
 	}
 }
 
-static void in_ready(void *owner, short revents)
+static void in_ready(void *owner)
 {
 	struct console *console = owner;
 	u8 keys[CONSOLE_HELD_BYTES];
 	size_t room;
 	ssize_t count;
 
-	(void)revents;
 	push_held(console);
 	if (!can_hold(console) && !console->overflowing) {
 		console->in.events = 0;
@@ -292,7 +287,7 @@ void console_init(struct console *console)
 	console->output_wake.source.fd = console->input_wake.source.fd = -1;
 	pthread_mutex_init(&console->lock, NULL);
 	console->sink.fd = -1;
-	console->out = (struct loop_source){.fd = -1, .ready = out_ready, .owner = console};
+	console->out = (struct loop_source){.fd = -1, .ready = flush_all, .owner = console};
 	console->in = (struct loop_source){.fd = -1, .ready = in_ready, .owner = console};
 }
 

@@ -111,16 +111,15 @@ void loop_run(struct loop *loop)
 			struct loop_source *source = loop->source[i];
 
 			if (fds[i].revents && source->events)
-				source->ready(source->owner, fds[i].revents);
+				source->ready(source->owner);
 		}
 	}
 }
 
-static void wake_ready(void *owner, short revents)
+static void wake_ready(void *owner)
 {
 	struct loop_wake *wake = owner;
 
-	(void)revents;
 	if (bell_silence(wake->source.fd))
 		wake->woken(wake->owner);
 }

@@ -20,7 +20,7 @@ enum { LOOP_SOURCES_MAX = 32 };
 struct loop_source {
 	int fd;
 	short events; /* POLLIN, POLLOUT; 0 pauses the source: not even a hang-up is reported */
-	void (*ready)(void *owner, short revents);
+	void (*ready)(void *owner);
 	void *owner;
 };
 

@@ -200,11 +200,10 @@ static void listen_to(struct passt *passt)
 		passt->stderr_source.events = 0;
 }
 
-static void stderr_ready(void *owner, short revents)
+static void stderr_ready(void *owner)
 {
 	struct passt *passt = owner;
 
-	(void)revents;
 	listen_to(passt);
 	if (passt->stderr_source.events == 0)
 		say("passt has ended, and with it the network of --net user%s%s; the guest runs on",

@@ -115,12 +115,11 @@ static void handle_ending_signal(struct machine *machine, int signal_number)
 		loop_timer_set(&machine->stop_timer, patience_ns);
 }
 
-static void signals_ready(void *owner, short revents)
+static void signals_ready(void *owner)
 {
 	struct machine *machine = owner;
 	struct signalfd_siginfo info;
 
-	(void)revents;
 	if (read(machine->signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	switch (info.ssi_signo) {

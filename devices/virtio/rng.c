@@ -54,12 +54,11 @@ static bool serve(struct rng *rng)
 	return true;
 }
 
-static void notified(void *owner, short revents)
+static void notified(void *owner)
 {
 	struct rng *rng = owner;
 	bool readable = true;
 
-	(void)revents;
 	(void)bell_silence(rng->notified.fd);
 	pthread_mutex_lock(&rng->serving);
 	if (rng->running) {

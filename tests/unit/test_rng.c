@@ -46,7 +46,7 @@ static bool turn(struct world *world)
 
 	if (poll(&bell, 1, 0) != 1)
 		return false;
-	world->rng.notified.ready(world->rng.notified.owner, POLLIN);
+	world->rng.notified.ready(world->rng.notified.owner);
 	return true;
 }
 
