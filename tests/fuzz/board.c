@@ -262,7 +262,7 @@ static bool loop_round(struct board *board)
 
 	if (poll(&fd, 1, 0) != 1)
 		return false;
-	source->ready(source->owner, fd.revents);
+	source->ready(source->owner);
 	return true;
 }
 

@@ -280,7 +280,7 @@ static void test_rings_of_rng(void **state)
 		any_rings(&rig, &random);
 		virtio_notify(&rng.device, 0);
 		while (poll(&bell, 1, 0) == 1)
-			rng.notified.ready(rng.notified.owner, POLLIN);
+			rng.notified.ready(rng.notified.owner);
 		rig_reset(&rig);
 	}
 	rng_close(&rng);
