@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/check_host.h"
@@ -31,14 +31,10 @@ int kvm_ioctl(int fd, unsigned long request, void *argument)
 {
 	int result;
 
-	/* The C libraries disagree on the type of a request; its 32 bits are what counts. */
-	do {
-#ifdef __GLIBC__
-		result = ioctl(fd, request, argument);
-#else
-		result = ioctl(fd, (int)request, argument);
-#endif
-	} while (result < 0 && errno == EINTR);
+	/* The C libraries disagree on the type of a request. */
+	do
+		result = (int)syscall(SYS_ioctl, fd, request, argument);
+	while (result < 0 && errno == EINTR);
 	return result;
 }
 

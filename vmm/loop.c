@@ -141,11 +141,6 @@ void loop_wake_signal(struct loop_wake *wake)
 	bell_ring(wake->source.fd);
 }
 
-void loop_wake_clear(struct loop_wake *wake)
-{
-	(void)bell_silence(wake->source.fd);
-}
-
 void loop_wake_close(struct loop_wake *wake)
 {
 	if (wake->source.fd >= 0)

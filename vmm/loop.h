@@ -73,8 +73,6 @@ struct loop_wake {
 int loop_wake_init(struct loop_wake *wake, struct loop *loop, void (*woken)(void *owner),
 		   void *owner, struct error *err);
 void loop_wake_signal(struct loop_wake *wake);
-/* Forgets rings that weren't heard yet. */
-void loop_wake_clear(struct loop_wake *wake);
 void loop_wake_close(struct loop_wake *wake);
 
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "boot/x86/layout.h"
+#include "vmm/bell.h"
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 #include "vmm/x86/cpuid.h"
@@ -160,9 +161,10 @@ static int add_vcpus(struct machine *machine, const struct boot_plan *plan, stru
 int machine_create_vm(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
 	if (create_empty_vm(machine, err) || create_chipset(machine, err) ||
-	    give_memory(machine, err))
+	    give_memory(machine, err) || add_vcpus(machine, plan, err))
 		return -1;
-	return add_vcpus(machine, plan, err);
+	timeline_reach(&machine->timeline, STAGE_VM_MADE);
+	return 0;
 }
 
 int machine_start(struct machine *machine, struct error *err)
@@ -283,7 +285,7 @@ int machine_restart(struct machine *machine, struct error *err)
 {
 	destroy_vm(machine);
 	/* Several vCPUs may have reset at once; the later bells are no ends of the next machine. */
-	loop_wake_clear(&machine->end_wake);
+	(void)bell_silence(machine->end_wake.source.fd);
 	timeline_restart(&machine->timeline);
 	machine->watch = (struct watch){.used = 0};
 	machine->verdict = (struct verdict){.reason = VERDICT_NONE};

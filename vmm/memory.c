@@ -94,16 +94,6 @@ void *memory_at(const struct memory *memory, u64 gpa, u64 bytes)
 	return NULL;
 }
 
-bool memory_write(const struct memory *memory, u64 gpa, const void *from, u64 bytes)
-{
-	void *to = memory_at(memory, gpa, bytes);
-
-	if (!to)
-		return false;
-	memcpy(to, from, bytes);
-	return true;
-}
-
 bool memory_read(const struct memory *memory, u64 gpa, void *to, u64 bytes)
 {
 	const void *from = memory_at(memory, gpa, bytes);

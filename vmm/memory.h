@@ -49,8 +49,7 @@ int memory_clear(struct memory *memory, struct error *err);
  */
 void *memory_at(const struct memory *memory, u64 gpa, u64 bytes);
 
-/* Copy to / from guest RAM; false, with nothing copied, when the range isn't all RAM. */
-bool memory_write(const struct memory *memory, u64 gpa, const void *from, u64 bytes);
+/* Copies from guest RAM; false, with nothing copied, when the range isn't all RAM. */
 bool memory_read(const struct memory *memory, u64 gpa, void *to, u64 bytes);
 
 /* The first address behind the last byte of RAM. */

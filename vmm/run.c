@@ -255,14 +255,6 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	return 0;
 }
 
-static int make_vm(struct machine *machine, const struct boot_plan *plan, struct error *err)
-{
-	if (machine_create_vm(machine, plan, err))
-		return -1;
-	timeline_reach(&machine->timeline, STAGE_VM_MADE);
-	return 0;
-}
-
 /* Step 5, for the main thread; each vCPU locks itself in before it runs guest code. */
 static int lock_in(struct machine *machine, struct error *err)
 {
@@ -286,11 +278,6 @@ static int run_once(struct machine *machine, bool locked, struct error *err)
 	return 0;
 }
 
-static bool restarts(const struct machine *machine)
-{
-	return machine->config->restart && machine->verdict.reason == VERDICT_RESET;
-}
-
 /* Step 6, until a verdict that stands. */
 static int run_to_the_end(struct machine *machine, const struct boot_files *files,
 			  struct boot_plan *plan, struct error *err)
@@ -298,11 +285,11 @@ static int run_to_the_end(struct machine *machine, const struct boot_files *file
 	take_terminal(machine);
 	if (run_once(machine, false, err))
 		return -1;
-	while (restarts(machine)) {
+	while (machine->config->restart && machine->verdict.reason == VERDICT_RESET) {
 		if (board_quiesce(machine->board, err) || machine_restart(machine, err))
 			return -1;
 		board_reset(machine->board);
-		if (load(machine, files, plan, err) || make_vm(machine, plan, err) ||
+		if (load(machine, files, plan, err) || machine_create_vm(machine, plan, err) ||
 		    run_once(machine, true, err))
 			return -1;
 	}
@@ -427,7 +414,7 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 {
 	const struct config *config = machine->config;
 
-	if (make_vm(machine, plan, err) || sandbox_prepare(&machine->sandbox, err) ||
+	if (machine_create_vm(machine, plan, err) || sandbox_prepare(&machine->sandbox, err) ||
 	    board_open(machine->board, machine, err))
 		return -1;
 	if (config->verbose && machine->sandbox != config->sandbox)

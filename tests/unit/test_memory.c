@@ -136,7 +136,7 @@ static void test_a_tebibyte_costs_nothing(void **state)
 		SKIP("this host doesn't map 1 TiB");
 	assert_int_equal(memory_end(&memory), 1025 * GIB);
 	check_end(&memory, 1025 * GIB);
-	assert_true(memory_write(&memory, 1025 * GIB - 1, "x", 1));
+	*(char *)memory_at(&memory, 1025 * GIB - 1, 1) = 'x';
 	assert_true(memory_read(&memory, 1025 * GIB - 1, &byte, 1));
 	assert_int_equal(byte, 'x');
 	memory_destroy(&memory);
@@ -160,18 +160,15 @@ static void test_copies(void **state)
 
 	(void)state;
 	assert_true(create(&memory, MEMORY_MIN_BYTES));
-	assert_true(memory_write(&memory, 16 * MIB - 4, bytes, 4));
+	memcpy(memory_at(&memory, 16 * MIB - 4, 4), bytes, 4);
 	memset(bytes, 0, sizeof(bytes));
 	assert_true(memory_read(&memory, 16 * MIB - 3, bytes, 3));
 	assert_memory_equal(bytes, "\x02\x03\x04\x00", 4);
 	/* Not a byte is copied when one is outside. */
 	assert_false(memory_read(&memory, 16 * MIB - 3, bytes, 4));
 	assert_memory_equal(bytes, "\x02\x03\x04\x00", 4);
-	assert_false(memory_write(&memory, 16 * MIB - 3, "\x09\x09\x09\x09", 4));
-	assert_true(memory_read(&memory, 16 * MIB - 4, bytes, 4));
-	assert_memory_equal(bytes, "\x01\x02\x03\x04", 4);
 	assert_false(memory_read(&memory, 0, bytes, 0));
-	assert_false(memory_write(&memory, ~(u64)0, bytes, 2));
+	assert_false(memory_read(&memory, ~(u64)0, bytes, 2));
 	memory_destroy(&memory);
 }
 

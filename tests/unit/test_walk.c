@@ -56,7 +56,10 @@ static u64 table_of(unsigned n)
 
 static void put_entry(struct world *world, u64 table, unsigned index, unsigned bytes, u64 entry)
 {
-	assert_true(memory_write(&world->arena.memory, table + (u64)index * bytes, &entry, bytes));
+	void *at = memory_at(&world->arena.memory, table + (u64)index * bytes, bytes);
+
+	assert_non_null(at);
+	memcpy(at, &entry, bytes);
 }
 
 static void walk(struct world *world, u64 linear)
