@@ -38,20 +38,6 @@
 /* linux/landlock.h's LANDLOCK_CREATE_RULESET_VERSION; the header came with 5.13. */
 #define RULESET_VERSION ((u32)1 << 0)
 
-static bool has_seccomp(void)
-{
-	u32 action = SECCOMP_RET_KILL_PROCESS;
-
-	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
-}
-
-static int landlock_abi(void)
-{
-	const long version = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION);
-
-	return version < 0 ? 0 : (int)version;
-}
-
 /* The child's exit status is its errno. */
 static int try_user_namespace(void)
 {
@@ -94,10 +80,13 @@ static int try_io_uring(void)
 
 void check_sandbox_look(struct check_sandbox *sandbox)
 {
+	const long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION);
+	u32 kill = SECCOMP_RET_KILL_PROCESS;
+
 	*sandbox = (struct check_sandbox){
-		.seccomp = has_seccomp(),
+		.seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &kill) == 0,
 		.seccomp_inherited = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0,
-		.landlock_abi = landlock_abi(),
+		.landlock_abi = abi < 0 ? 0 : (int)abi,
 		.user_namespaces = try_user_namespace(),
 		.io_uring = try_io_uring(),
 	};

@@ -28,7 +28,7 @@ enum {
 };
 
 struct arguments {
-	char *word[ARGUMENTS + 1];
+	const char *word[ARGUMENTS + 1];
 	char text[PUBLISHES_MAX][64]; /* the ports as passt wants them: ADDR/HOST:GUEST */
 	char fd[12];
 };
@@ -93,15 +93,15 @@ static void make_arguments(struct arguments *arguments, int fd, bool fixed_addre
 
 	snprintf(arguments->fd, sizeof(arguments->fd), "%d", fd);
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-		arguments->word[words++] = (char *)(uintptr_t)fixed[i];
+		arguments->word[words++] = fixed[i];
 	arguments->word[words++] = arguments->fd;
 	for (size_t i = 0; fixed_address && i < ARRAY_LEN(address); i++)
-		arguments->word[words++] = (char *)(uintptr_t)address[i];
+		arguments->word[words++] = address[i];
 	for (unsigned i = 0; i < publishes; i++) {
 		snprintf(arguments->text[i], sizeof(arguments->text[i]), "%s%s%u:%u",
 			 publish[i].address, publish[i].address[0] ? "/" : "", publish[i].host,
 			 publish[i].guest);
-		arguments->word[words++] = (char *)(uintptr_t)(publish[i].udp ? "-u" : "-t");
+		arguments->word[words++] = publish[i].udp ? "-u" : "-t";
 		arguments->word[words++] = arguments->text[i];
 	}
 	arguments->word[words] = NULL;
@@ -127,7 +127,7 @@ static void become_passt(const struct arguments *arguments, int fd, int out, int
 	if (fd > 3)
 		syscall(SYS_close_range, 3, fd - 1, 0);
 	syscall(SYS_close_range, fd + 1, ~0U, 0);
-	execvp(arguments->word[0], arguments->word);
+	execvp(arguments->word[0], (char **)(uintptr_t)arguments->word);
 	_exit(errno == ENOENT ? NOT_FOUND : 1);
 }
 

@@ -117,18 +117,15 @@ static void set_features(struct kvm_cpuid_entry2 *entry, const struct cpuid_opti
 	entry->ecx |= FEATURES_ECX_HYPERVISOR;
 	if (options->tsc_deadline)
 		entry->ecx |= FEATURES_ECX_TSC_DEADLINE;
-	entry->edx &= ~FEATURES_EDX_HTT;
-	if (options->cpus > 1)
-		entry->edx |= FEATURES_EDX_HTT;
+	entry->edx = (entry->edx & ~FEATURES_EDX_HTT) | (options->cpus > 1 ? FEATURES_EDX_HTT : 0);
 	/* How many APIC ids there is room for, in eight bits: 255 stands for 256. */
 	entry->ebx = (entry->ebx & 0x0000ffff) | (room > 255 ? 255 : room) << 16;
 }
 
 static void set_amd_features(struct kvm_cpuid_entry2 *entry, bool amd, unsigned cpus)
 {
-	entry->ecx &=
-		~(AMD_ECX_SVM | AMD_ECX_COUNTERS | AMD_ECX_COUNTERS_NB | AMD_ECX_COUNTERS_LLC);
-	entry->ecx &= ~AMD_ECX_LEGACY_CORES;
+	entry->ecx &= ~(AMD_ECX_SVM | AMD_ECX_COUNTERS | AMD_ECX_COUNTERS_NB |
+			AMD_ECX_COUNTERS_LLC | AMD_ECX_LEGACY_CORES);
 	if (amd && cpus > 1)
 		entry->ecx |= AMD_ECX_LEGACY_CORES;
 }
@@ -188,12 +185,6 @@ static void complete_topology(struct cpuid *cpuid, u32 leaf, unsigned cpus)
 	}
 }
 
-/* Another hypervisor's leaves, which would say that the guest runs on Hyper-V or Xen. */
-static bool is_foreign(u32 function)
-{
-	return function > LEAF_KVM_FEATURES && function <= LEAF_HV_LAST;
-}
-
 void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 {
 	const struct kvm_cpuid_entry2 *first = cpuid_find(cpuid, LEAF_HIGHEST, 0);
@@ -202,7 +193,10 @@ void cpuid_restrict(struct cpuid *cpuid, const struct cpuid_options *options)
 	u32 kept = 0;
 
 	for (u32 i = 0; i < cpuid->entries; i++) {
-		if (is_foreign(cpuid->entry[i].function))
+		const u32 function = cpuid->entry[i].function;
+
+		/* Another hypervisor's would say that the guest runs on Hyper-V or Xen. */
+		if (function > LEAF_KVM_FEATURES && function <= LEAF_HV_LAST)
 			continue;
 		cpuid->entry[kept] = cpuid->entry[i];
 		restrict_entry(&cpuid->entry[kept], amd, options);
