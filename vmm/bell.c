@@ -3,8 +3,6 @@
  */
 #include "vmm/bell.h"
 
-#include <errno.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -12,8 +10,7 @@ int bell_open(struct error *err)
 {
 	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-	return fd >= 0 ? fd
-		       : error_set(err, "cannot create an event descriptor: %s", strerror(errno));
+	return fd >= 0 ? fd : error_errno(err, "cannot create an event descriptor");
 }
 
 void bell_ring(int fd)

@@ -22,7 +22,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/time.h>
 
@@ -162,7 +161,7 @@ static struct check_outcome run_vcpu(const struct vcpu *vcpu, const struct check
 		const int result = ioctl(vcpu->fd, KVM_RUN, 0);
 
 		if (result < 0 && errno != EINTR && errno != EAGAIN) {
-			error_set(err, "KVM doesn't run the vCPU: %s", strerror(errno));
+			error_errno(err, "KVM doesn't run the vCPU");
 			fail(&outcome, NOT_BEGUN);
 		} else if (clock_now_ns() >= end_ns) {
 			fail(&outcome, "no end in so many ms: %d", CHECK_GUEST_LIMIT_MS);

@@ -4,7 +4,6 @@
  */
 #include "vmm/config.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -27,7 +26,7 @@ static int add_root_disk(struct config *config, struct error *err)
 	if (!root->host)
 		return 0;
 	if (stat(root->host, &status))
-		return error_set(err, "--rootfs '%s': %s", root->host, strerror(errno));
+		return error_errno(err, "--rootfs '%s'", root->host);
 	config->root.is_directory = S_ISDIR(status.st_mode);
 	if (config->root.is_directory)
 		return 0;

@@ -303,7 +303,7 @@ int console_open(struct console *console, struct loop *loop, enum console_target
 	ring = mmap(NULL, CONSOLE_RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		    -1, 0);
 	if (ring == MAP_FAILED)
-		return error_set(err, "no memory for the console: %s", strerror(errno));
+		return error_errno(err, "no memory for the console");
 	console->ring = ring;
 	console->gone = console->out.fd < 0;
 	loop_add_timer(loop, &console->flush, flush_fired, console);

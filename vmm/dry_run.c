@@ -182,13 +182,13 @@ static int dump_table(const struct memory *memory, const struct place *place, co
 	ok = out && fwrite(memory_at(memory, place->gpa, place->bytes), place->bytes, 1, out) == 1;
 	if (out && fclose(out) == 0 && ok)
 		return 0;
-	return error_set(err, "cannot write '%s': %s", path, strerror(errno));
+	return error_errno(err, "cannot write '%s'", path);
 }
 
 int dry_run_dump_acpi(const struct boot_plan *plan, const char *dir, struct error *err)
 {
 	if (mkdir(dir, 0777) < 0 && errno != EEXIST)
-		return error_set(err, "cannot make the directory '%s': %s", dir, strerror(errno));
+		return error_errno(err, "cannot make the directory '%s'", dir);
 	for (unsigned i = 0; i < plan->map.places; i++) {
 		const struct place *place = &plan->map.place[i];
 

@@ -7,6 +7,9 @@
 #ifndef BANTAM_VMM_ERROR_H
 #define BANTAM_VMM_ERROR_H
 
+#include <errno.h>
+#include <string.h>
+
 #include "vmm/types.h"
 
 struct error {
@@ -20,6 +23,9 @@ struct error {
  * so that a caller can say `return error_set(...)`.
  */
 int error_set(struct error *err, const char *format, ...) PRINTF(2, 3);
+
+/* The same, with ": " and what errno says behind it. */
+#define error_errno(err, format, ...) error_set(err, format ": %s", ##__VA_ARGS__, strerror(errno))
 
 /*
  * Puts "<printf-like text>: " in front of what err already says. Returns -1.

@@ -301,7 +301,7 @@ int io_threads_open(struct io **io, const struct io_setup *setup, struct error *
 	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
 	if (!pool || fd < 0) {
-		error_set(err, "cannot prepare I/O: %s", strerror(errno));
+		error_errno(err, "cannot prepare I/O");
 		if (fd >= 0)
 			close(fd);
 		free(pool);

@@ -440,7 +440,7 @@ int io_uring_open(struct io **io, const struct io_setup *setup, struct error *er
 		*io = &ring->io;
 		return 0;
 	}
-	error_set(err, "this host gives no io_uring: %s", strerror(errno));
+	error_errno(err, "this host gives no io_uring");
 	ring_end(&ring->io);
 	if (ring->end_fd >= 0)
 		close(ring->end_fd);

@@ -60,7 +60,7 @@ static int create_empty_vm(struct machine *machine, struct error *err)
 	if (errno == EBUSY)
 		return error_set(err, "KVM can't create a virtual machine: another hypervisor has "
 				      "the processor; stop it (VirtualBox, VMware)");
-	return error_set(err, "KVM can't create a virtual machine: %s", strerror(errno));
+	return error_errno(err, "KVM can't create a virtual machine");
 }
 
 /*
@@ -74,10 +74,9 @@ static int create_chipset(struct machine *machine, struct error *err)
 
 	if (kvm_ioctl(machine->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
 	    kvm_ioctl_number(machine->vm_fd, KVM_SET_TSS_ADDR, LAYOUT_TSS) < 0)
-		return error_set(err, "KVM refuses room for its own pages: %s", strerror(errno));
+		return error_errno(err, "KVM refuses room for its own pages");
 	if (kvm_ioctl_number(machine->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
-		return error_set(err, "KVM can't create interrupt controllers: %s",
-				 strerror(errno));
+		return error_errno(err, "KVM can't create interrupt controllers");
 	/* Hardware-reduced ACPI has no 8254, but kernels that don't use ACPI calibrate with it. */
 	(void)kvm_ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit);
 	if (trace_on(&machine->trace, TRACE_MSR)) {
@@ -103,8 +102,8 @@ static int give_memory(struct machine *machine, struct error *err)
 		};
 
 		if (kvm_ioctl(machine->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-			return error_set(err, "KVM doesn't take %llu MiB of guest memory: %s",
-					 region->bytes / MIB, strerror(errno));
+			return error_errno(err, "KVM doesn't take %llu MiB of guest memory",
+					   region->bytes / MIB);
 	}
 	return 0;
 }
@@ -149,8 +148,7 @@ static int add_vcpus(struct machine *machine, const struct boot_plan *plan, stru
 			return -1;
 		cpuid_set_vcpu(&cpuid, i);
 		if (kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, &cpuid) < 0)
-			return error_set(err, "KVM refuses the CPUID of vCPU %u: %s", i,
-					 strerror(errno));
+			return error_errno(err, "KVM refuses the CPUID of vCPU %u", i);
 		if (entry_set_msrs(vcpu->fd, err))
 			return -1;
 	}

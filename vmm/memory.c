@@ -74,7 +74,7 @@ int memory_clear(struct memory *memory, struct error *err)
 {
 	/* Private anonymous pages read as zero after this. */
 	if (madvise(memory->region[0].host, memory->bytes, MADV_DONTNEED))
-		return error_set(err, "cannot wipe the guest's memory: %s", strerror(errno));
+		return error_errno(err, "cannot wipe the guest's memory");
 	return 0;
 }
 

@@ -3,7 +3,6 @@
  */
 #include "vmm/net_board.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +53,7 @@ static int adopt_fd(struct net_backend *backend, int given, struct error *err)
 	int type = 0;
 
 	if (fd < 0)
-		return error_set(err, "--net fd=%d: %s", given, strerror(errno));
+		return error_errno(err, "--net fd=%d", given);
 	if (net_tap_is(fd))
 		return net_tap_adopt(backend, fd, err);
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM)

@@ -150,9 +150,9 @@ int passt_start(struct passt *passt, bool fixed_address, const struct net_publis
 	/* It may become somebody else before it opens its stdout anew. */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) || pipe2(out, O_CLOEXEC) ||
 	    pipe2(words, O_CLOEXEC | O_NONBLOCK) || fchmod(out[1], 0666))
-		error_set(err, "cannot talk to passt: %s", strerror(errno));
+		error_errno(err, "cannot talk to passt");
 	else if ((pid = fork()) < 0)
-		error_set(err, "cannot start passt: %s", strerror(errno));
+		error_errno(err, "cannot start passt");
 	/*
 	 * It drops what has no room at its end; the kernel gives what the host allows. Ours stays
 	 * small: we wait for room, and a passt of 2023 that finds more than 8 MB at once can lose

@@ -28,7 +28,7 @@ int result_open(struct result *result, const char *path, struct error *err)
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
 	result->file = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!result->file) {
-		error_set(err, "cannot write the result to '%s': %s", path, strerror(errno));
+		error_errno(err, "cannot write the result to '%s'", path);
 		if (fd >= 0)
 			close(fd);
 		return -1;

@@ -16,11 +16,9 @@
  */
 #include "vmm/run.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -189,7 +187,7 @@ static int take_signals(struct machine *machine, struct error *err)
 		.owner = machine,
 	};
 	if (machine->signals.fd < 0)
-		return error_set(err, "cannot receive signals: %s", strerror(errno));
+		return error_errno(err, "cannot receive signals");
 	return loop_add(&machine->loop, &machine->signals, err);
 }
 

@@ -5,7 +5,6 @@
  */
 #include "vmm/sheet.h"
 
-#include <errno.h>
 #include <string.h>
 
 enum { LINE_COLUMNS = 100, INDENT = 2, GAP = 2, FACT_AT = 25, WORDS = 4096 };
@@ -111,7 +110,7 @@ int sheet_finish(struct sheet *sheet, struct error *err)
 		json_close(&sheet->json, '}');
 	if (fflush(sheet->out) == 0 && !ferror(sheet->out))
 		return 0;
-	return error_set(err, "cannot write the report: %s", strerror(errno));
+	return error_errno(err, "cannot write the report");
 }
 
 void sheet_open(struct sheet *sheet, const char *key, const char *title,

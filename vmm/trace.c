@@ -142,7 +142,7 @@ int trace_open(struct trace *trace, u32 events, const char *path, u64 start_ns, 
 	if (!path)
 		sink_borrow(&trace->sink, STDERR_FILENO);
 	else if (sink_open(&trace->sink, path))
-		return error_set(err, "cannot write the trace to '%s': %s", path, strerror(errno));
+		return error_errno(err, "cannot write the trace to '%s'", path);
 	trace_adopt("main");
 	loop_add_timer(loop, &trace->flush, flush_fired, trace);
 	loop_timer_set(&trace->flush, FLUSH_PERIOD_NS);

@@ -215,12 +215,11 @@ int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, stru
 	vcpu->run = NULL;
 	vcpu->fd = kvm_ioctl_number(machine->vm_fd, KVM_CREATE_VCPU, index);
 	if (vcpu->fd < 0)
-		return error_set(err, "cannot create vCPU %u: %s", index, strerror(errno));
+		return error_errno(err, "cannot create vCPU %u", index);
 	vcpu->run_bytes = run_bytes < 0 ? 0 : (size_t)run_bytes;
 	run = mmap(NULL, vcpu->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
-		return error_set(err, "cannot map the state of vCPU %u: %s", index,
-				 strerror(errno));
+		return error_errno(err, "cannot map the state of vCPU %u", index);
 	vcpu->run = run;
 	return 0;
 }

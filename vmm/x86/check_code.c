@@ -24,7 +24,6 @@
  */
 #include "vmm/x86/check_code.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "boot/x86/handover.h"
@@ -165,7 +164,7 @@ int check_code_set_registers(int vcpu_fd, u64 rounds, struct error *err)
 
 	if (kvm_ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) < 0 ||
 	    kvm_ioctl(vcpu_fd, KVM_GET_REGS, &regs) < 0)
-		return error_set(err, "cannot read the vCPU's registers: %s", strerror(errno));
+		return error_errno(err, "cannot read the vCPU's registers");
 	sregs.idt = (struct kvm_dtable){.base = IDT_AT, .limit = VECTORS * GATE_BYTES - 1};
 	regs.rip = CHECK_CODE_AT;
 	regs.rsp = STACK_END;
@@ -173,7 +172,7 @@ int check_code_set_registers(int vcpu_fd, u64 rounds, struct error *err)
 	regs.rcx = rounds;
 	if (kvm_ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 ||
 	    kvm_ioctl(vcpu_fd, KVM_SET_REGS, &regs) < 0)
-		return error_set(err, "KVM refuses the vCPU's first state: %s", strerror(errno));
+		return error_errno(err, "KVM refuses the vCPU's first state");
 	return 0;
 }
 

@@ -3,7 +3,6 @@
  */
 #include "vmm/x86/cpuid.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "vmm/kvm.h"
@@ -53,8 +52,7 @@ int cpuid_supported(int kvm_fd, struct cpuid *cpuid, struct error *err)
 	memset(cpuid, 0, sizeof(*cpuid));
 	cpuid->entries = CPUID_ENTRIES_MAX;
 	if (kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
-		return error_set(err, "KVM doesn't tell which processor features it supports: %s",
-				 strerror(errno));
+		return error_errno(err, "KVM doesn't tell which processor features it supports");
 	return 0;
 }
 

@@ -13,9 +13,6 @@
  */
 #include "vmm/x86/entry.h"
 
-#include <errno.h>
-#include <string.h>
-
 #include "boot/x86/handover.h"
 #include "boot/x86/layout.h"
 #include "vmm/kvm.h"
@@ -76,11 +73,11 @@ int entry_set_registers(int vcpu_fd, const struct boot_plan *plan, struct error 
 	struct kvm_regs regs;
 
 	if (kvm_ioctl(vcpu_fd, KVM_GET_SREGS, &sregs) < 0)
-		return error_set(err, "cannot read the vCPU's registers: %s", strerror(errno));
+		return error_errno(err, "cannot read the vCPU's registers");
 	entry_registers(plan, &regs, &sregs);
 	if (kvm_ioctl(vcpu_fd, KVM_SET_SREGS, &sregs) < 0 ||
 	    kvm_ioctl(vcpu_fd, KVM_SET_REGS, &regs) < 0)
-		return error_set(err, "KVM refuses the vCPU's first state: %s", strerror(errno));
+		return error_errno(err, "KVM refuses the vCPU's first state");
 	return 0;
 }
 
@@ -98,6 +95,6 @@ int entry_set_msrs(int vcpu_fd, struct error *err)
 
 	/* KVM answers how many it has set; one that it doesn't know is no reason not to boot. */
 	if (kvm_ioctl(vcpu_fd, KVM_SET_MSRS, &msrs) < 0)
-		return error_set(err, "cannot set the vCPU's MSRs: %s", strerror(errno));
+		return error_errno(err, "cannot set the vCPU's MSRs");
 	return 0;
 }
