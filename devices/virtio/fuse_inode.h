@@ -17,6 +17,7 @@
 #define BANTAM_DEVICES_VIRTIO_FUSE_INODE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "vmm/types.h"
@@ -27,8 +28,9 @@ struct fuse_inode {
 	u64 nodeid; /* place in the table and how often that was used before */
 	dev_t dev;
 	ino_t ino;
-	u32 type;    /* S_IFMT part of the mode */
-	bool empty;  /* a directory of which the guest sees nothing */
+	u32 type; /* S_IFMT part of the mode */
+	/* A directory of which the guest sees nothing; it may become one while others look. */
+	atomic_bool empty;
 	bool pinned; /* unlinked: the descriptor stays */
 	int fd;      /* O_PATH, or -1 */
 	u64 lookups;
