@@ -247,13 +247,13 @@ bool virtio_board_close(struct virtio_board *board)
 	const unsigned disks = board->machine ? board->machine->config->disks : 0;
 	bool done = virtio_board_quiesce(board);
 
-	for (unsigned i = 0; board->block && i < disks; i++)
-		done = block_end(&board->block[i], done ? PATIENCE_MS : 0) && done;
+	for (unsigned i = 0; i < board->slots; i++)
+		done = virtio_device_end(board->slot[i].device, done ? PATIENCE_MS : 0) && done;
 	for (unsigned i = 0; board->block && i < disks; i++)
 		done = block_close(&board->block[i], done ? PATIENCE_MS : 0) && done;
 	done = net_board_close(&board->net, done ? PATIENCE_MS : 0) && done;
 	done = share_board_close(&board->share, done ? PATIENCE_MS : 0) && done;
-	done = vconsole_close(&board->vconsole, done ? PATIENCE_MS : 0) && done;
+	done = virtio_device_close(&board->vconsole.device, done ? PATIENCE_MS : 0) && done;
 	if (!done)
 		return false;
 	command_close(&board->command);

@@ -59,10 +59,9 @@ int block_start_workers(struct block *block, const struct worker_setup *setup, c
 enum io_engine_kind block_engine(const struct block *block);
 
 /*
- * End the workers, and then the disk. Both return false when requests hang: then block and guest
- * memory have to stay. The first is for ending several disks at once.
+ * Ends the workers, and then the disk. Returns false when requests hang: then block and guest memory
+ * have to stay.
  */
-bool block_end(struct block *block, unsigned timeout_ms);
 bool block_close(struct block *block, unsigned timeout_ms);
 
 #endif

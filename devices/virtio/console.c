@@ -6,11 +6,9 @@
  */
 #include "devices/virtio/console.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/bell.h"
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(virtio_console, CALL(poll, SANDBOX_STREAM, "waits for streams and notifications"),
@@ -40,21 +38,14 @@ static bool exists(const struct vconsole *console, unsigned port)
 	return port < console->ports && console->port[port].give;
 }
 
-static bool traced(const struct vconsole *console)
-{
-	return console->device.trace && trace_on(console->device.trace, TRACE_VIRTIO);
-}
-
 static void give_back(struct vconsole *console, unsigned queue, u32 written, const char *what)
 {
 	const struct virtq_chain *chain = &console->chain;
 
 	console->offset[queue] = 0;
 	virtq_push(&console->device.queue[queue], chain->head, written);
-	if (traced(console))
-		virtio_trace_chain(&console->device, queue, chain->head,
-				   "%s out %u, in %u → used %u", what, chain->out_bytes,
-				   chain->in_bytes, written);
+	virtio_trace_chain(&console->device, queue, chain->head, "%s out %u, in %u → used %u", what,
+			   chain->out_bytes, chain->in_bytes, written);
 }
 
 /*
@@ -65,19 +56,13 @@ static bool next_chain(struct vconsole *console, unsigned queue)
 	struct virtq *ring = &console->device.queue[queue];
 
 	for (unsigned i = 0; i < BUDGET && virtq_started(ring); i++) {
-		const enum virtq_result result = virtq_pop(ring, &console->chain);
+		const enum virtq_result result =
+			virtio_pop_or_ask(&console->device, queue, &console->chain);
 
-		if (result == VIRTQ_CHAIN)
-			return true;
-		if (result == VIRTQ_BROKEN)
-			virtio_device_broken(&console->device, "its ring can't be read");
-		if (result == VIRTQ_BROKEN ||
-		    (result == VIRTQ_EMPTY && !virtq_ask_notify(ring, true)))
-			return false;
-		if (result == VIRTQ_BAD) {
-			console->chain.out_bytes = console->chain.in_bytes = 0;
-			give_back(console, queue, 0, "a chain that breaks the rules:");
-		}
+		if (result != VIRTQ_BAD)
+			return result == VIRTQ_CHAIN;
+		console->chain.out_bytes = console->chain.in_bytes = 0;
+		give_back(console, queue, 0, "a chain that breaks the rules:");
 	}
 	console->more = console->more || virtq_started(ring);
 	return false;
@@ -280,32 +265,21 @@ static unsigned serve(void *owner)
 static void wait_for_work(void *owner)
 {
 	struct vconsole *console = owner;
-	const u32 queues = virtio_worker_queues(&console->worker);
-	struct pollfd fds[VIRTIO_QUEUES_MAX + 2 * VCONSOLE_PORTS_MAX];
-	unsigned bells = 0, count;
+	/* Two for each port, and the queues'. */
+	struct pollfd fds[2 * VCONSOLE_PORTS_MAX + VIRTIO_QUEUES_MAX];
 
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1)
-			fds[bells++] = (struct pollfd){.fd = console->device.queue[i].notify_fd,
-						       .events = POLLIN};
-	}
-	count = bells;
 	for (unsigned i = 0; i < console->ports; i++) {
 		const struct vconsole_port *port = &console->port[i];
 
-		fds[count++] = (struct pollfd){.fd = port->take_waits ? port->take_fd : -1,
-					       .events = POLLOUT};
-		fds[count++] = (struct pollfd){.fd = port->give_waits ? port->give_fd : -1,
-					       .events = POLLIN};
+		fds[2 * i] = (struct pollfd){.fd = port->take_waits ? port->take_fd : -1,
+					     .events = POLLOUT};
+		fds[2 * i + 1] = (struct pollfd){.fd = port->give_waits ? port->give_fd : -1,
+						 .events = POLLIN};
 	}
-	if (poll(fds, count, console->more ? 0 : -1) <= 0)
+	if (!virtio_worker_poll(&console->worker, fds, 2 * console->ports, console->more ? 0 : -1))
 		return;
-	for (unsigned i = 0; i < bells; i++) {
-		if (fds[i].revents)
-			(void)bell_silence(fds[i].fd);
-	}
 	for (unsigned i = 0; i < console->ports; i++)
-		console->port[i].give_ready = fds[bells + 2 * i + 1].revents;
+		console->port[i].give_ready = fds[2 * i + 1].revents;
 }
 
 /* Until it runs again nothing is waited for but its bells. */
@@ -324,27 +298,9 @@ static void halt(void *owner)
 static void vconsole_start(struct virtio_device *device)
 {
 	struct vconsole *console = console_of(device);
-	u32 queues = 0;
 
 	console->multiport = device->regs.driver_features & ((u64)1 << VIRTIO_CONSOLE_F_MULTIPORT);
-	for (unsigned i = 0; i < device->queues; i++)
-		queues |= device->regs.queue[i].enabled ? (u32)1 << i : 0;
-	atomic_store(&console->worker.others, queues);
-	if (queues)
-		virtio_worker_run(&console->worker);
-}
-
-static bool vconsole_stop(struct virtio_device *device)
-{
-	struct vconsole *console = console_of(device);
-
-	for (unsigned i = 0; i < device->queues; i++) {
-		if (device->regs.queue[i].enabled) {
-			virtio_worker_stop(&console->worker);
-			return false;
-		}
-	}
-	return true;
+	virtio_run_workers(device);
 }
 
 static void vconsole_was_reset(struct virtio_device *device)
@@ -365,7 +321,7 @@ static const struct virtio_class vconsole_class = {
 	.id = 3,
 	.pci_class = 0x078000, /* a communication controller */
 	.start = vconsole_start,
-	.stop = vconsole_stop,
+	.stop = virtio_stop_workers,
 	.was_reset = vconsole_was_reset,
 };
 
@@ -385,6 +341,7 @@ int vconsole_open(struct vconsole *console, unsigned ports, const char *name, st
 	device->config_bytes = offsetof(struct virtio_console_config, emerg_wr);
 	console->worker.device = device;
 	console->worker.queue = 1;
+	atomic_store(&console->worker.others, ((u32)1 << device->queues) - 1);
 	console->worker.sandbox = SANDBOX_STREAM;
 	console->worker.serve = serve;
 	console->worker.wait = wait_for_work;
@@ -403,15 +360,4 @@ int vconsole_start_worker(struct vconsole *console, const struct worker_setup *s
 void vconsole_wake(struct vconsole *console)
 {
 	virtio_notify(&console->device, console->worker.queue);
-}
-
-bool vconsole_close(struct vconsole *console, unsigned timeout_ms)
-{
-	if (!console->device.class)
-		return true;
-	if (!virtio_worker_close(&console->worker, timeout_ms))
-		return false;
-	virtio_device_destroy(&console->device);
-	console->device.class = NULL;
-	return true;
 }

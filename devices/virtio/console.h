@@ -67,7 +67,7 @@ struct vconsole {
 
 /*
  * Makes the device. Ports are set by the caller before; ports: how many of them may be used, 1 to
- * VCONSOLE_PORTS_MAX. name: "virtio1". Returns 0, or -1 with err set.
+ * VCONSOLE_PORTS_MAX. name: "virtio1". Returns 0, or -1 with err set. virtio_device_close() ends it.
  */
 int vconsole_open(struct vconsole *console, unsigned ports, const char *name, struct error *err);
 
@@ -76,8 +76,5 @@ int vconsole_start_worker(struct vconsole *console, const struct worker_setup *s
 
 /* Has the worker call the ports again; for any thread. */
 void vconsole_wake(struct vconsole *console);
-
-/* Ends the worker. Returns false when it doesn't end: then console and guest memory have to stay. */
-bool vconsole_close(struct vconsole *console, unsigned timeout_ms);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/virtio/worker.h"
 #include "vmm/bell.h"
 #include "vmm/loop.h"
 #include "vmm/thread.h"
@@ -55,12 +56,83 @@ int virtio_device_init(struct virtio_device *device, struct error *err)
 
 void virtio_device_destroy(struct virtio_device *device)
 {
+	if (!device->class)
+		return;
 	for (unsigned i = 0; i < device->queues; i++) {
 		if (device->queue[i].notify_fd >= 0)
 			close(device->queue[i].notify_fd);
 	}
 	pthread_cond_destroy(&device->stopped);
 	pthread_mutex_destroy(&device->lock);
+	device->class = NULL;
+}
+
+bool virtio_device_end(struct virtio_device *device, unsigned timeout_ms)
+{
+	bool done = true;
+
+	for (unsigned i = 0; i < device->workers; i++)
+		done = virtio_worker_end(device->worker[i], timeout_ms) && done;
+	return done;
+}
+
+bool virtio_device_close(struct virtio_device *device, unsigned timeout_ms)
+{
+	bool done = virtio_device_end(device, timeout_ms);
+
+	for (unsigned i = 0; i < device->workers; i++)
+		done = virtio_worker_close(device->worker[i], timeout_ms) && done;
+	if (done)
+		virtio_device_destroy(device);
+	return done;
+}
+
+u32 virtio_worker_started(const struct virtio_worker *worker)
+{
+	u32 queues = virtio_worker_queues(worker);
+
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1 && !virtq_started(&worker->device->queue[i]))
+			queues &= ~((u32)1 << i);
+	}
+	return queues;
+}
+
+bool virtio_worker_poll(const struct virtio_worker *worker, struct pollfd *fds, unsigned own,
+			int timeout_ms)
+{
+	const u32 queues = virtio_worker_queues(worker);
+	unsigned count = own;
+
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1)
+			fds[count++] = (struct pollfd){.fd = worker->device->queue[i].notify_fd,
+						       .events = POLLIN};
+	}
+	if (poll(fds, count, timeout_ms) <= 0)
+		return false;
+	for (unsigned i = own; i < count; i++) {
+		if (fds[i].revents)
+			(void)bell_silence(fds[i].fd);
+	}
+	return true;
+}
+
+void virtio_run_workers(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->workers; i++) {
+		if (virtio_worker_started(device->worker[i]))
+			virtio_worker_run(device->worker[i]);
+	}
+}
+
+bool virtio_stop_workers(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->workers; i++) {
+		if (virtio_worker_started(device->worker[i]))
+			virtio_worker_stop(device->worker[i]);
+	}
+	return false;
 }
 
 /* The configuration interrupt; the lock is held. */
@@ -310,6 +382,8 @@ void virtio_trace_chain(struct virtio_device *device, unsigned queue, u16 head, 
 	va_list args;
 	int used;
 
+	if (!virtio_traced(device))
+		return;
 	flush_trace(device, queue, false);
 	used = snprintf(pending, bytes, "chain %u: ", head);
 	va_start(args, format);
@@ -322,7 +396,7 @@ void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io)
 	const bool wanted = virtq_wants_interrupt(&device->queue[queue]);
 	const int fd = atomic_load(&device->queue[queue].interrupt_fd);
 
-	if (device->trace && trace_on(device->trace, TRACE_VIRTIO))
+	if (virtio_traced(device))
 		flush_trace(device, queue, wanted && fd != VIRTIO_NO_INTERRUPT);
 	if (!wanted || fd == VIRTIO_NO_INTERRUPT)
 		return;
@@ -334,6 +408,28 @@ void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io)
 		io_ring(io, fd);
 	else
 		bell_ring(fd);
+}
+
+enum virtq_result virtio_pop(struct virtio_device *device, unsigned queue,
+			     struct virtq_chain *chain)
+{
+	const enum virtq_result result = virtq_pop(&device->queue[queue], chain);
+
+	if (result != VIRTQ_BROKEN)
+		return result;
+	virtio_device_broken(device, "its ring can't be read");
+	return VIRTQ_EMPTY;
+}
+
+enum virtq_result virtio_pop_or_ask(struct virtio_device *device, unsigned queue,
+				    struct virtq_chain *chain)
+{
+	const enum virtq_result result = virtio_pop(device, queue, chain);
+
+	/* What came in meanwhile is there: an index only grows. */
+	if (result == VIRTQ_EMPTY && virtq_ask_notify(&device->queue[queue], true))
+		return virtio_pop(device, queue, chain);
+	return result;
 }
 
 void virtio_device_broken(struct virtio_device *device, const char *why)

@@ -53,6 +53,7 @@ enum {
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
 struct virtio_device;
+struct virtio_worker;
 
 struct virtio_class {
 	const char *name; /* "block" */
@@ -150,6 +151,10 @@ struct virtio_device {
 	atomic_bool line_interrupts; /* interrupts set `isr`: anything but MSI-X */
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 
+	/* Those of its threads that are a struct virtio_worker; each enters itself. */
+	struct virtio_worker *worker[VIRTIO_QUEUES_MAX];
+	unsigned workers;
+
 	const struct virtio_transport *transport;
 	void *transport_owner;
 	char pending_trace[VIRTIO_QUEUES_MAX]
@@ -161,7 +166,15 @@ struct virtio_device {
  * kind of device before. Returns 0, or -1 with err set.
  */
 int virtio_device_init(struct virtio_device *device, struct error *err);
+/* Also for a device that was never prepared. */
 void virtio_device_destroy(struct virtio_device *device);
+
+/*
+ * Ends its workers, and then the device. Both return false when one doesn't end in time: then the
+ * device and guest memory have to stay. The first is for ending several devices at once.
+ */
+bool virtio_device_end(struct virtio_device *device, unsigned timeout_ms);
+bool virtio_device_close(struct virtio_device *device, unsigned timeout_ms);
 
 /* Registers, for transports; the lock is held by the caller. */
 
@@ -191,7 +204,18 @@ bool virtio_wait_stopped(struct virtio_device *device, unsigned timeout_ms);
 /* A notification that came by the bus and not by a doorbell; with or without the lock. */
 void virtio_notify(struct virtio_device *device, u32 queue);
 
+/* For classes: runs all workers that have a queue which is started. And: stops them, as a stop(). */
+void virtio_run_workers(struct virtio_device *device);
+bool virtio_stop_workers(struct virtio_device *device);
+
 /* For workers. */
+
+/* virtq_pop(), but a ring that can't be read breaks the device, and is as good as empty. */
+enum virtq_result virtio_pop(struct virtio_device *device, unsigned queue,
+			     struct virtq_chain *chain);
+/* The same, and the driver notifies when there is none. */
+enum virtq_result virtio_pop_or_ask(struct virtio_device *device, unsigned queue,
+				    struct virtq_chain *chain);
 
 /* Interrupts the driver for what was pushed to the queue, if it wants that; by io, or NULL. */
 void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io);
@@ -201,8 +225,13 @@ void virtio_device_broken(struct virtio_device *device, const char *why);
 void virtio_queue_stopped(struct virtio_device *device, unsigned queue);
 /* The configuration changed. */
 void virtio_config_changed(struct virtio_device *device);
+/* Whether chains are shown in the trace. */
+static inline bool virtio_traced(const struct virtio_device *device)
+{
+	return device->trace && trace_on(device->trace, TRACE_VIRTIO);
+}
 /*
- * Adds a chain that was pushed to the trace: "virtio1/q0 chain 3: <printf-like>". The line is
+ * Adds a chain that was pushed to the trace, if they are shown there: "virtio1/q0 chain 3: <printf-like>". The line is
  * written with the next one, or with virtio_signal(), which knows of the interrupt.
  */
 void virtio_trace_chain(struct virtio_device *device, unsigned queue, u16 head, const char *format,

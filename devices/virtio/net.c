@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "devices/virtio/net_pair.h"
-#include "devices/virtio/net_tap.h"
 
 #define FEATURE(name) ((u64)1 << VIRTIO_NET_F_##name)
 
@@ -127,30 +126,24 @@ static u8 obey(struct net *net, const struct virtq_chain *chain)
 
 bool net_serve_control(struct net *net, struct virtq_chain *chain)
 {
-	struct virtq *ring;
+	struct virtq *ring = &net->device.queue[net->control];
 
-	if (net->control == NET_CONTROL_NONE || !virtq_started(&net->device.queue[net->control]))
+	if (net->control == NET_CONTROL_NONE || !virtq_started(ring))
 		return false;
-	ring = &net->device.queue[net->control];
 	for (unsigned i = 0; i < ring->size; i++) {
-		const enum virtq_result result = virtq_pop(ring, chain);
+		const enum virtq_result result =
+			virtio_pop_or_ask(&net->device, net->control, chain);
 		u8 answer = VIRTIO_NET_ERR;
 
-		if (result == VIRTQ_BROKEN)
-			virtio_device_broken(&net->device, "its ring can't be read");
-		if (result == VIRTQ_BROKEN ||
-		    (result == VIRTQ_EMPTY && !virtq_ask_notify(ring, true)))
-			return false;
 		if (result == VIRTQ_EMPTY)
-			continue;
+			return false;
 		if (result == VIRTQ_CHAIN && chain->in_bytes)
 			answer = obey(net, chain);
 		virtq_push(ring, chain->head,
 			   result == VIRTQ_CHAIN ? virtq_write(chain, 0, &answer, sizeof(answer))
 						 : 0);
-		if (net->device.trace && trace_on(net->device.trace, TRACE_VIRTIO))
-			virtio_trace_chain(&net->device, net->control, chain->head, "control → %s",
-					   answer == VIRTIO_NET_OK ? "ok" : "err");
+		virtio_trace_chain(&net->device, net->control, chain->head, "control → %s",
+				   answer == VIRTIO_NET_OK ? "ok" : "err");
 	}
 	return true;
 }
@@ -161,15 +154,6 @@ static unsigned owner_of(const struct net *net, unsigned queue)
 	const unsigned pairs = net->backend.pairs;
 
 	return queue == net->control || queue == 2 * pairs ? 0 : queue / 2;
-}
-
-static bool is_used(const struct net *net, unsigned pair)
-{
-	for (unsigned i = 0; i < net->device.queues; i++) {
-		if (owner_of(net, i) == pair && net->device.regs.queue[i].enabled)
-			return true;
-	}
-	return false;
 }
 
 static void net_start(struct virtio_device *device)
@@ -194,20 +178,8 @@ static void net_start(struct virtio_device *device)
 			queues |= owner_of(net, j) == i ? (u32)1 << j : 0;
 		atomic_store(&net->pair[i].worker.others, queues);
 		net_pair_start(&net->pair[i]);
-		if (is_used(net, i))
-			virtio_worker_run(&net->pair[i].worker);
 	}
-}
-
-static bool net_stop(struct virtio_device *device)
-{
-	struct net *net = net_of(device);
-
-	for (unsigned i = 0; i < net->backend.pairs; i++) {
-		if (is_used(net, i))
-			virtio_worker_stop(&net->pair[i].worker);
-	}
-	return false;
+	virtio_run_workers(device);
 }
 
 static void net_was_reset(struct virtio_device *device)
@@ -223,7 +195,7 @@ static const struct virtio_class net_class = {
 	.id = 1,
 	.pci_class = 0x020000, /* an Ethernet controller */
 	.start = net_start,
-	.stop = net_stop,
+	.stop = virtio_stop_workers,
 	.was_reset = net_was_reset,
 };
 
@@ -307,21 +279,15 @@ void net_count(const struct net *net, struct net_totals *received, struct net_to
 
 bool net_close(struct net *net, unsigned timeout_ms)
 {
-	bool done = true;
-
-	for (unsigned i = 0; net->pair && i < net->backend.pairs; i++)
-		done = virtio_worker_close(&net->pair[i].worker, timeout_ms) && done;
-	if (!done)
+	if (!virtio_device_close(&net->device, timeout_ms))
 		return false;
 	for (unsigned i = 0; net->pair && i < net->backend.pairs; i++)
 		free(net->pair[i].spill);
 	free(net->pair);
-	if (net->device.class)
-		virtio_device_destroy(&net->device);
-	if (atomic_load(&net->newcomer) >= 0)
-		close(atomic_load(&net->newcomer));
-	if (atomic_load(&net->retired) >= 0)
-		close(atomic_load(&net->retired));
+	if (net->newcomer >= 0)
+		close(net->newcomer);
+	if (net->retired >= 0)
+		close(net->retired);
 	net_backend_close(&net->backend);
 	net_init(net);
 	return true;

@@ -45,9 +45,8 @@ static bool serve(struct rng *rng)
 			continue;
 		written = result == VIRTQ_CHAIN ? fill(&chain) : 0;
 		virtq_push(queue, chain.head, written);
-		if (rng->device.trace && trace_on(rng->device.trace, TRACE_VIRTIO))
-			virtio_trace_chain(&rng->device, 0, chain.head, "in %u → used %u",
-					   chain.in_bytes, written);
+		virtio_trace_chain(&rng->device, 0, chain.head, "in %u → used %u", chain.in_bytes,
+				   written);
 	}
 	/* There may be more: come back after the others. */
 	virtio_notify(&rng->device, 0);
@@ -124,5 +123,4 @@ void rng_close(struct rng *rng)
 		return;
 	virtio_device_destroy(&rng->device);
 	pthread_mutex_destroy(&rng->serving);
-	rng->device.class = NULL;
 }

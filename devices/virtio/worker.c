@@ -59,23 +59,6 @@ static void choose_policy(struct virtio_worker *worker, unsigned chains)
 	}
 }
 
-u32 virtio_worker_queues(const struct virtio_worker *worker)
-{
-	return (u32)1 << worker->queue | atomic_load(&worker->others);
-}
-
-/* Of its queues those that are started. */
-static u32 started_queues(const struct virtio_worker *worker)
-{
-	u32 queues = virtio_worker_queues(worker);
-
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1 && !virtq_started(&worker->device->queue[i]))
-			queues &= ~((u32)1 << i);
-	}
-	return queues;
-}
-
 static void signal_queues(const struct virtio_worker *worker, u32 queues, struct io *io)
 {
 	for (unsigned i = 0; queues >> i; i++) {
@@ -113,7 +96,7 @@ static void run(void *owner)
 			choose_policy(worker, worker->serve(worker->owner));
 		else if (worker->halt)
 			worker->halt(worker->owner);
-		queues = started_queues(worker);
+		queues = virtio_worker_started(worker);
 		/* 2.4.1: nothing is sent behind the end of a reset, so it goes out now. */
 		signal_queues(worker, queues, wish == WISH_STOP ? NULL : worker->io);
 		if (wish == WISH_STOP && worker->under_way == 0)
@@ -126,6 +109,7 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 {
 	struct thread *thread = &worker->thread;
 
+	worker->device->worker[worker->device->workers++] = worker;
 	worker->setup = *setup;
 	worker->left = worker->pause = FIRST_PAUSE;
 	/* A policy that the user chose (chrt) stays. */
@@ -181,9 +165,8 @@ bool virtio_worker_end(struct virtio_worker *worker, unsigned timeout_ms)
 
 bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
 {
-	if (!virtio_worker_end(worker, timeout_ms))
-		return false;
-	if (worker->io && !io_close(worker->io, timeout_ms))
+	if (!virtio_worker_end(worker, timeout_ms) ||
+	    (worker->io && !io_close(worker->io, timeout_ms)))
 		return false;
 	worker->io = NULL;
 	return true;

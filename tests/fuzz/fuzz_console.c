@@ -517,7 +517,7 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t count)
 		check();
 	}
 	expect_service();
-	FUZZ_CHECK(vconsole_close(&world.console, 1));
+	FUZZ_CHECK(virtio_device_close(&world.console.device, 1));
 	trace_close(&world.trace);
 	return 0;
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "devices/virtio/net_pair.h"
-#include "devices/virtio/net_tap.h"
 #include "tests/fuzz/actions.h"
 #include "tests/fuzz/driver.h"
 #include "tests/fuzz/guest.h"

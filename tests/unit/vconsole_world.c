@@ -216,7 +216,7 @@ void vconsole_world_close(struct vconsole_world *world)
 {
 	const unsigned ports = world->console.ports;
 
-	assert_true(vconsole_close(&world->console, 3600 * 1000));
+	assert_true(virtio_device_close(&world->console.device, 3600 * 1000));
 	for (unsigned i = 0; i < ports; i++) {
 		const struct vconsole_port *port = &world->console.port[i];
 
