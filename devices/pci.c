@@ -174,40 +174,38 @@ u64 pci_bar_address(const struct pci_function *function, unsigned index)
 	return address;
 }
 
-/* The function's BAR that takes the whole access, and the offset in it; or NULL. */
+/* The function's BAR that takes the whole access, and the offset for its ops; or NULL. */
 static const struct pci_bar *find_in_function(const struct pci_function *function, bool io_port,
 					      u64 address, unsigned width, u64 *offset)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		const struct pci_bar *bar = &function->bar[i];
 		const u64 base = bar->io_port == io_port ? pci_bar_address(function, i) : 0;
+		const u64 at = address - base;
 
-		*offset = address - base;
-		if (base && address >= base && *offset < bar->bytes &&
-		    width <= bar->bytes - *offset)
+		*offset = bar->first + at;
+		if (base && address >= base && at < bar->bytes && width <= bar->bytes - at)
 			return bar;
 	}
 	return NULL;
 }
 
-/* The same for all functions. Where BARs overlap, the lowest slot answers, as good as any other. */
-static const struct pci_bar *find_bar(struct pci_host *host, bool io_port, u64 address,
-				      unsigned width, u64 *offset)
+/*
+ * The same for an offset into a window, and all functions. Where BARs overlap, the lowest slot
+ * answers, as good as any other.
+ */
+static const struct pci_bar *bar_behind(const struct pci_window *window, u64 window_offset,
+					unsigned width, u64 *offset)
 {
+	struct pci_host *host = window->host;
 	const struct pci_bar *found = NULL;
 
 	pthread_mutex_lock(&host->lock);
 	for (unsigned slot = 0; slot < host->slots && !found; slot++)
-		found = find_in_function(host->slot[slot], io_port, address, width, offset);
+		found = find_in_function(host->slot[slot], window->io_port,
+					 window->base + window_offset, width, offset);
 	pthread_mutex_unlock(&host->lock);
 	return found;
-}
-
-/* The BAR behind an offset into a window. */
-static const struct pci_bar *bar_behind(const struct pci_window *window, u64 window_offset,
-					unsigned width, u64 *offset)
-{
-	return find_bar(window->host, window->io_port, window->base + window_offset, width, offset);
 }
 
 static u64 window_read(void *window, u64 window_offset, unsigned width)

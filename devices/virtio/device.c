@@ -33,7 +33,7 @@ static void reset_registers(struct virtio_device *device)
 	device->resetting = false;
 	if (device->class->was_reset)
 		device->class->was_reset(device);
-	if (device->transport)
+	if (device->transport && device->transport->was_reset)
 		device->transport->was_reset(device->transport_owner);
 }
 
@@ -258,65 +258,6 @@ void virtio_set_status(struct virtio_device *device, u32 value)
 	device->regs.status = before | set;
 	if (set & VIRTIO_DRIVER_OK)
 		start(device);
-}
-
-/* The half of a set of features that a driver has selected. */
-static u32 select_features(u64 features, u32 select)
-{
-	return select < 2 ? (u32)(features >> (32 * select)) : 0;
-}
-
-u32 virtio_device_features(const struct virtio_device *device)
-{
-	return select_features(device->features, device->regs.device_features_select);
-}
-
-u32 virtio_driver_features(const struct virtio_device *device)
-{
-	return select_features(device->regs.driver_features, device->regs.driver_features_select);
-}
-
-void virtio_set_driver_features(struct virtio_device *device, u32 value)
-{
-	const unsigned shift = device->regs.driver_features_select ? 32 : 0;
-
-	if (device->regs.driver_features_select > 1 || (device->regs.status & VIRTIO_FEATURES_OK) ||
-	    device->resetting)
-		return;
-	device->regs.driver_features &= ~((u64)UINT32_MAX << shift);
-	device->regs.driver_features |= (u64)value << shift;
-}
-
-struct virtq_regs *virtio_selected_queue(struct virtio_device *device)
-{
-	const u16 select = device->regs.queue_select;
-
-	return select < device->queues ? &device->regs.queue[select] : NULL;
-}
-
-bool virtio_queue_writable(const struct virtio_device *device)
-{
-	const u16 select = device->regs.queue_select;
-
-	return select < device->queues && !device->regs.queue[select].enabled &&
-	       !(device->regs.status & VIRTIO_DRIVER_OK) && !device->resetting;
-}
-
-void virtio_set_queue_size(struct virtio_device *device, u32 value)
-{
-	struct virtq_regs *queue = virtio_selected_queue(device);
-
-	if (queue && virtio_queue_writable(device) && value && value <= device->queue_size_max &&
-	    !(value & (value - 1)))
-		queue->size = (u16)value;
-}
-
-void virtio_enable_queue(struct virtio_device *device, bool enabled)
-{
-	struct virtq_regs *queue = virtio_selected_queue(device);
-
-	if (queue && !(device->regs.status & VIRTIO_DRIVER_OK) && !device->resetting)
-		queue->enabled = enabled;
 }
 
 void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd)

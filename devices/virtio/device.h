@@ -79,7 +79,7 @@ struct virtio_transport {
 	void (*doorbells)(void *transport, bool lay);
 	/* Interrupts the driver because the configuration or the status changed. */
 	void (*config_changed)(void *transport);
-	/* The device was reset: what the transport keeps for the driver is as at power-on. */
+	/* The device was reset: what the transport keeps for the driver is as at power-on; or NULL. */
 	void (*was_reset)(void *transport);
 	/* Interrupts for a queue with VIRTIO_BY_TRANSPORT; on its worker. */
 	void (*interrupt)(void *transport, unsigned queue);
@@ -111,7 +111,7 @@ enum virtio_run_state {
 	VIRTIO_QUIESCED, /* stopped, registers and positions kept */
 };
 
-/* The registers that both transports have. */
+/* What drivers read and write; PCI has the vectors, MMIO the queues' largest size. */
 enum virtio_register {
 	VIRTIO_REG_OWN, /* none of these: one of the transport's own */
 	VIRTIO_REG_DEVICE_FEATURES_SELECT,
@@ -120,9 +120,14 @@ enum virtio_register {
 	VIRTIO_REG_DRIVER_FEATURES,
 	VIRTIO_REG_STATUS,
 	VIRTIO_REG_CONFIG_GENERATION,
+	VIRTIO_REG_CONFIG_VECTOR,
+	VIRTIO_REG_QUEUES,
 	VIRTIO_REG_QUEUE_SELECT,
+	VIRTIO_REG_QUEUE_SIZE_MAX,
 	VIRTIO_REG_QUEUE_SIZE,
+	VIRTIO_REG_QUEUE_VECTOR,
 	VIRTIO_REG_QUEUE_ENABLE,
+	VIRTIO_REG_QUEUE_NOTIFY_OFFSET,
 	VIRTIO_REG_QUEUE_DESCRIPTORS, /* the three areas' addresses, 64 bits each */
 	VIRTIO_REG_QUEUE_AVAILABLE,
 	VIRTIO_REG_QUEUE_USED,
@@ -178,21 +183,18 @@ bool virtio_device_close(struct virtio_device *device, unsigned timeout_ms);
 
 /* Registers, for transports; the lock is held by the caller. */
 
-/* What the driver reads and writes. mask: which bits of an address are written. */
+/*
+ * What the driver reads and writes. mask: which bits of an address are written. Vectors are written by
+ * the transport, which knows how many there are.
+ */
 u64 virtio_read_register(struct virtio_device *device, enum virtio_register which);
 void virtio_write_register(struct virtio_device *device, enum virtio_register which, u64 value,
 			   u64 mask);
-/* The same one by one. */
 void virtio_set_status(struct virtio_device *device, u32 value);
-u32 virtio_device_features(const struct virtio_device *device);
-u32 virtio_driver_features(const struct virtio_device *device);
-void virtio_set_driver_features(struct virtio_device *device, u32 value);
 /* The registers of the selected queue, or NULL when there is none of that number. */
 struct virtq_regs *virtio_selected_queue(struct virtio_device *device);
-/* Whether the selected queue's registers may be changed: it exists, and isn't in use. */
-bool virtio_queue_writable(const struct virtio_device *device);
-void virtio_set_queue_size(struct virtio_device *device, u32 value);
-void virtio_enable_queue(struct virtio_device *device, bool enabled);
+/* The same when they may be changed: it exists, and isn't in use. */
+struct virtq_regs *virtio_writable_queue(struct virtio_device *device);
 /* Where a queue's interrupts go from now on: a descriptor, or one of the two above. */
 void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd);
 /* width: 1 to 8; what lies behind the end reads all-ones and takes no writes. */

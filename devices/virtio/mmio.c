@@ -20,7 +20,6 @@ enum {
 	VERSION_NUMBER = 0x004,
 	DEVICE_ID = 0x008,
 	VENDOR_ID = 0x00c,
-	QUEUE_SIZE_MAX = 0x034,
 	QUEUE_NOTIFY = 0x050,
 	INTERRUPT_STATUS = 0x060,
 	INTERRUPT_ACK = 0x064,
@@ -47,7 +46,7 @@ static const struct mmio_register {
 	{0x020, WRITE, VIRTIO_REG_DRIVER_FEATURES, "DriverFeatures"},
 	{0x024, WRITE, VIRTIO_REG_DRIVER_FEATURES_SELECT, "DriverFeaturesSel"},
 	{0x030, WRITE, VIRTIO_REG_QUEUE_SELECT, "QueueSel"},
-	{QUEUE_SIZE_MAX, READ, VIRTIO_REG_OWN, "QueueSizeMax"},
+	{0x034, READ, VIRTIO_REG_QUEUE_SIZE_MAX, "QueueSizeMax"},
 	{0x038, WRITE, VIRTIO_REG_QUEUE_SIZE, "QueueSize"},
 	{0x044, READ | WRITE, VIRTIO_REG_QUEUE_ENABLE, "QueueReady"},
 	{QUEUE_NOTIFY, WRITE, VIRTIO_REG_OWN, "QueueNotify"},
@@ -85,8 +84,6 @@ static u32 read_own(struct virtio_device *device, u64 offset)
 		return device->class->id;
 	case VENDOR_ID:
 		return VENDOR;
-	case QUEUE_SIZE_MAX:
-		return virtio_selected_queue(device) ? device->queue_size_max : 0;
 	case INTERRUPT_STATUS:
 		return atomic_load(&device->isr);
 	default:
@@ -185,11 +182,6 @@ static void transport_config_changed(void *owner)
 	bell_ring(mmio->interrupt_fd);
 }
 
-static void transport_was_reset(void *owner)
-{
-	(void)owner;
-}
-
 static void transport_interrupt(void *owner, unsigned queue)
 {
 	(void)queue;
@@ -207,7 +199,6 @@ static void transport_describe(void *owner, unsigned queue, char *text, size_t b
 static const struct virtio_transport transport = {
 	.doorbells = transport_doorbells,
 	.config_changed = transport_config_changed,
-	.was_reset = transport_was_reset,
 	.interrupt = transport_interrupt,
 	.describe_interrupt = transport_describe,
 };

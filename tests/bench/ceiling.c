@@ -121,7 +121,7 @@ static void lay_queue(struct ceiling *guest, unsigned index)
 	regs->available = part(queue, AVAILABLE);
 	regs->used = part(queue, USED);
 	device->regs.queue_select = (u16)index;
-	virtio_enable_queue(device, true);
+	virtio_write_register(device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
 	virtio_set_interrupt(device, index, guest->threaded ? guest->bell_fd : VIRTIO_BY_TRANSPORT);
 }
 
@@ -134,7 +134,8 @@ void ceiling_start(struct ceiling *guest, u64 features, unsigned queues)
 	pthread_mutex_lock(&device->lock);
 	for (u32 half = 0; half < 2; half++) {
 		device->regs.driver_features_select = half;
-		virtio_set_driver_features(device, (u32)(features >> (32 * half)));
+		virtio_write_register(device, VIRTIO_REG_DRIVER_FEATURES,
+				      (u32)(features >> (32 * half)), ~(u64)0);
 	}
 	pthread_mutex_unlock(&device->lock);
 	set_status(device, negotiated);

@@ -247,18 +247,19 @@ static void begin(u64 features, u64 gpa, u32 stride, u16 size, u32 enabled)
 	features = (features | VIRTIO_VERSION_1) & device()->features;
 	for (u32 half = 0; half < 2; half++) {
 		device()->regs.driver_features_select = half;
-		virtio_set_driver_features(device(), (u32)(features >> (32 * half)));
+		virtio_write_register(device(), VIRTIO_REG_DRIVER_FEATURES,
+				      (u32)(features >> (32 * half)), ~(u64)0);
 	}
 	for (unsigned q = 0; q < device()->queues; q++) {
 		struct virtq_regs *regs;
 
 		device()->regs.queue_select = (u16)q;
-		virtio_set_queue_size(device(), size);
+		virtio_write_register(device(), VIRTIO_REG_QUEUE_SIZE, size, ~(u64)0);
 		regs = virtio_selected_queue(device());
 		regs->descriptors = gpa + stride * (u64)q;
 		regs->available = regs->descriptors + 16 * (u64)size;
 		regs->used = regs->available + 0x88;
-		virtio_enable_queue(device(), enabled >> q & 1);
+		virtio_write_register(device(), VIRTIO_REG_QUEUE_ENABLE, enabled >> q & 1, ~(u64)0);
 	}
 	set_status(negotiated);
 	set_status(negotiated | VIRTIO_DRIVER_OK);

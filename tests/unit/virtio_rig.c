@@ -113,14 +113,14 @@ static void lay_queue(struct rig *rig, unsigned i, u64 features)
 	assert_true(driver->end <= RIG_DATA);
 	driver->event_index = features & VIRTIO_EVENT_IDX;
 	rig->device->regs.queue_select = (u16)i;
-	virtio_set_queue_size(rig->device, driver->size);
+	virtio_write_register(rig->device, VIRTIO_REG_QUEUE_SIZE, driver->size, ~(u64)0);
 	regs = virtio_selected_queue(rig->device);
 	assert_non_null(regs);
 	assert_int_equal(regs->size, driver->size);
 	regs->descriptors = driver->descriptors;
 	regs->available = driver->available;
 	regs->used = driver->used;
-	virtio_enable_queue(rig->device, true);
+	virtio_write_register(rig->device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
 }
 
 void rig_start(struct rig *rig, u64 features, unsigned queues)
@@ -133,7 +133,8 @@ void rig_start(struct rig *rig, u64 features, unsigned queues)
 	pthread_mutex_lock(&rig->device->lock);
 	for (u32 half = 0; half < 2; half++) {
 		rig->device->regs.driver_features_select = half;
-		virtio_set_driver_features(rig->device, (u32)(features >> (32 * half)));
+		virtio_write_register(rig->device, VIRTIO_REG_DRIVER_FEATURES,
+				      (u32)(features >> (32 * half)), ~(u64)0);
 	}
 	for (unsigned i = 0; i < queues; i++) {
 		lay_queue(rig, i, features);

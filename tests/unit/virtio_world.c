@@ -157,7 +157,8 @@ void choose_features(struct virtio_world *world, u64 features)
 {
 	for (u32 half = 0; half < 2; half++) {
 		world->device.regs.driver_features_select = half;
-		virtio_set_driver_features(&world->device, (u32)(features >> (32 * half)));
+		virtio_write_register(&world->device, VIRTIO_REG_DRIVER_FEATURES,
+				      (u32)(features >> (32 * half)), ~(u64)0);
 	}
 }
 
@@ -183,13 +184,13 @@ void place_queue(struct virtio_world *world, unsigned queue)
 
 	driver_make(driver, &world->arena.memory, 0x1000 + 0x8000 * (u64)queue, (u16)(8 << queue));
 	select_queue(world, (u16)queue);
-	assert_true(virtio_queue_writable(&world->device));
-	virtio_set_queue_size(&world->device, driver->size);
+	assert_non_null(virtio_writable_queue(&world->device));
+	virtio_write_register(&world->device, VIRTIO_REG_QUEUE_SIZE, driver->size, ~(u64)0);
 	regs = virtio_selected_queue(&world->device);
 	regs->descriptors = driver->descriptors;
 	regs->available = driver->available;
 	regs->used = driver->used;
-	virtio_enable_queue(&world->device, true);
+	virtio_write_register(&world->device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
 	assert_true(regs->enabled);
 }
 
