@@ -11,18 +11,13 @@
 #include "boot/x86/handover.h"
 #include "boot/x86/layout.h"
 
-static int open_file(struct boot_file *file, const char *path, int fd, struct error *err)
-{
-	return fd ? file_adopt(file, path, fd, err) : file_open(file, path, err);
-}
-
 static int open_for_later(const char *purpose, const char *path, int *fd, struct error *err)
 {
 	struct boot_file file;
 
 	if (!path)
 		return 0;
-	if (file_open(&file, path, err))
+	if (file_open(&file, path, 0, err))
 		return error_prefix(err, "%s '%s'", purpose, path);
 	*fd = file.fd;
 	return 0;
@@ -55,7 +50,7 @@ static int load_kernel(const struct boot_request *request, struct boot_plan *pla
 	struct boot_file file;
 	int result;
 
-	if (open_file(&file, request->kernel, request->kernel_fd, err))
+	if (file_open(&file, request->kernel, request->kernel_fd, err))
 		goto name_it;
 	result = kernel_recognise(&file, &head, &plan->kernel.kind, err);
 	if (result == 0 && plan->kernel.kind == BOOT_BZIMAGE)
@@ -105,7 +100,7 @@ static int load_initrd(const struct boot_request *request, struct boot_plan *pla
 
 	if (!path && !request->archive)
 		return 0;
-	if (path && open_file(&file, path, request->initrd_fd, err))
+	if (path && file_open(&file, path, request->initrd_fd, err))
 		return error_prefix(err, "cannot use the initrd '%s'", path);
 	/* The kernel skips zeros between archives, and looks for the next at a multiple of 4. */
 	archive_at = (file.bytes + 3) & ~(u64)3;
@@ -143,7 +138,7 @@ int boot_load(const struct boot_request *request, const struct memory *memory,
 	struct handover handover = {0};
 
 	*plan = (struct boot_plan){.map.memory = memory};
-	e820_make(&handover.e820, memory);
+	e820_make(&handover, memory);
 	if (load_kernel(request, plan, &params, err) ||
 	    load_cmdline(request->cmdline, plan, &handover, err) ||
 	    load_initrd(request, plan, &handover, err))
