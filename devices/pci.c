@@ -410,7 +410,7 @@ static void describe_routing(const struct pci_host *host, struct aml *aml)
 	for (unsigned slot = 1; slot < host->slots; slot++) {
 		const u64 entry[] = {(u64)slot << 16 | 0xffff, 0, 0, pci_slot_gsi(host, slot)};
 
-		aml_package(aml, entry, ARRAY_LEN(entry));
+		aml_package(aml, NULL, entry, ARRAY_LEN(entry));
 	}
 	aml_close(aml, routing);
 }
@@ -419,7 +419,7 @@ void pci_describe(const struct pci_host *host, struct aml *aml, u64 ecam_base)
 {
 	size_t device, resources;
 
-	device = aml_open_device(aml, "PCI0");
+	device = aml_open(aml, AML_DEVICE, "PCI0");
 	aml_name_eisa_id(aml, "_HID", "PNP0A08");
 	aml_name_eisa_id(aml, "_CID", "PNP0A03");
 	aml_name_integer(aml, "_SEG", 0);
@@ -435,7 +435,7 @@ void pci_describe(const struct pci_host *host, struct aml *aml, u64 ecam_base)
 	aml_close(aml, device);
 
 	/* ECAM belongs to nobody else; Linux trusts MCFG only where that is said. */
-	device = aml_open_device(aml, "ECAM");
+	device = aml_open(aml, AML_DEVICE, "ECAM");
 	aml_name_eisa_id(aml, "_HID", "PNP0C02");
 	aml_name_integer(aml, "_UID", 1);
 	resources = aml_open_resources(aml);

@@ -239,7 +239,7 @@ void virtio_mmio_describe(const struct virtio_mmio *mmio, unsigned number, struc
 	char name[8];
 
 	snprintf(name, sizeof(name), "VM%02u", number % 100);
-	device = aml_open_device(aml, name);
+	device = aml_open(aml, AML_DEVICE, name);
 	aml_name_text(aml, "_HID", "LNRO0005");
 	aml_name_integer(aml, "_UID", number);
 	resources = aml_open_resources(aml);

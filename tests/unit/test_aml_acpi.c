@@ -111,8 +111,8 @@ static void test_scopes_and_devices(void **state)
 
 	(void)state;
 	aml_init(&aml, buffer, sizeof(buffer));
-	scope = aml_open_scope(&aml, "\\_SB_");
-	device = aml_open_device(&aml, "COM1");
+	scope = aml_open(&aml, AML_SCOPE, "\\_SB_");
+	device = aml_open(&aml, AML_DEVICE, "COM1");
 	aml_name_integer(&aml, "_UID", 0);
 	aml_close(&aml, device);
 	aml_close(&aml, scope);
@@ -131,7 +131,7 @@ static void test_long_packages(void **state)
 
 	(void)state;
 	aml_init(&aml, buffer, sizeof(buffer));
-	scope = aml_open_scope(&aml, "ABCD");
+	scope = aml_open(&aml, AML_SCOPE, "ABCD");
 	aml_put(&aml, zeros, 0x12345 - 7);
 	aml_close(&aml, scope);
 	assert_int_equal(aml.used, 1 + 0x12345);
@@ -149,7 +149,7 @@ static void test_packages(void **state)
 
 	(void)state;
 	aml_init(&aml, buffer, sizeof(buffer));
-	aml_name_package(&aml, "_S5_", s5, 4);
+	aml_package(&aml, "_S5_", s5, 4);
 	ASSERT_AML(&aml, "\x08_S5_\x12\x89\x00\x00\x04\x0a\x05\x00\x00\x00");
 }
 
@@ -195,11 +195,11 @@ static void write_everything(struct aml *aml)
 	static const u64 values[] = {0, 300, 70000};
 	size_t scope, device, resources;
 
-	scope = aml_open_scope(aml, "\\_SB_");
-	device = aml_open_device(aml, "COM1");
+	scope = aml_open(aml, AML_SCOPE, "\\_SB_");
+	device = aml_open(aml, AML_DEVICE, "COM1");
 	aml_name_eisa_id(aml, "_HID", "PNP0501");
 	aml_name_integer(aml, "_UID", (u64)1 << 40);
-	aml_name_package(aml, "ABCD", values, 3);
+	aml_package(aml, "ABCD", values, 3);
 	resources = aml_open_resources(aml);
 	aml_io(aml, 0x3f8, 8);
 	aml_interrupt_edge(aml, 4);
