@@ -22,6 +22,9 @@ enum { BUDGET = VCONSOLE_QUEUE_SIZE };
 /* And so much of a chain for a port at once: more than drivers send. */
 enum { TURN_BYTES = 64 << 10 };
 
+/* A message's bit. */
+#define EVENT(number) ((u32)1 << (number))
+
 static struct vconsole *console_of(struct virtio_device *device)
 {
 	return (struct vconsole *)(void *)((u8 *)device - offsetof(struct vconsole, device));
@@ -153,39 +156,24 @@ static unsigned give_input(struct vconsole *console, unsigned index)
 	return done;
 }
 
-/* Takes the next message that is due about a port. Returns how many bytes it has, or 0. */
+/* Takes the next message that is due about a port: the name comes before a program can open it. */
 static u32 next_message(struct vconsole_port *port, unsigned index, u8 *bytes, size_t room)
 {
+	static const u16 order[] = {VIRTIO_CONSOLE_PORT_ADD, VIRTIO_CONSOLE_CONSOLE_PORT,
+				    VIRTIO_CONSOLE_PORT_NAME, VIRTIO_CONSOLE_PORT_OPEN};
 	struct virtio_console_control message = {.id = index, .value = 1};
-	size_t length = 0;
+	size_t next = 0, length = 0;
 
-	if (port->add) {
-		port->add = false;
-		message.event = VIRTIO_CONSOLE_PORT_ADD;
-	} else if (port->console) {
-		port->console = false;
-		message.event = VIRTIO_CONSOLE_CONSOLE_PORT;
-	} else if (port->tell_name) {
-		port->tell_name = false;
-		message.event = VIRTIO_CONSOLE_PORT_NAME;
-		length = strlen(port->name);
-	} else if (port->open) {
-		port->open = false;
-		message.event = VIRTIO_CONSOLE_PORT_OPEN;
-	} else {
-		return 0;
-	}
+	while (!(port->messages & EVENT(order[next])))
+		next++;
+	port->messages &= ~EVENT(order[next]);
+	message.event = order[next];
 	memcpy(bytes, &message, sizeof(message));
-	if (length > room - sizeof(message))
-		length = room - sizeof(message);
-	if (length)
+	if (message.event == VIRTIO_CONSOLE_PORT_NAME) {
+		length = strnlen(port->name, room - sizeof(message));
 		memcpy(bytes + sizeof(message), port->name, length);
+	}
 	return (u32)(sizeof(message) + length);
-}
-
-static bool has_message(const struct vconsole_port *port)
-{
-	return port->add || port->console || port->tell_name || port->open;
 }
 
 static unsigned send_messages(struct vconsole *console)
@@ -196,7 +184,7 @@ static unsigned send_messages(struct vconsole *console)
 	for (unsigned i = 0; i < console->ports; i++) {
 		struct vconsole_port *port = &console->port[i];
 
-		while (has_message(port) && next_chain(console, CONTROL_IN)) {
+		while (port->messages && next_chain(console, CONTROL_IN)) {
 			const u32 length = next_message(port, i, bytes, sizeof(bytes));
 
 			give_back(console, CONTROL_IN,
@@ -216,14 +204,15 @@ static void obey(struct vconsole *console, const struct virtio_console_control *
 		return;
 	if (message->event == VIRTIO_CONSOLE_DEVICE_READY) {
 		for (unsigned i = 0; i < console->ports; i++)
-			console->port[i].add = exists(console, i);
+			console->port[i].messages |=
+				exists(console, i) ? EVENT(VIRTIO_CONSOLE_PORT_ADD) : 0;
 	}
 	if (message->event == VIRTIO_CONSOLE_PORT_READY && exists(console, message->id)) {
 		struct vconsole_port *port = &console->port[message->id];
 
-		port->console = message->id == 0;
-		port->tell_name = port->name != NULL;
-		port->open = true;
+		port->messages |= EVENT(VIRTIO_CONSOLE_PORT_OPEN) |
+				  (message->id == 0 ? EVENT(VIRTIO_CONSOLE_CONSOLE_PORT) : 0) |
+				  (port->name ? EVENT(VIRTIO_CONSOLE_PORT_NAME) : 0);
 	}
 }
 
@@ -312,7 +301,7 @@ static void vconsole_was_reset(struct virtio_device *device)
 		struct vconsole_port *port = &console->port[i];
 
 		port->opened = false;
-		port->add = port->console = port->tell_name = port->open = false;
+		port->messages = 0;
 	}
 }
 

@@ -47,10 +47,10 @@ struct vconsole_port {
 	void *owner;
 
 	/* The worker's. */
-	bool opened;                        /* by a program in the guest */
-	bool take_waits, give_waits;        /* for the descriptor */
-	bool give_ready;                    /* it was ready when last looked at */
-	bool add, console, tell_name, open; /* messages to send */
+	bool opened;                 /* by a program in the guest */
+	bool take_waits, give_waits; /* for the descriptor */
+	bool give_ready;             /* it was ready when last looked at */
+	u32 messages;                /* to send: their events, as bits */
 };
 
 struct vconsole {

@@ -1,13 +1,8 @@
 /*
- * Sizes and alignments of a disk's file: see disk.h.
- *
- * <linux/stat.h>, for statx(2)'s newer parts, can't stand beside every C library's <sys/stat.h>: so
- * nothing here includes that, or <fcntl.h>.
+ * Sizes and alignments of a disk's file: see disk.h. What direct I/O wants is tried: statx(2) tells
+ * it since Linux 6.1 only, and not on every file system.
  */
-#include <errno.h>
-#include <linux/fcntl.h>
 #include <linux/fs.h>
-#include <linux/stat.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -72,18 +67,5 @@ static bool reads_at(int fd, u32 align)
 
 u32 disk_direct_align(int fd)
 {
-	struct statx status = {0};
-	int logical;
-
-	/* Since Linux 6.1, and only from file systems that know. */
-	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
-	    status.stx_mask & STATX_DIOALIGN)
-		return status.stx_dio_mem_align > status.stx_dio_offset_align
-			       ? status.stx_dio_mem_align
-			       : status.stx_dio_offset_align;
-	if (ask(fd, BLKSSZGET, &logical) && logical >= BLOCK_MIN)
-		return (u32)logical;
-	if (reads_at(fd, BLOCK_MIN))
-		return BLOCK_MIN;
-	return reads_at(fd, BLOCK_MAX) ? BLOCK_MAX : 0;
+	return reads_at(fd, BLOCK_MIN) ? BLOCK_MIN : reads_at(fd, BLOCK_MAX) ? BLOCK_MAX : 0;
 }
