@@ -147,11 +147,9 @@ static void lost(void *owner)
 	loop_wake_signal(owner);
 }
 
-int net_board_attach(struct net_board *board, struct machine *machine, unsigned number,
-		     struct error *err)
+int net_board_attach(struct net_board *board, struct machine *machine, struct error *err)
 {
 	const struct config *config = machine->config;
-	char name[20];
 	u8 mac[ETH_ALEN];
 
 	board->machine = machine;
@@ -172,8 +170,7 @@ int net_board_attach(struct net_board *board, struct machine *machine, unsigned 
 		if (!config->dry_run && open_backend(board, i, err))
 			return -1;
 		make_mac(config, i, mac);
-		snprintf(name, sizeof(name), "virtio%u", number + i);
-		if (net_open(net, config->net[i].has_mac ? config->net[i].mac : mac, name, err))
+		if (net_open(net, config->net[i].has_mac ? config->net[i].mac : mac, err))
 			return -1;
 	}
 	board->again = (struct loop_timer){.fired = connect_again, .owner = board};

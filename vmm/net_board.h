@@ -25,9 +25,8 @@ struct net_board {
 	struct loop_timer again;
 };
 
-/* Makes the devices; the first is named "virtioN" by `number`. Returns 0, or -1 with err set. */
-int net_board_attach(struct net_board *board, struct machine *machine, unsigned number,
-		     struct error *err);
+/* Makes the devices. Returns 0, or -1 with err set. */
+int net_board_attach(struct net_board *board, struct machine *machine, struct error *err);
 
 /* Waits for what was started, and starts the workers. As above. */
 int net_board_open(struct net_board *board, const struct worker_setup *setup, struct error *err);

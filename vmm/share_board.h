@@ -28,9 +28,8 @@ void share_tag(char tag[SHARE_TAG_BYTES], unsigned volume);
 /* Whether the root is a directory, and not a disk image. */
 bool share_root_is_directory(const struct config *config);
 
-/* Opens the directories. number: of the first device ("virtio3"). Returns 0, or -1 with err set. */
-int share_board_attach(struct share_board *board, const struct config *config, unsigned number,
-		       struct error *err);
+/* Opens the directories. Returns 0, or -1 with err set. */
+int share_board_attach(struct share_board *board, const struct config *config, struct error *err);
 int share_board_open(struct share_board *board, const struct worker_setup *setup,
 		     struct error *err);
 bool share_board_close(struct share_board *board, unsigned timeout_ms);

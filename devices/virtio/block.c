@@ -437,22 +437,19 @@ void block_init(struct block *block)
 	disk_init(&block->disk);
 }
 
-int block_open(struct block *block, const struct disk_config *config, const char *name,
-	       struct error *err)
+int block_open(struct block *block, const struct disk_config *config, struct error *err)
 {
 	struct virtio_device *device = &block->device;
 
 	if (disk_open(&block->disk, config, err))
 		return -1;
 	describe_device(block);
-	snprintf(device->name, sizeof(device->name), "%s", name);
-	device->class = &block_class;
 	device->queues = config->queues;
 	device->queue_size_max = BLOCK_QUEUE_SIZE;
 	device->config = (const u8 *)&block->config;
 	device->config_bytes =
 		offsetof(struct virtio_blk_config, unused1) + sizeof(block->config.unused1);
-	if (virtio_device_init(device, err))
+	if (virtio_device_init(device, &block_class, err))
 		return -1;
 	block->queue = calloc(config->queues, sizeof(*block->queue));
 	if (!block->queue)

@@ -42,11 +42,10 @@ struct block {
 void block_init(struct block *block);
 
 /*
- * Opens the disk and describes the device. name: "virtio1". Returns 0, or -1 with err set to a line
- * that names the image.
+ * Opens the disk and describes the device. Returns 0, or -1 with err set to a line that names the
+ * image.
  */
-int block_open(struct block *block, const struct disk_config *config, const char *name,
-	       struct error *err);
+int block_open(struct block *block, const struct disk_config *config, struct error *err);
 
 /*
  * Starts the workers. rings: the descriptors that interrupt the driver. Returns 0, or -1 with err

@@ -6,7 +6,6 @@
  */
 #include "devices/virtio/console.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "vmm/sandbox.h"
@@ -314,13 +313,12 @@ static const struct virtio_class vconsole_class = {
 	.was_reset = vconsole_was_reset,
 };
 
-int vconsole_open(struct vconsole *console, unsigned ports, const char *name, struct error *err)
+int vconsole_open(struct vconsole *console, unsigned ports, struct error *err)
 {
 	struct virtio_device *device = &console->device;
 
 	console->ports = ports;
 	console->config.max_nr_ports = ports;
-	snprintf(device->name, sizeof(device->name), "%s", name);
 	device->features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX;
 	if (ports > 1)
 		device->features |= (u64)1 << VIRTIO_CONSOLE_F_MULTIPORT;
@@ -336,8 +334,7 @@ int vconsole_open(struct vconsole *console, unsigned ports, const char *name, st
 	console->worker.wait = wait_for_work;
 	console->worker.halt = halt;
 	console->worker.owner = console;
-	device->class = &vconsole_class;
-	return virtio_device_init(device, err);
+	return virtio_device_init(device, &vconsole_class, err);
 }
 
 int vconsole_start_worker(struct vconsole *console, const struct worker_setup *setup,

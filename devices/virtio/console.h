@@ -67,9 +67,9 @@ struct vconsole {
 
 /*
  * Makes the device. Ports are set by the caller before; ports: how many of them may be used, 1 to
- * VCONSOLE_PORTS_MAX. name: "virtio1". Returns 0, or -1 with err set. virtio_device_close() ends it.
+ * VCONSOLE_PORTS_MAX. Returns 0, or -1 with err set. virtio_device_close() ends it.
  */
-int vconsole_open(struct vconsole *console, unsigned ports, const char *name, struct error *err);
+int vconsole_open(struct vconsole *console, unsigned ports, struct error *err);
 
 int vconsole_start_worker(struct vconsole *console, const struct worker_setup *setup,
 			  struct error *err);

@@ -37,8 +37,10 @@ static void reset_registers(struct virtio_device *device)
 		device->transport->was_reset(device->transport_owner);
 }
 
-int virtio_device_init(struct virtio_device *device, struct error *err)
+int virtio_device_init(struct virtio_device *device, const struct virtio_class *class,
+		       struct error *err)
 {
+	device->class = class;
 	pthread_mutex_init(&device->lock, NULL);
 	condition_init(&device->stopped);
 	for (unsigned i = 0; i < device->queues; i++) {

@@ -137,7 +137,7 @@ struct virtio_device {
 	const struct virtio_class *class;
 	const struct memory *memory;
 	struct trace *trace; /* or NULL */
-	char name[16];       /* "virtio1", for traces */
+	char name[16];       /* "virtio1", by its place among the machine's */
 	u64 features;        /* offered */
 	u16 queue_size_max;
 	unsigned queues;
@@ -167,10 +167,11 @@ struct virtio_device {
 };
 
 /*
- * Prepares the device and opens its queues' notify_fd. class, features and queues are set by the
- * kind of device before. Returns 0, or -1 with err set.
+ * Prepares the device and opens its queues' notify_fd. Features, queues and configuration are set by
+ * the kind of device before. Returns 0, or -1 with err set.
  */
-int virtio_device_init(struct virtio_device *device, struct error *err);
+int virtio_device_init(struct virtio_device *device, const struct virtio_class *class,
+		       struct error *err);
 /* Also for a device that was never prepared. */
 void virtio_device_destroy(struct virtio_device *device);
 

@@ -215,8 +215,7 @@ static const struct virtio_class fs_class = {
 	.was_reset = fs_was_reset,
 };
 
-int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, const char *name,
-	    struct error *err)
+int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, struct error *err)
 {
 	struct virtio_device *device = &fs->device;
 
@@ -228,7 +227,6 @@ int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, co
 	/* The tag needs no end where it fills the field. */
 	memcpy(fs->config.tag, tag, strnlen(tag, FS_TAG_BYTES));
 	fs->config.num_request_queues = 1;
-	snprintf(device->name, sizeof(device->name), "%s", name);
 	device->features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX;
 	device->queues = QUEUES;
 	device->queue_size_max = FS_QUEUE_SIZE;
@@ -241,8 +239,7 @@ int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, co
 	fs->worker.wait = wait_for_work;
 	fs->worker.halt = halt;
 	fs->worker.owner = fs;
-	device->class = &fs_class;
-	return virtio_device_init(device, err);
+	return virtio_device_init(device, &fs_class, err);
 }
 
 static int start_thread(struct fs *fs, struct fs_thread *own, const struct worker_setup *setup,

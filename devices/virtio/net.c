@@ -6,7 +6,6 @@
  */
 #include "devices/virtio/net.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -230,13 +229,12 @@ void net_init(struct net *net)
 	atomic_store(&net->link, true);
 }
 
-int net_open(struct net *net, const u8 *mac, const char *name, struct error *err)
+int net_open(struct net *net, const u8 *mac, struct error *err)
 {
 	struct virtio_device *device = &net->device;
 	const unsigned pairs = net->backend.pairs;
 
 	describe_device(net, mac);
-	snprintf(device->name, sizeof(device->name), "%s", name);
 	device->queues = 2 * pairs + ((device->features & FEATURE(CTRL_VQ)) ? 1 : 0);
 	device->queue_size_max = NET_QUEUE_SIZE;
 	device->config = (const u8 *)&net->config;
@@ -249,8 +247,7 @@ int net_open(struct net *net, const u8 *mac, const char *name, struct error *err
 		if (net_pair_init(&net->pair[i], net, i))
 			return error_set(err, "no memory for the network");
 	}
-	device->class = &net_class;
-	return virtio_device_init(device, err);
+	return virtio_device_init(device, &net_class, err);
 }
 
 int net_start_workers(struct net *net, const struct worker_setup *setup, struct error *err)

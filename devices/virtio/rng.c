@@ -4,7 +4,6 @@
 #include "devices/virtio/rng.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/random.h>
 
 #include "vmm/bell.h"
@@ -98,17 +97,15 @@ static const struct virtio_class rng_class = {
 	.stop = rng_stop,
 };
 
-int rng_open(struct rng *rng, struct loop *loop, const char *name, struct error *err)
+int rng_open(struct rng *rng, struct loop *loop, struct error *err)
 {
 	struct virtio_device *device = &rng->device;
 
 	pthread_mutex_init(&rng->serving, NULL);
-	snprintf(device->name, sizeof(device->name), "%s", name);
-	device->class = &rng_class;
 	device->features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX;
 	device->queues = 1;
 	device->queue_size_max = RNG_QUEUE_SIZE;
-	if (virtio_device_init(device, err))
+	if (virtio_device_init(device, &rng_class, err))
 		return -1;
 	rng->notified = (struct loop_source){.fd = device->queue[0].notify_fd,
 					     .events = POLLIN,

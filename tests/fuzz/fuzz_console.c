@@ -204,7 +204,7 @@ static void open_console(u8 flags, const struct memory *memory)
 	workers_begin(NULL);
 	FUZZ_CHECK(!trace_open(&world.trace, flags & TRACE ? TRACE_VIRTIO : 0, "/dev/null", 0,
 			       &world.loop, &err));
-	FUZZ_CHECK(!vconsole_open(console, ports, "virtio3", &err));
+	FUZZ_CHECK(!vconsole_open(console, ports, &err));
 	console->device.memory = memory;
 	console->device.trace = &world.trace;
 	console->device.told = true;

@@ -35,7 +35,7 @@ static void open_device(struct net_world *world)
 	world->net.lost = lost;
 	world->net.owner = world;
 	rig_init(&world->rig, 16 * MIB);
-	if (net_open(&world->net, mac, "virtio2", &err))
+	if (net_open(&world->net, mac, &err))
 		fail_msg("%s", err.text);
 	rig_attach(&world->rig, &world->net.device);
 	if (net_start_workers(&world->net, &setup, &err))

@@ -76,13 +76,12 @@ static int set_up(void **state)
 {
 	struct error err;
 
-	world = (struct world){.device = {.class = &class,
-					  .name = "virtio1",
+	world = (struct world){.device = {.name = "virtio1",
 					  .features = VIRTIO_VERSION_1,
 					  .queues = 1,
 					  .queue_size_max = RIG_QUEUE_SIZE}};
 	rig_init(&world.rig, MIB);
-	assert_int_equal(virtio_device_init(&world.device, &err), 0);
+	assert_int_equal(virtio_device_init(&world.device, &class, &err), 0);
 	rig_attach(&world.rig, &world.device);
 	world.worker.device = &world.device;
 	world.worker.serve = serve;

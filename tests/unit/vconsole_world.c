@@ -203,7 +203,8 @@ void vconsole_world_init(struct vconsole_world *world, unsigned ports, bool desc
 		if (i != MISSING)
 			make_port(world, i, descriptors);
 	}
-	if (vconsole_open(&world->console, ports, "virtio3", &err))
+	memcpy(world->console.device.name, "virtio3", sizeof("virtio3"));
+	if (vconsole_open(&world->console, ports, &err))
 		fail_msg("%s", err.text);
 	world->console.device.trace = &world->trace;
 	rig_attach(&world->rig, &world->console.device);
