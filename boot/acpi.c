@@ -229,7 +229,7 @@ static void write_rsdp(u8 *host, u64 xsdt)
 }
 
 int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machine *machine,
-	       u64 *rsdp_gpa, struct error *err)
+	       struct error *err)
 {
 	struct tables tables = {.map = map, .gpa = at, .bytes = bytes, .used = sizeof(struct rsdp)};
 	u64 entry[XSDT_ENTRIES] = {0};
@@ -250,6 +250,5 @@ int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machi
 		return error_set(err, "the ACPI tables don't fit into %llu KiB",
 				 (unsigned long long)(bytes / KIB));
 	write_rsdp(tables.host, xsdt_gpa);
-	*rsdp_gpa = at;
 	return 0;
 }

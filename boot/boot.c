@@ -144,11 +144,9 @@ int boot_load(const struct boot_request *request, const struct memory *memory,
 	    load_initrd(request, plan, &handover, err))
 		return -1;
 	/* Step 5: the ACPI tables, the root of which both protocols point to. */
-	if (acpi_place(&plan->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, &request->acpi, &plan->rsdp_gpa,
-		       err))
-		return -1;
-	handover.rsdp_gpa = plan->rsdp_gpa;
-	if (bios_entry_place(&plan->map, request->acpi.reset_port, request->acpi.reset_value, err))
+	plan->rsdp_gpa = handover.rsdp_gpa = LAYOUT_ACPI;
+	if (acpi_place(&plan->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, &request->acpi, err) ||
+	    bios_entry_place(&plan->map, request->acpi.reset_port, request->acpi.reset_value, err))
 		return -1;
 	return hand_over(plan, &params, &handover, err);
 }

@@ -5,11 +5,11 @@
 
 enum { NOTIFY_PRESSED = 0x80 };
 
-void button_press(struct button *button)
+void button_press(struct irq_line *button)
 {
 	/* The interrupt is an edge: the line has only to rise. */
-	irq_line_set(&button->irq, true);
-	irq_line_set(&button->irq, false);
+	irq_line_set(button, true);
+	irq_line_set(button, false);
 }
 
 void button_describe(struct aml *aml)

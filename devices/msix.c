@@ -164,11 +164,3 @@ u64 msix_read_pending(const struct msix *msix, u64 offset, unsigned width)
 	}
 	return offset < 8 && width <= 8 ? pending >> (8 * offset) : 0;
 }
-
-struct msix_capability msix_capability(const struct msix *msix, unsigned bar, u32 table,
-				       u32 pending)
-{
-	return (struct msix_capability){.control = (u16)(msix->vectors - 1),
-					.table = table | bar,
-					.pending = pending | bar};
-}

@@ -89,7 +89,7 @@ int board_attach(struct board *board, struct machine *machine, struct error *err
 		board->power.pci = &board->virtio.pci;
 	}
 	board->pvpanic = (struct pvpanic){.panicked = pvpanic_panicked, .owner = machine};
-	board->button.irq = machine_irq_line(machine, BUTTON_GSI);
+	board->button = machine_irq_line(machine, BUTTON_GSI);
 	if (bus_add(&machine->pio, &com1, err) || power_attach(&board->power, &machine->pio, err))
 		return -1;
 	if (pvpanic_attach(&board->pvpanic, &machine->pio, err))

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/virtio/disk_parts.h"
+#include "devices/virtio/disk.h"
 
 SANDBOX_CALLS(disk, CALL(fcntl, SANDBOX_MAIN, "a disk's lock is let go of"));
 

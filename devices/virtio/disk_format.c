@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "devices/virtio/disk_parts.h"
+#include "devices/virtio/disk.h"
 
 enum { HEAD_BYTES = 512 };
 

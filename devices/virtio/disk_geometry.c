@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "devices/virtio/disk_parts.h"
+#include "devices/virtio/disk.h"
 
 /* The two sizes of blocks that guests know. */
 enum { BLOCK_MIN = 512, BLOCK_MAX = 4096 };

@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 
-#include "devices/virtio/disk_parts.h"
+#include "devices/virtio/disk.h"
 
 /* Zeroes that are written by hand: so much in a step, all of it the same page. */
 enum { ZERO_BYTES = 4096, ZERO_PIECES = 64 };
