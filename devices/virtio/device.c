@@ -141,7 +141,7 @@ bool virtio_stop_workers(struct virtio_device *device)
 static void tell_driver(struct virtio_device *device)
 {
 	atomic_fetch_or(&device->isr, VIRTIO_ISR_CONFIG);
-	device->transport->config_changed(device->transport_owner);
+	device->transport->interrupt(device->transport_owner, VIRTIO_CONFIGURATION);
 }
 
 /* The lock is held. */
@@ -346,7 +346,7 @@ void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io)
 	if (device->line_interrupts)
 		atomic_fetch_or(&device->isr, VIRTIO_ISR_QUEUE);
 	if (fd == VIRTIO_BY_TRANSPORT)
-		device->transport->interrupt(device->transport_owner, queue);
+		device->transport->interrupt(device->transport_owner, (int)queue);
 	else if (io)
 		io_ring(io, fd);
 	else

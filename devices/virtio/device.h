@@ -73,16 +73,19 @@ struct virtio_class {
 	void (*was_reset)(struct virtio_device *device);
 };
 
-/* How a transport is told; the first three with the device's lock held. */
+enum { VIRTIO_CONFIGURATION = -1 };
+
+/* How a transport is told; the first two with the device's lock held. */
 struct virtio_transport {
 	/* Lays or takes away the doorbells of all started queues. */
 	void (*doorbells)(void *transport, bool lay);
-	/* Interrupts the driver because the configuration or the status changed. */
-	void (*config_changed)(void *transport);
 	/* The device was reset: what the transport keeps for the driver is as at power-on; or NULL. */
 	void (*was_reset)(void *transport);
-	/* Interrupts for a queue with VIRTIO_BY_TRANSPORT; on its worker. */
-	void (*interrupt)(void *transport, unsigned queue);
+	/*
+	 * Interrupts the driver: with the lock, because the configuration or the status changed
+	 * (VIRTIO_CONFIGURATION); on a queue's worker, for the queue, if it is VIRTIO_BY_TRANSPORT.
+	 */
+	void (*interrupt)(void *transport, int queue);
 	/* For traces: how a queue's interrupt reaches the driver, "msix 2". */
 	void (*describe_interrupt)(void *transport, unsigned queue, char *text, size_t bytes);
 };

@@ -175,17 +175,12 @@ static void transport_doorbells(void *owner, bool lay)
 			wiring->ops->interrupt(wiring->owner, mmio->interrupt_fd, mmio->gsi, true);
 }
 
-static void transport_config_changed(void *owner)
+static void transport_interrupt(void *owner, int queue)
 {
 	const struct virtio_mmio *mmio = owner;
 
-	bell_ring(mmio->interrupt_fd);
-}
-
-static void transport_interrupt(void *owner, unsigned queue)
-{
 	(void)queue;
-	transport_config_changed(owner);
+	bell_ring(mmio->interrupt_fd);
 }
 
 static void transport_describe(void *owner, unsigned queue, char *text, size_t bytes)
@@ -198,7 +193,6 @@ static void transport_describe(void *owner, unsigned queue, char *text, size_t b
 
 static const struct virtio_transport transport = {
 	.doorbells = transport_doorbells,
-	.config_changed = transport_config_changed,
 	.interrupt = transport_interrupt,
 	.describe_interrupt = transport_describe,
 };

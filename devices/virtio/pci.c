@@ -247,12 +247,13 @@ static void transport_doorbells(void *owner, bool lay)
 	update_doorbells(pci);
 }
 
-static void transport_config_changed(void *owner)
+/* A queue comes here only while MSI-X is off. */
+static void transport_interrupt(void *owner, int queue)
 {
 	struct virtio_pci *pci = owner;
 	const u16 vector = pci->device->regs.config_vector;
 
-	if (!pci->msix.enabled)
+	if (queue != VIRTIO_CONFIGURATION || !pci->msix.enabled)
 		pci_update_intx(&pci->function);
 	else if (vector != VIRTIO_NO_VECTOR)
 		bell_ring(pci->msix.fd[vector]);
@@ -264,14 +265,6 @@ static void transport_was_reset(void *owner)
 	struct virtio_pci *pci = owner;
 
 	update_interrupts(pci);
-	pci_update_intx(&pci->function);
-}
-
-static void transport_interrupt(void *owner, unsigned queue)
-{
-	struct virtio_pci *pci = owner;
-
-	(void)queue;
 	pci_update_intx(&pci->function);
 }
 
@@ -289,7 +282,6 @@ static void transport_describe(void *owner, unsigned queue, char *text, size_t b
 
 static const struct virtio_transport transport = {
 	.doorbells = transport_doorbells,
-	.config_changed = transport_config_changed,
 	.was_reset = transport_was_reset,
 	.interrupt = transport_interrupt,
 	.describe_interrupt = transport_describe,

@@ -61,24 +61,16 @@ static void doorbells(void *transport, bool lay)
 	(void)transport, (void)lay;
 }
 
-static void nothing(void *transport)
-{
-	(void)transport;
-}
-
 static void describe_interrupt(void *transport, unsigned queue, char *text, size_t bytes)
 {
 	(void)transport, (void)queue;
 	snprintf(text, bytes, "bell");
 }
 
-static void interrupt(void *owner, unsigned index);
+static void interrupt(void *owner, int index);
 
-static const struct virtio_transport transport = {.doorbells = doorbells,
-						  .config_changed = nothing,
-						  .was_reset = nothing,
-						  .interrupt = interrupt,
-						  .describe_interrupt = describe_interrupt};
+static const struct virtio_transport transport = {
+	.doorbells = doorbells, .interrupt = interrupt, .describe_interrupt = describe_interrupt};
 
 static void worker_failed(void *owner, const char *why)
 {
@@ -220,11 +212,14 @@ static void handle_interrupt(struct ceiling_queue *queue)
 }
 
 /* On the worker's thread. */
-static void interrupt(void *owner, unsigned index)
+static void interrupt(void *owner, int index)
 {
 	struct ceiling *guest = owner;
-	struct ceiling_queue *queue = &guest->queue[index];
+	struct ceiling_queue *queue;
 
+	if (index == VIRTIO_CONFIGURATION)
+		return;
+	queue = &guest->queue[index];
 	handle_interrupt(queue);
 	if (queue->offered == queue->collected)
 		bell_ring(guest->bell_fd);

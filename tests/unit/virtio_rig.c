@@ -22,24 +22,13 @@ static void ring(int fd)
 	(void)!write(fd, &one, sizeof(one));
 }
 
-static void config_changed(void *transport)
+static void interrupt(void *transport, int queue)
 {
 	struct rig *rig = transport;
 
-	atomic_fetch_add(&rig->config_interrupts, 1);
-	ring(rig->config_fd);
-}
-
-static void was_reset(void *transport)
-{
-	(void)transport;
-}
-
-static void interrupt(void *transport, unsigned queue)
-{
-	struct rig *rig = transport;
-
-	ring(rig->interrupt_fd[queue]);
+	if (queue == VIRTIO_CONFIGURATION)
+		atomic_fetch_add(&rig->config_interrupts, 1);
+	ring(queue == VIRTIO_CONFIGURATION ? rig->config_fd : rig->interrupt_fd[queue]);
 }
 
 static void describe_interrupt(void *transport, unsigned queue, char *text, size_t bytes)
@@ -50,8 +39,6 @@ static void describe_interrupt(void *transport, unsigned queue, char *text, size
 
 static const struct virtio_transport rig_transport = {
 	.doorbells = doorbells,
-	.config_changed = config_changed,
-	.was_reset = was_reset,
 	.interrupt = interrupt,
 	.describe_interrupt = describe_interrupt,
 };

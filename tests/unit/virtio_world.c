@@ -56,13 +56,6 @@ static void doorbells(void *transport, bool lay)
 	world->lays += lay;
 }
 
-static void config_changed(void *transport)
-{
-	struct virtio_world *world = transport;
-
-	world->config_interrupts++;
-}
-
 static void was_reset(void *transport)
 {
 	struct virtio_world *world = transport;
@@ -70,12 +63,16 @@ static void was_reset(void *transport)
 	world->transport_resets++;
 }
 
-static void interrupt(void *transport, unsigned queue)
+static void interrupt(void *transport, int queue)
 {
 	struct virtio_world *world = transport;
 
+	if (queue == VIRTIO_CONFIGURATION) {
+		world->config_interrupts++;
+		return;
+	}
 	world->interrupts++;
-	world->interrupted = queue;
+	world->interrupted = (unsigned)queue;
 }
 
 static void describe_interrupt(void *transport, unsigned queue, char *text, size_t bytes)
@@ -86,7 +83,6 @@ static void describe_interrupt(void *transport, unsigned queue, char *text, size
 
 static const struct virtio_transport counting_transport = {
 	.doorbells = doorbells,
-	.config_changed = config_changed,
 	.was_reset = was_reset,
 	.interrupt = interrupt,
 	.describe_interrupt = describe_interrupt,
