@@ -194,7 +194,7 @@ static void describe(const struct net_board *board, unsigned index)
 	    net->backend.mtu ? net->backend.mtu : 1500U, net->backend.offloads);
 }
 
-int net_board_open(struct net_board *board, const struct worker_setup *setup, struct error *err)
+int net_board_open(struct net_board *board, const struct thread_setup *setup, struct error *err)
 {
 	for (unsigned i = 0; i < board->nets; i++) {
 		struct net *net = &board->net[i];

@@ -117,7 +117,7 @@ int share_board_attach(struct share_board *board, const struct config *config, s
 	return 0;
 }
 
-int share_board_open(struct share_board *board, const struct worker_setup *setup, struct error *err)
+int share_board_open(struct share_board *board, const struct thread_setup *setup, struct error *err)
 {
 	for (unsigned i = 0; i < board->count; i++) {
 		if (fs_start_threads(&board->fs[i], setup, err))

@@ -30,7 +30,7 @@ bool share_root_is_directory(const struct config *config);
 
 /* Opens the directories. Returns 0, or -1 with err set. */
 int share_board_attach(struct share_board *board, const struct config *config, struct error *err);
-int share_board_open(struct share_board *board, const struct worker_setup *setup,
+int share_board_open(struct share_board *board, const struct thread_setup *setup,
 		     struct error *err);
 bool share_board_close(struct share_board *board, unsigned timeout_ms);
 

@@ -143,7 +143,7 @@ static void worker_failed(void *owner, const char *why)
 int virtio_board_open(struct virtio_board *board, struct error *err)
 {
 	struct machine *machine = board->machine;
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = machine->sandbox, .failed = worker_failed, .owner = machine};
 
 	for (unsigned i = 0; i < machine->config->disks; i++) {
@@ -157,7 +157,8 @@ int virtio_board_open(struct virtio_board *board, struct error *err)
 			say("disk '%s': this host doesn't give io_uring; threads do its work",
 			    machine->config->disk[i].path);
 	}
-	if (board->vconsole.device.class && vconsole_start_worker(&board->vconsole, &setup, err))
+	if (board->vconsole.device.class &&
+	    virtio_worker_open(&board->vconsole.worker, &setup, NULL, err))
 		return -1;
 	if (share_board_open(&board->share, &setup, err))
 		return -1;

@@ -470,7 +470,7 @@ int block_open(struct block *block, const struct disk_config *config, struct err
 	return 0;
 }
 
-int block_start_workers(struct block *block, const struct worker_setup *setup, const int *rings,
+int block_start_workers(struct block *block, const struct thread_setup *setup, const int *rings,
 			unsigned count, struct error *err)
 {
 	for (unsigned i = 0; i < block->device.queues; i++) {

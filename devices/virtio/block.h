@@ -51,7 +51,7 @@ int block_open(struct block *block, const struct disk_config *config, struct err
  * Starts the workers. rings: the descriptors that interrupt the driver. Returns 0, or -1 with err
  * set.
  */
-int block_start_workers(struct block *block, const struct worker_setup *setup, const int *rings,
+int block_start_workers(struct block *block, const struct thread_setup *setup, const int *rings,
 			unsigned count, struct error *err);
 
 /* What the workers' I/O is done by. */

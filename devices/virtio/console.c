@@ -337,12 +337,6 @@ int vconsole_open(struct vconsole *console, unsigned ports, struct error *err)
 	return virtio_device_init(device, &vconsole_class, err);
 }
 
-int vconsole_start_worker(struct vconsole *console, const struct worker_setup *setup,
-			  struct error *err)
-{
-	return virtio_worker_open(&console->worker, setup, NULL, err);
-}
-
 void vconsole_wake(struct vconsole *console)
 {
 	virtio_notify(&console->device, console->worker.queue);

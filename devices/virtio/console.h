@@ -71,9 +71,6 @@ struct vconsole {
  */
 int vconsole_open(struct vconsole *console, unsigned ports, struct error *err);
 
-int vconsole_start_worker(struct vconsole *console, const struct worker_setup *setup,
-			  struct error *err);
-
 /* Has the worker call the ports again; for any thread. */
 void vconsole_wake(struct vconsole *console);
 

@@ -176,13 +176,6 @@ static void run(void *owner)
 	virtio_notify(&fs->device, REQUESTS);
 }
 
-static void failed(void *owner, const char *why)
-{
-	const struct fs_thread *own = owner;
-
-	own->fs->worker.setup.failed(own->fs->worker.setup.owner, why);
-}
-
 static void fs_start(struct virtio_device *device)
 {
 	struct fs *fs = fs_of(device);
@@ -242,7 +235,7 @@ int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, st
 	return virtio_device_init(device, &fs_class, err);
 }
 
-static int start_thread(struct fs *fs, struct fs_thread *own, const struct worker_setup *setup,
+static int start_thread(struct fs *fs, struct fs_thread *own, const struct thread_setup *setup,
 			struct error *err)
 {
 	/* One thread a ring; and with each ring told anew, nobody has to read what rang. */
@@ -255,16 +248,15 @@ static int start_thread(struct fs *fs, struct fs_thread *own, const struct worke
 		return error_set(err, "no epoll for the file server: %s", strerror(errno));
 	snprintf(own->thread.name, sizeof(own->thread.name), "%.9s/fs%u", fs->device.name,
 		 (unsigned)(own - fs->thread) % 10);
-	own->thread.sandbox = setup->sandbox;
+	own->thread.setup = *setup;
 	own->thread.kind = SANDBOX_WORKER | SANDBOX_FILES;
 	own->thread.prepare = prepare;
 	own->thread.run = run;
-	own->thread.failed = failed;
 	own->thread.owner = own;
 	return thread_start(&own->thread, err);
 }
 
-int fs_start_threads(struct fs *fs, const struct worker_setup *setup, struct error *err)
+int fs_start_threads(struct fs *fs, const struct thread_setup *setup, struct error *err)
 {
 	if (virtio_worker_open(&fs->worker, setup, NULL, err))
 		return -1;

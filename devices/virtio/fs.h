@@ -55,7 +55,7 @@ struct fs {
  */
 int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, struct error *err);
 
-int fs_start_threads(struct fs *fs, const struct worker_setup *setup, struct error *err);
+int fs_start_threads(struct fs *fs, const struct thread_setup *setup, struct error *err);
 
 /* Ends the threads. Returns false when one doesn't end: then fs and guest memory have to stay. */
 bool fs_close(struct fs *fs, unsigned timeout_ms);

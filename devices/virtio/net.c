@@ -250,7 +250,7 @@ int net_open(struct net *net, const u8 *mac, struct error *err)
 	return virtio_device_init(device, &net_class, err);
 }
 
-int net_start_workers(struct net *net, const struct worker_setup *setup, struct error *err)
+int net_start_workers(struct net *net, const struct thread_setup *setup, struct error *err)
 {
 	for (unsigned i = 0; i < net->backend.pairs; i++) {
 		if (virtio_worker_open(&net->pair[i].worker, setup, NULL, err))

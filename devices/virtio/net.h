@@ -72,7 +72,7 @@ void net_init(struct net *net);
 /* Describes the device. Returns 0, or -1 with err set. */
 int net_open(struct net *net, const u8 *mac, struct error *err);
 
-int net_start_workers(struct net *net, const struct worker_setup *setup, struct error *err);
+int net_start_workers(struct net *net, const struct thread_setup *setup, struct error *err);
 
 /* Another thread has a new connection for a backend whose link is down. */
 void net_adopt(struct net *net, int fd);

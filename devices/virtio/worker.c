@@ -28,13 +28,6 @@ static void enter(void *owner)
 		io_enter(worker->io);
 }
 
-static void failed(void *owner, const char *why)
-{
-	const struct virtio_worker *worker = owner;
-
-	worker->setup.failed(worker->setup.owner, why);
-}
-
 static void set_batch(struct virtio_worker *worker, bool batch)
 {
 	const struct sched_param none = {.sched_priority = 0};
@@ -104,13 +97,12 @@ static void run(void *owner)
 	}
 }
 
-int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
+int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *setup,
 		       struct io_setup *io_setup, struct error *err)
 {
 	struct thread *thread = &worker->thread;
 
 	worker->device->worker[worker->device->workers++] = worker;
-	worker->setup = *setup;
 	worker->left = worker->pause = FIRST_PAUSE;
 	/* A policy that the user chose (chrt) stays. */
 	worker->fixed = syscall(SYS_sched_getscheduler, 0) != SCHED_OTHER;
@@ -124,11 +116,10 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 		if (io_open(&worker->io, io_setup, err))
 			return -1;
 	}
-	thread->sandbox = setup->sandbox;
+	thread->setup = *setup;
 	thread->kind = SANDBOX_WORKER | worker->sandbox;
 	thread->prepare = enter;
 	thread->run = run;
-	thread->failed = failed;
 	thread->owner = worker;
 	return thread_start(thread, err);
 }

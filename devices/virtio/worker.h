@@ -31,13 +31,6 @@
 #include "vmm/io.h"
 #include "vmm/thread.h"
 
-/* What a thread of the machine is started with. */
-struct worker_setup {
-	enum sandbox_mode sandbox;
-	void (*failed)(void *owner, const char *why); /* it can't be locked in */
-	void *owner;
-};
-
 struct virtio_worker {
 	/* Set before it is opened. */
 	struct virtio_device *device;
@@ -49,7 +42,6 @@ struct virtio_worker {
 	void (*halt)(void *owner); /* it is asked to stop: nothing stays with the owner; or NULL */
 	void *owner;
 
-	struct worker_setup setup;
 	unsigned under_way; /* chains that were taken and not given back yet */
 	struct io *io;
 	struct thread thread;
@@ -65,7 +57,7 @@ struct virtio_worker {
  * Makes the I/O (files and depth come from io_setup, the bell is added here; NULL for a worker with
  * a wait() of its own) and starts the thread, which waits. Returns 0, or -1 with err set.
  */
-int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
+int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *setup,
 		       struct io_setup *io_setup, struct error *err);
 
 /* The worker's queues, as bits; and those of them that are started. */

@@ -78,9 +78,9 @@ static void worker_failed(void *owner, const char *why)
 	ceiling_die(why);
 }
 
-const struct worker_setup *ceiling_setup(void)
+const struct thread_setup *ceiling_setup(void)
 {
-	static const struct worker_setup setup = {.sandbox = SANDBOX_OFF, .failed = worker_failed};
+	static const struct thread_setup setup = {.sandbox = SANDBOX_OFF, .failed = worker_failed};
 
 	return &setup;
 }

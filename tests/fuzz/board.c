@@ -135,7 +135,7 @@ static int attach(struct board *board, struct error *err)
 
 static int open_workers(struct board *board, struct error *err)
 {
-	const struct worker_setup setup = {.sandbox = SANDBOX_OFF};
+	const struct thread_setup setup = {.sandbox = SANDBOX_OFF};
 	const bool pci = board->setup.pci;
 	const struct msix *msix = &board->by_pci[BOARD_BLOCK].msix;
 

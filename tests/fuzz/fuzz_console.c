@@ -181,7 +181,7 @@ static void open_port(unsigned i, bool descriptors)
 
 static void open_console(u8 flags, const struct memory *memory)
 {
-	const struct worker_setup setup = {.sandbox = SANDBOX_OFF};
+	const struct thread_setup setup = {.sandbox = SANDBOX_OFF};
 	struct vconsole *console = &world.console;
 	const unsigned ports = 1 + (flags & PORTS);
 	struct error err = {.text = ""};
@@ -203,7 +203,7 @@ static void open_console(u8 flags, const struct memory *memory)
 	console->device.transport = &transport;
 	for (unsigned i = 0; i < console->device.queues; i++)
 		virtio_set_interrupt(&console->device, i, VIRTIO_BY_TRANSPORT);
-	FUZZ_CHECK(!vconsole_start_worker(console, &setup, &err));
+	FUZZ_CHECK(!virtio_worker_open(&console->worker, &setup, NULL, &err));
 }
 
 /* ---- the driver ---- */

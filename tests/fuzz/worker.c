@@ -268,7 +268,7 @@ static const struct io_engine engine = {.kind = IO_THREADS,
 
 /* ---- the worker, as in devices/virtio/worker.c ---- */
 
-int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
+int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *setup,
 		       struct io_setup *io_setup, struct error *err)
 {
 	struct io_by_hand *by_hand;

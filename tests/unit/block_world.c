@@ -38,7 +38,7 @@ static void worker_failed(void *owner, const char *why)
 
 void block_world_init(struct block_world *world, const struct disk_config *config)
 {
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = world};
 	struct error err = {.text = ""};
 

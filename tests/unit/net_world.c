@@ -28,7 +28,7 @@ static void lost(void *owner)
 
 static void open_device(struct net_world *world)
 {
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = world};
 	struct error err = {.text = ""};
 

@@ -140,7 +140,7 @@ static void start(struct world *world)
 static int set_up(void **state)
 {
 	static struct world world;
-	const struct worker_setup setup = {.sandbox = SANDBOX_OFF, .failed = thread_failed};
+	const struct thread_setup setup = {.sandbox = SANDBOX_OFF, .failed = thread_failed};
 	struct error err;
 
 	world = (struct world){.file = 0};

@@ -88,7 +88,7 @@ static void failed(void *owner, const char *why)
 
 static void open_world(struct net_world *world, unsigned queues)
 {
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = SANDBOX_OFF, .failed = failed, .owner = world};
 	struct error err = {.text = ""};
 

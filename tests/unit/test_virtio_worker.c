@@ -64,7 +64,7 @@ static void failed(void *owner, const char *why)
 
 static void open_worker(enum sandbox_mode sandbox)
 {
-	const struct worker_setup setup = {.sandbox = sandbox, .failed = failed, .owner = &world};
+	const struct thread_setup setup = {.sandbox = sandbox, .failed = failed, .owner = &world};
 	struct io_setup io = {.depth = 1, .ring = {world.rig.interrupt_fd[0]}, .rings = 1};
 	struct error err = {.text = ""};
 

@@ -190,7 +190,7 @@ static void make_port(struct vconsole_world *world, unsigned index, bool descrip
 
 void vconsole_world_init(struct vconsole_world *world, unsigned ports, bool descriptors)
 {
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = world};
 	struct error err = {.text = ""};
 
@@ -209,7 +209,7 @@ void vconsole_world_init(struct vconsole_world *world, unsigned ports, bool desc
 	world->console.device.trace = &world->trace;
 	rig_attach(&world->rig, &world->console.device);
 	watch_worker(world);
-	if (vconsole_start_worker(&world->console, &setup, &err))
+	if (virtio_worker_open(&world->console.worker, &setup, NULL, &err))
 		fail_msg("%s", err.text);
 }
 
