@@ -37,11 +37,6 @@ struct block_queue {
 	struct request *request; /* BLOCK_QUEUE_SIZE */
 };
 
-static struct block *block_of(struct virtio_device *device)
-{
-	return (struct block *)(void *)device;
-}
-
 /* There is one as long as fewer than BLOCK_QUEUE_SIZE are under way. */
 static struct request *take_request(struct block_queue *queue)
 {
@@ -91,8 +86,7 @@ static void start_range(struct request *request);
 
 static void op_done(struct disk_op *op, int error)
 {
-	struct request *request =
-		(struct request *)(void *)((u8 *)op - offsetof(struct request, op));
+	struct request *request = CONTAINER_OF(op, struct request, op);
 
 	if (error)
 		complete(request, VIRTIO_BLK_S_IOERR, 0);
@@ -361,7 +355,7 @@ static unsigned serve(void *owner)
 
 static void block_start(struct virtio_device *device)
 {
-	struct block *block = block_of(device);
+	struct block *block = CONTAINER_OF(device, struct block, device);
 	const bool flushes = device->regs.driver_features & FEATURE(FLUSH);
 	const bool chooses = device->regs.driver_features & FEATURE(CONFIG_WCE);
 
@@ -375,7 +369,7 @@ static void block_start(struct virtio_device *device)
 /* One field can be written: whether the disk may hold writes back until a flush. */
 static void block_write_config(struct virtio_device *device, u64 offset, unsigned width, u64 value)
 {
-	struct block *block = block_of(device);
+	struct block *block = CONTAINER_OF(device, struct block, device);
 	const u64 features = device->regs.driver_features;
 
 	if (offset != offsetof(struct virtio_blk_config, wce) || width != 1 ||
@@ -389,7 +383,7 @@ static void block_write_config(struct virtio_device *device, u64 offset, unsigne
 
 static void block_was_reset(struct virtio_device *device)
 {
-	block_of(device)->config.wce = 1;
+	CONTAINER_OF(device, struct block, device)->config.wce = 1;
 }
 
 static const struct virtio_class block_class = {

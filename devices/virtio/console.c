@@ -24,11 +24,6 @@ enum { TURN_BYTES = 64 << 10 };
 /* A message's bit. */
 #define EVENT(number) ((u32)1 << (number))
 
-static struct vconsole *console_of(struct virtio_device *device)
-{
-	return (struct vconsole *)(void *)((u8 *)device - offsetof(struct vconsole, device));
-}
-
 /* The queue to the guest; the one from it is the next. */
 static unsigned queue_of(unsigned port)
 {
@@ -285,7 +280,7 @@ static void halt(void *owner)
 
 static void vconsole_start(struct virtio_device *device)
 {
-	struct vconsole *console = console_of(device);
+	struct vconsole *console = CONTAINER_OF(device, struct vconsole, device);
 
 	console->multiport = device->regs.driver_features & ((u64)1 << VIRTIO_CONSOLE_F_MULTIPORT);
 	virtio_run_workers(device);
@@ -293,7 +288,7 @@ static void vconsole_start(struct virtio_device *device)
 
 static void vconsole_was_reset(struct virtio_device *device)
 {
-	struct vconsole *console = console_of(device);
+	struct vconsole *console = CONTAINER_OF(device, struct vconsole, device);
 
 	memset(console->offset, 0, sizeof(console->offset));
 	for (unsigned i = 0; i < console->ports; i++) {

@@ -22,11 +22,6 @@ SANDBOX_CALLS(fs, CALL(poll, SANDBOX_FILES, "waits for urgent requests"),
 /* 5.11.2 */
 enum { URGENT, REQUESTS, QUEUES };
 
-static struct fs *fs_of(struct virtio_device *device)
-{
-	return (struct fs *)(void *)((u8 *)device - offsetof(struct fs, device));
-}
-
 static void trace(struct fs *fs, unsigned queue, const struct virtq_chain *chain, size_t used)
 {
 	if (fs->device.trace && trace_on(fs->device.trace, TRACE_VIRTIO))
@@ -178,7 +173,7 @@ static void run(void *owner)
 
 static void fs_start(struct virtio_device *device)
 {
-	struct fs *fs = fs_of(device);
+	struct fs *fs = CONTAINER_OF(device, struct fs, device);
 
 	if (device->regs.queue[URGENT].enabled || device->regs.queue[REQUESTS].enabled)
 		virtio_worker_run(&fs->worker);
@@ -186,7 +181,7 @@ static void fs_start(struct virtio_device *device)
 
 static bool fs_stop(struct virtio_device *device)
 {
-	struct fs *fs = fs_of(device);
+	struct fs *fs = CONTAINER_OF(device, struct fs, device);
 
 	if (!device->regs.queue[URGENT].enabled && !device->regs.queue[REQUESTS].enabled)
 		return true;
@@ -196,7 +191,7 @@ static bool fs_stop(struct virtio_device *device)
 
 static void fs_was_reset(struct virtio_device *device)
 {
-	fuse_reset(fs_of(device)->server);
+	fuse_reset(CONTAINER_OF(device, struct fs, device)->server);
 }
 
 static const struct virtio_class fs_class = {

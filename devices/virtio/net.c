@@ -31,11 +31,6 @@ static const struct {
 	{TUN_F_USO6, USO_FEATURE(F_GUEST_USO6), USO_FEATURE(F_HOST_USO)},
 };
 
-static struct net *net_of(struct virtio_device *device)
-{
-	return (struct net *)(void *)device;
-}
-
 /* The bits of TUNSETOFFLOAD for a driver's features. */
 static u32 tap_offloads(u64 features)
 {
@@ -157,7 +152,7 @@ static unsigned owner_of(const struct net *net, unsigned queue)
 
 static void net_start(struct virtio_device *device)
 {
-	struct net *net = net_of(device);
+	struct net *net = CONTAINER_OF(device, struct net, device);
 	const u64 features = device->regs.driver_features;
 
 	net->mergeable = features & FEATURE(MRG_RXBUF);
@@ -183,7 +178,7 @@ static void net_start(struct virtio_device *device)
 
 static void net_was_reset(struct virtio_device *device)
 {
-	struct net *net = net_of(device);
+	struct net *net = CONTAINER_OF(device, struct net, device);
 
 	set_offloads(net, 0);
 	set_active(net, 1);

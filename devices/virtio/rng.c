@@ -71,7 +71,7 @@ static void notified(void *owner, short revents)
 
 static void set_running(struct virtio_device *device, bool running)
 {
-	struct rng *rng = (struct rng *)(void *)device;
+	struct rng *rng = CONTAINER_OF(device, struct rng, device);
 
 	pthread_mutex_lock(&rng->serving);
 	rng->running = running;
