@@ -11,26 +11,22 @@
 #include "boot/x86/handover.h"
 #include "boot/x86/layout.h"
 
-static int open_for_later(const char *purpose, const char *path, int *fd, struct error *err)
-{
-	struct boot_file file;
-
-	if (!path)
-		return 0;
-	if (file_open(&file, path, 0, err))
-		return error_prefix(err, "%s '%s'", purpose, path);
-	*fd = file.fd;
-	return 0;
-}
-
 int boot_open_files(struct boot_files *files, const char *kernel, const char *initrd,
 		    struct error *err)
 {
-	if (open_for_later("cannot boot", kernel, &files->kernel_fd, err) == 0 &&
-	    open_for_later("cannot use the initrd", initrd, &files->initrd_fd, err) == 0)
+	struct boot_file file;
+
+	if (file_open(&file, kernel, 0, err))
+		return error_prefix(err, "cannot boot '%s'", kernel);
+	files->kernel_fd = file.fd;
+	if (!initrd)
 		return 0;
-	boot_close_files(files);
-	return -1;
+	if (file_open(&file, initrd, 0, err)) {
+		boot_close_files(files);
+		return error_prefix(err, "cannot use the initrd '%s'", initrd);
+	}
+	files->initrd_fd = file.fd;
+	return 0;
 }
 
 void boot_close_files(struct boot_files *files)

@@ -52,24 +52,6 @@ static void choose_policy(struct virtio_worker *worker, unsigned chains)
 	}
 }
 
-static void signal_queues(const struct virtio_worker *worker, u32 queues, struct io *io)
-{
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1)
-			virtio_signal(worker->device, i, io);
-	}
-}
-
-static void answer(struct virtio_worker *worker, u32 queues)
-{
-	/* First this: after the last answer the next wish may come. */
-	atomic_store(&worker->wish, WISH_NOTHING);
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1)
-			virtio_queue_stopped(worker->device, i);
-	}
-}
-
 static void run(void *owner)
 {
 	struct virtio_worker *worker = owner;
@@ -77,6 +59,7 @@ static void run(void *owner)
 	while (!atomic_load(&worker->ending)) {
 		unsigned wish;
 		u32 queues;
+		bool stops;
 
 		if (worker->wait)
 			worker->wait(worker->owner);
@@ -90,10 +73,18 @@ static void run(void *owner)
 		else if (worker->halt)
 			worker->halt(worker->owner);
 		queues = virtio_worker_started(worker);
-		/* 2.4.1: nothing is sent behind the end of a reset, so it goes out now. */
-		signal_queues(worker, queues, wish == WISH_STOP ? NULL : worker->io);
-		if (wish == WISH_STOP && worker->under_way == 0)
-			answer(worker, queues);
+		stops = wish == WISH_STOP && worker->under_way == 0;
+		/* First this: after the last answer the next wish may come. */
+		if (stops)
+			atomic_store(&worker->wish, WISH_NOTHING);
+		for (unsigned i = 0; queues >> i; i++) {
+			if (!(queues >> i & 1))
+				continue;
+			/* 2.4.1: nothing is sent behind the end of a reset, so it goes out now. */
+			virtio_signal(worker->device, i, wish == WISH_STOP ? NULL : worker->io);
+			if (stops)
+				virtio_queue_stopped(worker->device, i);
+		}
 	}
 }
 
