@@ -44,20 +44,12 @@ struct elf {
 
 static const char *machine_name(u16 machine)
 {
-	switch (machine) {
-	case EM_AARCH64:
-		return "arm64";
-	case EM_RISCV:
-		return "RISC-V";
-	case EM_PPC64:
-		return "POWER";
-	case EM_S390:
-		return "s390";
-	case EM_ARM:
-		return "arm";
-	default:
-		return "another architecture";
-	}
+	return machine == EM_AARCH64 ? "arm64"
+	       : machine == EM_RISCV ? "RISC-V"
+	       : machine == EM_PPC64 ? "POWER"
+	       : machine == EM_S390  ? "s390"
+	       : machine == EM_ARM   ? "arm"
+				     : "another architecture";
 }
 
 static int parse_header(struct elf *elf, const struct kernel_head *head, struct error *err)
