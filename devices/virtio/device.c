@@ -262,11 +262,6 @@ void virtio_set_status(struct virtio_device *device, u32 value)
 		start(device);
 }
 
-void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd)
-{
-	atomic_store(&device->queue[queue].interrupt_fd, fd);
-}
-
 u64 virtio_read_config(const struct virtio_device *device, u64 offset, unsigned width)
 {
 	u64 value = 0;

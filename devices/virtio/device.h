@@ -199,8 +199,6 @@ void virtio_set_status(struct virtio_device *device, u32 value);
 struct virtq_regs *virtio_selected_queue(struct virtio_device *device);
 /* The same when they may be changed: it exists, and isn't in use. */
 struct virtq_regs *virtio_writable_queue(struct virtio_device *device);
-/* Where a queue's interrupts go from now on: a descriptor, or one of the two above. */
-void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd);
 /* width: 1 to 8; what lies behind the end reads all-ones and takes no writes. */
 u64 virtio_read_config(const struct virtio_device *device, u64 offset, unsigned width);
 void virtio_write_config(struct virtio_device *device, u64 offset, unsigned width, u64 value);

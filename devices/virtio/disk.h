@@ -108,16 +108,6 @@ void disk_start(struct disk *disk, struct io *io, struct disk_op *op);
  */
 int disk_check_format(int fd, const char *path, u64 file_bytes, struct error *err);
 
-/*
- * disk_geometry.c. Sizes of a block device, which has no file's size; of a file whose file system
- * likes blocks of preferred_bytes. Returns 0, or -1 with errno.
- */
-int disk_measure_device(struct disk *disk);
-void disk_measure_file(struct disk *disk, u64 file_bytes, u64 preferred_bytes);
-/* What fd, which was opened with O_DIRECT, wants addresses and lengths to be multiples of; 0 when it
- * doesn't take such I/O at all. */
-u32 disk_direct_align(int fd);
-
 /* disk_overlay.c. Returns 0, or -1 with err set. */
 int disk_overlay_open(struct disk *disk, struct error *err);
 void disk_overlay_close(struct disk *disk);

@@ -208,7 +208,7 @@ int virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, str
 		return -1;
 	atomic_store(&device->line_interrupts, true);
 	for (unsigned i = 0; i < device->queues; i++)
-		virtio_set_interrupt(device, i, mmio->interrupt_fd);
+		atomic_store(&device->queue[i].interrupt_fd, mmio->interrupt_fd);
 	device->transport = &transport;
 	device->transport_owner = mmio;
 	return 0;

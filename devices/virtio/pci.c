@@ -96,12 +96,10 @@ static void update_interrupts(struct virtio_pci *pci)
 	for (unsigned i = 0; i < device->queues; i++) {
 		const u16 vector = device->regs.queue[i].vector;
 
-		if (!msix)
-			virtio_set_interrupt(device, i, VIRTIO_BY_TRANSPORT);
-		else if (vector == VIRTIO_NO_VECTOR)
-			virtio_set_interrupt(device, i, VIRTIO_NO_INTERRUPT);
-		else
-			virtio_set_interrupt(device, i, pci->msix.fd[vector]);
+		atomic_store(&device->queue[i].interrupt_fd, !msix ? VIRTIO_BY_TRANSPORT
+							     : vector == VIRTIO_NO_VECTOR
+								     ? VIRTIO_NO_INTERRUPT
+								     : pci->msix.fd[vector]);
 	}
 }
 

@@ -114,7 +114,8 @@ static void lay_queue(struct ceiling *guest, unsigned index)
 	regs->used = part(queue, USED);
 	device->regs.queue_select = (u16)index;
 	virtio_write_register(device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
-	virtio_set_interrupt(device, index, guest->threaded ? guest->bell_fd : VIRTIO_BY_TRANSPORT);
+	atomic_store(&device->queue[index].interrupt_fd,
+		     guest->threaded ? guest->bell_fd : VIRTIO_BY_TRANSPORT);
 }
 
 void ceiling_start(struct ceiling *guest, u64 features, unsigned queues)

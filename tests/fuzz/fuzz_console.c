@@ -202,7 +202,7 @@ static void open_console(u8 flags, const struct memory *memory)
 	console->device.told = true;
 	console->device.transport = &transport;
 	for (unsigned i = 0; i < console->device.queues; i++)
-		virtio_set_interrupt(&console->device, i, VIRTIO_BY_TRANSPORT);
+		atomic_store(&console->device.queue[i].interrupt_fd, VIRTIO_BY_TRANSPORT);
 	FUZZ_CHECK(!virtio_worker_open(&console->worker, &setup, NULL, &err));
 }
 
