@@ -63,7 +63,7 @@ static int inspect(struct boot_file *file, struct error *err)
 
 int file_open(struct boot_file *file, const char *path, int fd, struct error *err)
 {
-	*file = (struct boot_file){.path = path, .fd = fd, .adopted = fd};
+	*file = (struct boot_file){.fd = fd, .adopted = fd};
 	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
 	if (!fd)
 		file->fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

@@ -12,7 +12,6 @@
 #include "vmm/types.h"
 
 struct boot_file {
-	const char *path;
 	int fd;       /* -1 when closed */
 	bool adopted; /* fd is the caller's */
 	u64 bytes;

@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-#include "vmm/sandbox.h"
-
-SANDBOX_CALLS(virtio_console, CALL(poll, SANDBOX_STREAM, "waits for streams and notifications"),
-	      CALL(read, SANDBOX_STREAM, "notifications"));
-
 enum { CONTROL_IN = 2, CONTROL_OUT = 3 };
 
 /* So many chains of a queue before the others have their turn. */

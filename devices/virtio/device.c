@@ -12,7 +12,12 @@
 #include "devices/virtio/worker.h"
 #include "vmm/bell.h"
 #include "vmm/loop.h"
+#include "vmm/sandbox.h"
 #include "vmm/thread.h"
+
+SANDBOX_CALLS(virtio_device,
+	      CALL(poll, SANDBOX_NET | SANDBOX_STREAM, "waits for notifications and descriptors"),
+	      CALL(read, SANDBOX_NET | SANDBOX_STREAM, "notifications"));
 
 /* What a driver may set; NEEDS_RESET is the device's own. */
 enum {

@@ -63,7 +63,7 @@ struct virtio_class {
 	/* The driver has set DRIVER_OK; the queues that it enabled are started. */
 	void (*start)(struct virtio_device *device);
 	/*
-	 * Returns true when nothing is under way any more; else virtio_queue_stopped() has to
+	 * At least one queue is started. Returns true when nothing is under way any more; else virtio_queue_stopped() has to
 	 * follow for each queue that is started.
 	 */
 	bool (*stop)(struct virtio_device *device);

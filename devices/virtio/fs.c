@@ -22,11 +22,11 @@ SANDBOX_CALLS(fs, CALL(poll, SANDBOX_FILES, "waits for urgent requests"),
 /* 5.11.2 */
 enum { URGENT, REQUESTS, QUEUES };
 
-static void trace(struct fs *fs, unsigned queue, const struct virtq_chain *chain, size_t used)
+static void push(struct fs *fs, unsigned queue, const struct virtq_chain *chain, size_t used)
 {
-	if (fs->device.trace && trace_on(fs->device.trace, TRACE_VIRTIO))
-		virtio_trace_chain(&fs->device, queue, chain->head, "out %u, in %u → used %zu",
-				   chain->out_bytes, chain->in_bytes, used);
+	virtq_push(&fs->device.queue[queue], chain->head, (u32)used);
+	virtio_trace_chain(&fs->device, queue, chain->head, "out %u, in %u → used %zu",
+			   chain->out_bytes, chain->in_bytes, used);
 }
 
 static size_t serve_chain(struct fs *fs, const struct virtq_chain *chain)
@@ -54,19 +54,12 @@ static unsigned serve(void *owner)
 	if (begins)
 		virtio_notify(&fs->device, REQUESTS);
 	while (virtq_started(ring) && done < FS_QUEUE_SIZE) {
-		const enum virtq_result result = virtq_pop(ring, &fs->chain);
-		size_t used;
+		const enum virtq_result result = virtio_pop_or_ask(&fs->device, URGENT, &fs->chain);
 
-		if (result == VIRTQ_BROKEN)
-			virtio_device_broken(&fs->device, "its ring can't be read");
-		if (result == VIRTQ_BROKEN ||
-		    (result == VIRTQ_EMPTY && !virtq_ask_notify(ring, true)))
-			return done;
 		if (result == VIRTQ_EMPTY)
-			continue;
-		used = result == VIRTQ_CHAIN ? serve_chain(fs, &fs->chain) : 0;
-		virtq_push(ring, fs->chain.head, (u32)used);
-		trace(fs, URGENT, &fs->chain, used);
+			return done;
+		push(fs, URGENT, &fs->chain,
+		     result == VIRTQ_CHAIN ? serve_chain(fs, &fs->chain) : 0);
 		done++;
 	}
 	if (done)
@@ -108,10 +101,9 @@ static bool take(struct fs *fs, struct virtq_chain *chain, enum virtq_result *re
 
 	if (!fs->running || !virtq_started(ring))
 		return false;
-	do
-		*result = virtq_pop(ring, chain);
-	while (*result == VIRTQ_EMPTY && virtq_ask_notify(ring, true));
-	if (*result != VIRTQ_CHAIN && *result != VIRTQ_BAD)
+	/* With the lock: no reset comes to its end meanwhile, if the ring can't be read. */
+	*result = virtio_pop_or_ask(&fs->device, REQUESTS, chain);
+	if (*result == VIRTQ_EMPTY)
 		return false;
 	/* Others may come while this one is served. */
 	if (virtq_ask_notify(ring, true))
@@ -122,8 +114,7 @@ static bool take(struct fs *fs, struct virtq_chain *chain, enum virtq_result *re
 
 static void give_back(struct fs *fs, const struct virtq_chain *chain, size_t used)
 {
-	virtq_push(&fs->device.queue[REQUESTS], chain->head, (u32)used);
-	trace(fs, REQUESTS, chain, used);
+	push(fs, REQUESTS, chain, used);
 	virtio_signal(&fs->device, REQUESTS, NULL);
 	if (--fs->under_way == 0 && !fs->running)
 		virtio_notify(&fs->device, URGENT);
@@ -131,7 +122,7 @@ static void give_back(struct fs *fs, const struct virtq_chain *chain, size_t use
 
 static void serve_requests(struct fs *fs, struct virtq_chain *chain)
 {
-	enum virtq_result result = VIRTQ_EMPTY;
+	enum virtq_result result;
 
 	pthread_mutex_lock(&fs->lock);
 	while (take(fs, chain, &result)) {
@@ -143,9 +134,6 @@ static void serve_requests(struct fs *fs, struct virtq_chain *chain)
 		pthread_mutex_lock(&fs->lock);
 		give_back(fs, chain, used);
 	}
-	/* With the lock: no reset comes to its end meanwhile. */
-	if (result == VIRTQ_BROKEN)
-		virtio_device_broken(&fs->device, "its ring can't be read");
 	pthread_mutex_unlock(&fs->lock);
 }
 
@@ -181,11 +169,7 @@ static void fs_start(struct virtio_device *device)
 
 static bool fs_stop(struct virtio_device *device)
 {
-	struct fs *fs = CONTAINER_OF(device, struct fs, device);
-
-	if (!device->regs.queue[URGENT].enabled && !device->regs.queue[REQUESTS].enabled)
-		return true;
-	virtio_worker_stop(&fs->worker);
+	virtio_worker_stop(&CONTAINER_OF(device, struct fs, device)->worker);
 	return false;
 }
 

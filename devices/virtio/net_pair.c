@@ -23,10 +23,6 @@
 #include <unistd.h>
 
 #include "vmm/loop.h"
-#include "vmm/sandbox.h"
-
-SANDBOX_CALLS(net_pair, CALL(poll, SANDBOX_NET, "waits for frames and notifications"),
-	      CALL(read, SANDBOX_NET, "notifications"));
 
 /* So many frames a direction before the other one has its turn. */
 enum { BUDGET = 128 };

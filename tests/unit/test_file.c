@@ -211,7 +211,7 @@ static void test_a_file_that_shrinks(void **state)
 
 static void test_a_read_that_fails(void **state)
 {
-	const struct boot_file file = {.path = "x", .fd = -1, .bytes = 10};
+	const struct boot_file file = {.fd = -1, .bytes = 10};
 	struct error err = {.text = ""};
 	u8 got[16];
 
