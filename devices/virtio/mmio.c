@@ -73,8 +73,12 @@ static const struct mmio_register *find(u64 offset)
 	return NULL;
 }
 
-static u32 read_own(struct virtio_device *device, u64 offset)
+static u32 read_register(struct virtio_device *device, u64 offset)
 {
+	const struct mmio_register *found = find(offset);
+
+	if (found && found->which != VIRTIO_REG_OWN)
+		return found->access & READ ? (u32)virtio_read_register(device, found->which) : 0;
 	switch (offset) {
 	case MAGIC_VALUE:
 		return MAGIC;
@@ -91,15 +95,6 @@ static u32 read_own(struct virtio_device *device, u64 offset)
 		return offset >= SHARED_MEMORY_FIRST && offset <= SHARED_MEMORY_LAST ? UINT32_MAX
 										     : 0;
 	}
-}
-
-static u32 read_register(struct virtio_device *device, u64 offset)
-{
-	const struct mmio_register *found = find(offset);
-
-	if (found && found->which != VIRTIO_REG_OWN)
-		return found->access & READ ? (u32)virtio_read_register(device, found->which) : 0;
-	return read_own(device, offset);
 }
 
 static void write_register(struct virtio_device *device, u64 offset, u32 value)

@@ -92,27 +92,26 @@ void net_adopt(struct net *net, int fd)
 /* One command: 5.1.6.5. */
 static u8 obey(struct net *net, const struct virtq_chain *chain)
 {
-	struct virtio_net_ctrl_hdr header = {.class = 0};
-	const u32 bytes = chain->out_bytes - (u32)sizeof(header);
-	u64 bits = 0;
-	u16 pairs = 0;
+	struct {
+		struct virtio_net_ctrl_hdr header;
+		u64 value; /* 16 bits: how many pairs; or 64: features */
+	} PACKED command = {.value = 0};
+	const u32 bytes = chain->out_bytes - (u32)sizeof(command.header);
+	u8 class, number;
 
-	if (virtq_read(chain, 0, &header, sizeof(header)) < sizeof(header))
+	if (virtq_read(chain, 0, &command, sizeof(command)) < sizeof(command.header))
 		return VIRTIO_NET_ERR;
-	if (header.class == VIRTIO_NET_CTRL_MQ && header.cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET &&
-	    bytes == sizeof(pairs)) {
-		virtq_read(chain, sizeof(header), &pairs, sizeof(pairs));
-		if (pairs < 1 || pairs > net->multi)
-			return VIRTIO_NET_ERR;
-		set_active(net, pairs);
+	class = command.header.class;
+	number = command.header.cmd;
+	if (class == VIRTIO_NET_CTRL_MQ && number == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET &&
+	    bytes == sizeof(u16) && command.value >= 1 && command.value <= net->multi) {
+		set_active(net, (unsigned)command.value);
 		return VIRTIO_NET_OK;
 	}
-	if (header.class == VIRTIO_NET_CTRL_GUEST_OFFLOADS &&
-	    header.cmd == VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET && bytes == sizeof(bits)) {
-		virtq_read(chain, sizeof(header), &bits, sizeof(bits));
-		if (bits & ~net->guest_features)
-			return VIRTIO_NET_ERR;
-		set_offloads(net, tap_offloads(bits));
+	if (class == VIRTIO_NET_CTRL_GUEST_OFFLOADS &&
+	    number == VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET && bytes == sizeof(u64) &&
+	    !(command.value & ~net->guest_features)) {
+		set_offloads(net, tap_offloads(command.value));
 		return VIRTIO_NET_OK;
 	}
 	return VIRTIO_NET_ERR;
