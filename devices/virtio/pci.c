@@ -383,8 +383,8 @@ static void add_capabilities(struct virtio_pci *pci)
 	const struct virtio_device *device = pci->device;
 	const u32 doorbells = NOTIFY_STRIDE * device->queues;
 	const struct msix_capability msix = {.control = (u16)(pci->msix.vectors - 1),
-					     .table = VIRTIO_PCI_MSIX_TABLE | BAR_MEMORY,
-					     .pending = VIRTIO_PCI_MSIX_PENDING | BAR_MEMORY};
+					     .table = VIRTIO_PCI_MSIX_TABLE, /* in BAR 0 */
+					     .pending = VIRTIO_PCI_MSIX_PENDING};
 	u32 *writable = pci->function.writable;
 
 	pci->msix_capability =
