@@ -21,25 +21,21 @@ static const struct msix_entry power_on = {.dword = {[MSIX_CONTROL] = ENTRY_MASK
 int msix_init(struct msix *msix, unsigned vectors, const struct wiring *wiring, u32 first_gsi,
 	      struct error *err)
 {
-	*msix = (struct msix){.vectors = vectors, .wiring = wiring, .first_gsi = first_gsi};
+	*msix = (struct msix){.wiring = wiring, .first_gsi = first_gsi};
 	for (unsigned v = 0; v < vectors; v++) {
-		msix->fd[v] = -1;
 		msix->entry[v] = power_on;
-	}
-	for (unsigned v = 0; v < vectors; v++) {
 		msix->fd[v] = bell_open(err);
 		if (msix->fd[v] < 0)
 			return -1;
+		msix->vectors++;
 	}
 	return 0;
 }
 
 void msix_destroy(struct msix *msix)
 {
-	for (unsigned v = 0; v < msix->vectors; v++) {
-		if (msix->fd[v] >= 0)
-			close(msix->fd[v]);
-	}
+	for (unsigned v = 0; v < msix->vectors; v++)
+		close(msix->fd[v]);
 	msix->vectors = 0;
 }
 

@@ -216,11 +216,9 @@ static void describe_device(struct net *net, const u8 *mac)
 
 void net_init(struct net *net)
 {
-	*net = (struct net){.control = NET_CONTROL_NONE};
+	*net = (struct net){
+		.control = NET_CONTROL_NONE, .newcomer = -1, .retired = -1, .link = true};
 	net_backend_init(&net->backend);
-	atomic_store(&net->newcomer, -1);
-	atomic_store(&net->retired, -1);
-	atomic_store(&net->link, true);
 }
 
 int net_open(struct net *net, const u8 *mac, struct error *err)

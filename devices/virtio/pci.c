@@ -292,19 +292,19 @@ static u32 config_dword(const struct virtio_pci *pci, unsigned offset)
 
 /*
  * 4.1.4.9: the guest names a BAR, an offset and a length, and finds the register in the data field.
- * Returns the BAR, or NULL when what it named is no register.
+ * Returns the BAR, or NULL when dword `index` isn't that field, or what was named no register.
  */
-static const struct pci_bar *access_target(const struct virtio_pci *pci, u64 *offset,
-					   unsigned *width)
+static const struct pci_bar *access_target(const struct virtio_pci *pci, unsigned index,
+					   u64 *offset, unsigned *width)
 {
 	const unsigned at = pci->access_capability;
-	const u8 index = (u8)config_dword(pci, at + ACCESS_BAR);
-	const struct pci_bar *bar = index < PCI_BARS ? &pci->function.bar[index] : NULL;
+	const u8 number = (u8)config_dword(pci, at + ACCESS_BAR);
+	const struct pci_bar *bar = number < PCI_BARS ? &pci->function.bar[number] : NULL;
 
 	*offset = config_dword(pci, at + ACCESS_OFFSET);
 	*width = config_dword(pci, at + ACCESS_LENGTH);
-	if (!bar || (*width != 1 && *width != 2 && *width != 4) || *offset % *width != 0 ||
-	    *offset >= bar->bytes)
+	if (index * 4 != at + ACCESS_DATA || !bar || (*width != 1 && *width != 2 && *width != 4) ||
+	    *offset % *width != 0 || *offset >= bar->bytes)
 		return NULL;
 	*offset += bar->first;
 	return bar;
@@ -317,9 +317,7 @@ static u32 hook_read(void *owner, unsigned index, u32 stored)
 	unsigned width;
 	u64 offset;
 
-	if (index * 4 != pci->access_capability + (unsigned)ACCESS_DATA)
-		return stored;
-	bar = access_target(pci, &offset, &width);
+	bar = access_target(pci, index, &offset, &width);
 	return bar ? (u32)bar->ops->read(bar->device, offset, width) : stored;
 }
 
@@ -341,9 +339,7 @@ static void hook_written(void *owner, unsigned index)
 		pci_update_intx(&pci->function);
 		pthread_mutex_unlock(&pci->device->lock);
 	}
-	if (index * 4 != pci->access_capability + (unsigned)ACCESS_DATA)
-		return;
-	bar = access_target(pci, &offset, &width);
+	bar = access_target(pci, index, &offset, &width);
 	if (bar)
 		bar->ops->write(bar->device, offset, width,
 				pci->function.config[index] &
