@@ -48,14 +48,11 @@ struct rsdp {
 	u8 reserved[3];
 } PACKED;
 
-struct xsdt {
-	struct acpi_header header;
-	u64 entry[XSDT_ENTRIES];
-} PACKED;
-
-/* What a hardware-reduced machine leaves 0 is here in groups, by what it would be. */
+/*
+ * The tables' content behind their headers. What a hardware-reduced machine leaves 0 is here in
+ * groups, by what it would be.
+ */
 struct fadt {
-	struct acpi_header header;
 	u32 facs;
 	u32 dsdt;
 	u8 fixed_hardware_1[65];
@@ -76,7 +73,6 @@ struct fadt {
 
 /* PCI Firmware Specification 3.3, table 4-2 and 4-3: one range of buses, and it has one bus. */
 struct mcfg {
-	struct acpi_header header;
 	u64 reserved;
 	u64 base;
 	u16 segment;
@@ -85,9 +81,9 @@ struct mcfg {
 } PACKED;
 
 _Static_assert(sizeof(struct acpi_header) == ACPI_HEADER_BYTES, "ACPI 6.5, table 5.4");
-_Static_assert(offsetof(struct fadt, boot_flags) == 109, "ACPI 6.5, table 5.9");
-_Static_assert(offsetof(struct fadt, x_dsdt) == 140, "ACPI 6.5, table 5.9");
-_Static_assert(sizeof(struct fadt) == 276, "ACPI 6.5, table 5.9");
+_Static_assert(offsetof(struct fadt, boot_flags) == 109 - ACPI_HEADER_BYTES, "ACPI 6.5, table 5.9");
+_Static_assert(offsetof(struct fadt, x_dsdt) == 140 - ACPI_HEADER_BYTES, "ACPI 6.5, table 5.9");
+_Static_assert(sizeof(struct fadt) == 276 - ACPI_HEADER_BYTES, "ACPI 6.5, table 5.9");
 
 /* The tables under construction: a piece of guest memory that fills up, each with its own place. */
 struct tables {
@@ -96,6 +92,7 @@ struct tables {
 	u64 gpa;
 	u64 bytes;
 	u64 used;
+	bool full; /* one of them did not fit */
 };
 
 static u8 checksum(const void *bytes, size_t count)
@@ -111,15 +108,18 @@ static u8 checksum(const void *bytes, size_t count)
 /* Starts a table at the next aligned address; the writer ends where the room does. */
 static void table_open(struct tables *tables, struct aml *writer)
 {
+	static const struct acpi_header room;
+
 	tables->used = align_up(tables->used, TABLE_ALIGN);
 	if (tables->used > tables->bytes)
 		tables->used = tables->bytes;
 	aml_init(writer, tables->host + tables->used, (size_t)(tables->bytes - tables->used));
+	aml_put(writer, &room, sizeof(room));
 }
 
 /*
  * Fills in the header of a finished table and takes its place. name: "ACPI " and the signature.
- * Returns the table's address, or 0 when it did not fit.
+ * Returns the table's address.
  */
 static u64 table_close(struct tables *tables, const struct aml *writer, const char *name,
 		       u8 revision)
@@ -136,8 +136,10 @@ static u64 table_close(struct tables *tables, const struct aml *writer, const ch
 	const u64 gpa = tables->gpa + tables->used;
 	struct error err;
 
-	if (writer->full || !place_at(tables->map, name, gpa, writer->used, &err))
+	if (writer->full || !place_at(tables->map, name, gpa, writer->used, &err)) {
+		tables->full = true;
 		return 0;
+	}
 	memcpy(header.signature, name + strlen(ACPI_PLACE), sizeof(header.signature));
 	memcpy(writer->bytes, &header, sizeof(header));
 	header.checksum = checksum(writer->bytes, writer->used);
@@ -146,23 +148,15 @@ static u64 table_close(struct tables *tables, const struct aml *writer, const ch
 	return gpa;
 }
 
-/* A table whose content is a plain struct, its header at the front. */
-static u64 table_add(struct tables *tables, const void *table, size_t bytes, const char *name,
+/* A table whose content is plain. */
+static u64 table_add(struct tables *tables, const void *content, size_t bytes, const char *name,
 		     u8 revision)
 {
 	struct aml writer;
 
 	table_open(tables, &writer);
-	aml_put(&writer, table, bytes);
+	aml_put(&writer, content, bytes);
 	return table_close(tables, &writer, name, revision);
-}
-
-static void open_with_header(struct tables *tables, struct aml *writer)
-{
-	static const struct acpi_header room;
-
-	table_open(tables, writer);
-	aml_put(writer, &room, sizeof(room));
 }
 
 static u64 add_dsdt(struct tables *tables, const struct acpi_machine *machine)
@@ -171,9 +165,9 @@ static u64 add_dsdt(struct tables *tables, const struct acpi_machine *machine)
 	struct aml writer;
 	size_t scope;
 
-	open_with_header(tables, &writer);
-	aml_name_package(&writer, "_S5_", s5, ARRAY_LEN(s5));
-	scope = aml_open_scope(&writer, "\\_SB_");
+	table_open(tables, &writer);
+	aml_package(&writer, "_S5_", s5, ARRAY_LEN(s5));
+	scope = aml_open(&writer, AML_SCOPE, "\\_SB_");
 	machine->describe_devices(machine->owner, &writer);
 	aml_close(&writer, scope);
 	return table_close(tables, &writer, ACPI_PLACE "DSDT", DSDT_REVISION);
@@ -207,7 +201,7 @@ static u64 add_madt(struct tables *tables, unsigned cpus)
 {
 	struct aml writer;
 
-	open_with_header(tables, &writer);
+	table_open(tables, &writer);
 	acpi_madt_body(&writer, cpus);
 	return table_close(tables, &writer, ACPI_PLACE "APIC", MADT_REVISION);
 }
@@ -235,30 +229,26 @@ static void write_rsdp(u8 *host, u64 xsdt)
 }
 
 int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machine *machine,
-	       u64 *rsdp_gpa, struct error *err)
+	       struct error *err)
 {
 	struct tables tables = {.map = map, .gpa = at, .bytes = bytes, .used = sizeof(struct rsdp)};
-	struct xsdt xsdt = {0};
+	u64 entry[XSDT_ENTRIES] = {0};
 	const size_t entries = machine->ecam_base ? XSDT_ENTRIES : XSDT_ENTRIES - 1;
-	bool fits = true;
 	u64 dsdt, xsdt_gpa;
 
 	tables.host = memory_at(map->memory, at, bytes);
 	if (!tables.host || !place_at(map, ACPI_PLACE "RSDP", at, sizeof(struct rsdp), err))
 		return error_set(err, "there is no room for the ACPI tables");
 	dsdt = add_dsdt(&tables, machine);
-	xsdt.entry[0] = add_fadt(&tables, machine, dsdt);
-	xsdt.entry[1] = add_madt(&tables, machine->cpus);
+	entry[0] = add_fadt(&tables, machine, dsdt);
+	entry[1] = add_madt(&tables, machine->cpus);
 	if (machine->ecam_base)
-		xsdt.entry[2] = add_mcfg(&tables, machine->ecam_base);
-	for (size_t i = 0; i < entries; i++)
-		fits = fits && xsdt.entry[i];
-	xsdt_gpa = table_add(&tables, &xsdt, sizeof(xsdt.header) + entries * sizeof(xsdt.entry[0]),
-			     ACPI_PLACE "XSDT", XSDT_REVISION);
-	if (!dsdt || !fits || !xsdt_gpa)
+		entry[2] = add_mcfg(&tables, machine->ecam_base);
+	xsdt_gpa = table_add(&tables, entry, entries * sizeof(entry[0]), ACPI_PLACE "XSDT",
+			     XSDT_REVISION);
+	if (tables.full)
 		return error_set(err, "the ACPI tables don't fit into %llu KiB",
 				 (unsigned long long)(bytes / KIB));
 	write_rsdp(tables.host, xsdt_gpa);
-	*rsdp_gpa = at;
 	return 0;
 }

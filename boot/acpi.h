@@ -47,11 +47,11 @@ struct acpi_header {
 #define ACPI_PLACE "ACPI "
 
 /*
- * Writes all tables to `at` (a gpa, 16-byte aligned) and behind, within bytes. *rsdp_gpa gets the
- * root's address. Returns 0, or -1 with err set.
+ * Writes all tables to `at` (a gpa, 16-byte aligned) and behind, within bytes; the root is the first.
+ * Returns 0, or -1 with err set.
  */
 int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machine *machine,
-	       u64 *rsdp_gpa, struct error *err);
+	       struct error *err);
 
 /* The body of the MADT, which is the architecture's own: appends it behind the header. */
 void acpi_madt_body(struct aml *table, unsigned cpus);

@@ -3,23 +3,18 @@
  */
 #include "boot/aml.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
-	OP_ZERO = 0x00,
-	OP_ONE = 0x01,
 	OP_NAME = 0x08,
 	OP_BYTE = 0x0a,
 	OP_WORD = 0x0b,
 	OP_DWORD = 0x0c,
 	OP_STRING = 0x0d,
 	OP_QWORD = 0x0e,
-	OP_SCOPE = 0x10,
 	OP_BUFFER = 0x11,
 	OP_PACKAGE = 0x12,
-	OP_METHOD = 0x14,
-	OP_EXTENDED = 0x5b,
-	OP_DEVICE = 0x82, /* behind OP_EXTENDED */
 	OP_NOTIFY = 0x86,
 };
 
@@ -83,44 +78,29 @@ void aml_close(struct aml *aml, size_t opened)
 	aml->bytes[opened + 2] = (u8)(length >> 12);
 }
 
-size_t aml_open_scope(struct aml *aml, const char *path)
+size_t aml_open(struct aml *aml, enum aml_object kind, const char *name)
 {
 	size_t opened;
 
-	put_byte(aml, OP_SCOPE);
+	if (kind > UINT8_MAX)
+		put_byte(aml, (u8)(kind >> 8));
+	put_byte(aml, (u8)kind);
 	opened = open_length(aml);
-	aml_put(aml, path, strlen(path));
-	return opened;
-}
-
-size_t aml_open_device(struct aml *aml, const char *name)
-{
-	size_t opened;
-
-	put_byte(aml, OP_EXTENDED);
-	put_byte(aml, OP_DEVICE);
-	opened = open_length(aml);
-	aml_put(aml, name, 4);
+	aml_put(aml, name, strlen(name));
 	return opened;
 }
 
 static void put_integer(struct aml *aml, u64 value)
 {
-	u8 op, bytes;
+	static const u8 ops[] = {[1] = OP_BYTE, [2] = OP_WORD, [4] = OP_DWORD, [8] = OP_QWORD};
+	const size_t bytes = value <= UINT8_MAX    ? 1
+			     : value <= UINT16_MAX ? 2
+			     : value <= UINT32_MAX ? 4
+						   : 8;
 
-	if (value <= 1) {
-		put_byte(aml, value ? OP_ONE : OP_ZERO);
-		return;
-	}
-	if (value <= 0xff)
-		op = OP_BYTE, bytes = 1;
-	else if (value <= 0xffff)
-		op = OP_WORD, bytes = 2;
-	else if (value <= 0xffffffff)
-		op = OP_DWORD, bytes = 4;
-	else
-		op = OP_QWORD, bytes = 8;
-	put_byte(aml, op);
+	/* 0 and 1 are operations themselves. */
+	if (value > 1)
+		put_byte(aml, ops[bytes]);
 	aml_put(aml, &value, bytes);
 }
 
@@ -136,26 +116,17 @@ void aml_name_integer(struct aml *aml, const char *name, u64 value)
 	put_integer(aml, value);
 }
 
-static u32 hex_digit(char digit)
-{
-	return (u32)(digit <= '9' ? digit - '0' : digit - 'A' + 10);
-}
-
 /* Three letters of five bits and four hex digits, big-endian: ACPI 6.5, 19.3.4 "EISAID". */
 void aml_name_eisa_id(struct aml *aml, const char *name, const char *eisa_id)
 {
 	u32 id = 0;
-	u8 big_endian[4];
 
 	for (int i = 0; i < 3; i++)
 		id = id << 5 | ((u32)(eisa_id[i] - 'A' + 1) & 0x1f);
-	for (int i = 3; i < 7; i++)
-		id = id << 4 | hex_digit(eisa_id[i]);
-	for (int i = 0; i < 4; i++)
-		big_endian[i] = (u8)(id >> (24 - 8 * i));
+	id = __builtin_bswap32(id << 16 | (u32)strtoul(eisa_id + 3, NULL, 16));
 	put_name(aml, name);
 	put_byte(aml, OP_DWORD);
-	aml_put(aml, big_endian, sizeof(big_endian));
+	aml_put(aml, &id, sizeof(id));
 }
 
 void aml_name_text(struct aml *aml, const char *name, const char *text)
@@ -167,11 +138,8 @@ void aml_name_text(struct aml *aml, const char *name, const char *text)
 
 size_t aml_open_method(struct aml *aml, const char *name, u8 arguments)
 {
-	size_t opened;
+	const size_t opened = aml_open(aml, AML_METHOD, name);
 
-	put_byte(aml, OP_METHOD);
-	opened = open_length(aml);
-	aml_put(aml, name, 4);
 	put_byte(aml, arguments | METHOD_SERIALIZED);
 	return opened;
 }
@@ -183,31 +151,23 @@ void aml_notify(struct aml *aml, const char *device, u8 value)
 	put_integer(aml, value);
 }
 
-void aml_name_package(struct aml *aml, const char *name, const u64 *values, size_t count)
-{
-	put_name(aml, name);
-	aml_package(aml, values, count);
-}
-
 size_t aml_open_package(struct aml *aml, const char *name, u8 count)
 {
 	size_t opened;
 
-	put_name(aml, name);
+	if (name)
+		put_name(aml, name);
 	put_byte(aml, OP_PACKAGE);
 	opened = open_length(aml);
 	put_byte(aml, count);
 	return opened;
 }
 
-void aml_package(struct aml *aml, const u64 *values, size_t count)
+void aml_package(struct aml *aml, const char *name, const u64 *values, u8 count)
 {
-	size_t opened;
+	const size_t opened = aml_open_package(aml, name, count);
 
-	put_byte(aml, OP_PACKAGE);
-	opened = open_length(aml);
-	put_byte(aml, (u8)count);
-	for (size_t i = 0; i < count; i++)
+	for (u8 i = 0; i < count; i++)
 		put_integer(aml, values[i]);
 	aml_close(aml, opened);
 }

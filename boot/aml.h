@@ -24,23 +24,21 @@ void aml_init(struct aml *aml, void *bytes, size_t size);
 void aml_put(struct aml *aml, const void *bytes, size_t count);
 
 /*
- * Scope(path) { … } and Device(name) { … }: path is "\_SB_" or a four-letter name, name has four
- * letters. What they return is handed to aml_close().
+ * Scope(name) { … } and the like, by their byte codes: the name has four letters, and a '\' in front
+ * where it begins at the root. What is returned is handed to aml_close().
  */
-size_t aml_open_scope(struct aml *aml, const char *path);
-size_t aml_open_device(struct aml *aml, const char *name);
+enum aml_object { AML_SCOPE = 0x10, AML_METHOD = 0x14, AML_DEVICE = 0x5b82 };
+size_t aml_open(struct aml *aml, enum aml_object kind, const char *name);
 void aml_close(struct aml *aml, size_t opened);
 
 /* Name(name, value). eisa_id: "PNP0501". */
 void aml_name_integer(struct aml *aml, const char *name, u64 value);
 void aml_name_eisa_id(struct aml *aml, const char *name, const char *eisa_id);
 void aml_name_text(struct aml *aml, const char *name, const char *text);
-/* Name(name, Package() {values…}); at most 255 values. */
-void aml_name_package(struct aml *aml, const char *name, const u64 *values, size_t count);
-
-/* Name(name, Package() {…}) of count packages, each added by aml_package(); aml_close() ends it. */
+/* Name(name, Package() {values…}). name: or NULL within another package. */
+void aml_package(struct aml *aml, const char *name, const u64 *values, u8 count);
+/* The same of count packages, each added by aml_package(); aml_close() ends it. */
 size_t aml_open_package(struct aml *aml, const char *name, u8 count);
-void aml_package(struct aml *aml, const u64 *values, size_t count);
 
 /* Method(name, arguments, Serialized) { … }, and a Notify(device, value) in it; value > 1. */
 size_t aml_open_method(struct aml *aml, const char *name, u8 arguments);

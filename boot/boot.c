@@ -11,31 +11,22 @@
 #include "boot/x86/handover.h"
 #include "boot/x86/layout.h"
 
-static int open_file(struct boot_file *file, const char *path, int fd, struct error *err)
-{
-	return fd ? file_adopt(file, path, fd, err) : file_open(file, path, err);
-}
-
-static int open_for_later(const char *purpose, const char *path, int *fd, struct error *err)
-{
-	struct boot_file file;
-
-	if (!path)
-		return 0;
-	if (file_open(&file, path, err))
-		return error_prefix(err, "%s '%s'", purpose, path);
-	*fd = file.fd;
-	return 0;
-}
-
 int boot_open_files(struct boot_files *files, const char *kernel, const char *initrd,
 		    struct error *err)
 {
-	if (open_for_later("cannot boot", kernel, &files->kernel_fd, err) == 0 &&
-	    open_for_later("cannot use the initrd", initrd, &files->initrd_fd, err) == 0)
+	struct boot_file file;
+
+	if (file_open(&file, kernel, 0, err))
+		return error_prefix(err, "cannot boot '%s'", kernel);
+	files->kernel_fd = file.fd;
+	if (!initrd)
 		return 0;
-	boot_close_files(files);
-	return -1;
+	if (file_open(&file, initrd, 0, err)) {
+		boot_close_files(files);
+		return error_prefix(err, "cannot use the initrd '%s'", initrd);
+	}
+	files->initrd_fd = file.fd;
+	return 0;
 }
 
 void boot_close_files(struct boot_files *files)
@@ -55,7 +46,7 @@ static int load_kernel(const struct boot_request *request, struct boot_plan *pla
 	struct boot_file file;
 	int result;
 
-	if (open_file(&file, request->kernel, request->kernel_fd, err))
+	if (file_open(&file, request->kernel, request->kernel_fd, err))
 		goto name_it;
 	result = kernel_recognise(&file, &head, &plan->kernel.kind, err);
 	if (result == 0 && plan->kernel.kind == BOOT_BZIMAGE)
@@ -105,7 +96,7 @@ static int load_initrd(const struct boot_request *request, struct boot_plan *pla
 
 	if (!path && !request->archive)
 		return 0;
-	if (path && open_file(&file, path, request->initrd_fd, err))
+	if (path && file_open(&file, path, request->initrd_fd, err))
 		return error_prefix(err, "cannot use the initrd '%s'", path);
 	/* The kernel skips zeros between archives, and looks for the next at a multiple of 4. */
 	archive_at = (file.bytes + 3) & ~(u64)3;
@@ -143,17 +134,15 @@ int boot_load(const struct boot_request *request, const struct memory *memory,
 	struct handover handover = {0};
 
 	*plan = (struct boot_plan){.map.memory = memory};
-	e820_make(&handover.e820, memory);
+	e820_make(&handover, memory);
 	if (load_kernel(request, plan, &params, err) ||
 	    load_cmdline(request->cmdline, plan, &handover, err) ||
 	    load_initrd(request, plan, &handover, err))
 		return -1;
 	/* Step 5: the ACPI tables, the root of which both protocols point to. */
-	if (acpi_place(&plan->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, &request->acpi, &plan->rsdp_gpa,
-		       err))
-		return -1;
-	handover.rsdp_gpa = plan->rsdp_gpa;
-	if (bios_entry_place(&plan->map, request->acpi.reset_port, request->acpi.reset_value, err))
+	plan->rsdp_gpa = handover.rsdp_gpa = LAYOUT_ACPI;
+	if (acpi_place(&plan->map, LAYOUT_ACPI, LAYOUT_ACPI_SIZE, &request->acpi, err) ||
+	    bios_entry_place(&plan->map, request->acpi.reset_port, request->acpi.reset_value, err))
 		return -1;
 	return hand_over(plan, &params, &handover, err);
 }

@@ -31,102 +31,82 @@ enum { VERSION_PIECE_BYTES = 65536 };
 #define VERSION_MAX_OFFSET   (64 * MIB)
 #define VMLINUX_INITRD_LIMIT ((u64)0x80000000)
 
-/* The headers of a 32-bit file are kept as a 64-bit one has them. */
+/* A field of a header that 32-bit files have in a form of their own; is64 is the file's. */
+#define FIELD(header, name) (elf->is64 ? (header).wide.name : (header).narrow.name)
+
 struct elf {
 	const struct boot_file *file;
 	bool is64;
-	Elf64_Ehdr header;
+	u16 machine, segments;
+	u64 entry, table; /* where the program headers begin */
 	Elf64_Phdr segment[SEGMENTS_MAX];
 };
 
 static const char *machine_name(u16 machine)
 {
-	switch (machine) {
-	case EM_AARCH64:
-		return "arm64";
-	case EM_RISCV:
-		return "RISC-V";
-	case EM_PPC64:
-		return "POWER";
-	case EM_S390:
-		return "s390";
-	case EM_ARM:
-		return "arm";
-	default:
-		return "another architecture";
-	}
-}
-
-static void copy_header(struct elf *elf, const u8 *bytes)
-{
-	Elf32_Ehdr narrow;
-
-	if (elf->is64) {
-		memcpy(&elf->header, bytes, sizeof(elf->header));
-		return;
-	}
-	memcpy(&narrow, bytes, sizeof(narrow));
-	elf->header = (Elf64_Ehdr){.e_type = narrow.e_type,
-				   .e_machine = narrow.e_machine,
-				   .e_entry = narrow.e_entry,
-				   .e_phoff = narrow.e_phoff,
-				   .e_phnum = narrow.e_phnum,
-				   .e_phentsize = narrow.e_phentsize};
+	return machine == EM_AARCH64 ? "arm64"
+	       : machine == EM_RISCV ? "RISC-V"
+	       : machine == EM_PPC64 ? "POWER"
+	       : machine == EM_S390  ? "s390"
+	       : machine == EM_ARM   ? "arm"
+				     : "another architecture";
 }
 
 static int parse_header(struct elf *elf, const struct kernel_head *head, struct error *err)
 {
-	const Elf64_Ehdr *header = &elf->header;
+	union {
+		Elf32_Ehdr narrow;
+		Elf64_Ehdr wide;
+	} header;
+	u16 type, entry_bytes;
 
-	if (head->used < sizeof(Elf32_Ehdr))
-		return error_set(err, "the file is truncated: it ends within the ELF header");
-	if (head->bytes[EI_CLASS] != ELFCLASS64 && head->bytes[EI_CLASS] != ELFCLASS32)
-		return error_set(err, "its ELF header is broken: class %u", head->bytes[EI_CLASS]);
+	memcpy(&header, head->bytes, sizeof(header));
 	elf->is64 = head->bytes[EI_CLASS] == ELFCLASS64;
-	if (elf->is64 && head->used < sizeof(Elf64_Ehdr))
+	if (head->used < sizeof(Elf32_Ehdr) || (elf->is64 && head->used < sizeof(Elf64_Ehdr)))
 		return error_set(err, "the file is truncated: it ends within the ELF header");
+	if (!elf->is64 && head->bytes[EI_CLASS] != ELFCLASS32)
+		return error_set(err, "its ELF header is broken: class %u", head->bytes[EI_CLASS]);
 	if (head->bytes[EI_DATA] != ELFDATA2LSB)
 		return error_set(err, "it is a big-endian ELF file; bantam runs x86-64 guests");
-	copy_header(elf, head->bytes);
-	if (header->e_machine != EM_X86_64 && header->e_machine != EM_386)
+	type = FIELD(header, e_type);
+	entry_bytes = FIELD(header, e_phentsize);
+	elf->machine = FIELD(header, e_machine);
+	elf->segments = FIELD(header, e_phnum);
+	elf->entry = FIELD(header, e_entry);
+	elf->table = FIELD(header, e_phoff);
+	if (elf->machine != EM_X86_64 && elf->machine != EM_386)
 		return error_set(err, "it is an ELF file for %s; bantam runs x86-64 guests",
-				 machine_name(header->e_machine));
-	if (header->e_type != ET_EXEC && header->e_type != ET_DYN)
+				 machine_name(elf->machine));
+	if (type != ET_EXEC && type != ET_DYN)
 		return error_set(err, "it is an ELF file that can't be run (an object file or a "
 				      "core dump)");
-	if (header->e_phnum == 0 || header->e_phnum > SEGMENTS_MAX)
+	if (elf->segments == 0 || elf->segments > SEGMENTS_MAX)
 		return error_set(err, "its ELF header is broken: %u segments (1 to %d are taken)",
-				 header->e_phnum, SEGMENTS_MAX);
-	if (header->e_phentsize != (elf->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))
+				 elf->segments, SEGMENTS_MAX);
+	if (entry_bytes != (elf->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)))
 		return error_set(err, "its ELF header is broken: program headers of %u bytes",
-				 header->e_phentsize);
-	return 0;
-}
-
-static int read_segment(const struct elf *elf, u64 offset, Elf64_Phdr *segment, struct error *err)
-{
-	Elf32_Phdr narrow;
-
-	if (elf->is64)
-		return file_read(elf->file, offset, segment, sizeof(*segment), err);
-	if (file_read(elf->file, offset, &narrow, sizeof(narrow), err))
-		return -1;
-	*segment = (Elf64_Phdr){.p_type = narrow.p_type,
-				.p_offset = narrow.p_offset,
-				.p_paddr = narrow.p_paddr,
-				.p_filesz = narrow.p_filesz,
-				.p_memsz = narrow.p_memsz,
-				.p_align = narrow.p_align};
+				 entry_bytes);
 	return 0;
 }
 
 static int read_segments(struct elf *elf, struct error *err)
 {
-	u64 offset = elf->header.e_phoff;
+	const u64 bytes = elf->is64 ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr);
 
-	for (unsigned i = 0; i < elf->header.e_phnum; i++, offset += elf->header.e_phentsize) {
-		if (read_segment(elf, offset, &elf->segment[i], err))
+	for (unsigned i = 0; i < elf->segments; i++) {
+		union {
+			Elf32_Phdr narrow;
+			Elf64_Phdr wide;
+		} header;
+
+		if (file_read(elf->file, elf->table + i * bytes, &header, bytes, err))
 			return -1;
+		elf->segment[i] = (Elf64_Phdr){.p_type = FIELD(header, p_type),
+					       .p_offset = FIELD(header, p_offset),
+					       .p_paddr = FIELD(header, p_paddr),
+					       .p_filesz = FIELD(header, p_filesz),
+					       .p_memsz = FIELD(header, p_memsz),
+					       .p_align = FIELD(header, p_align)};
 	}
 	return 0;
 }
@@ -164,7 +144,7 @@ static bool find_pvh_note(const u8 *notes, size_t bytes, u64 align, u64 *entry)
 /* 1 with *entry when the file has a PVH entry, 0 when not, -1 with err set when it can't be read. */
 static int pvh_entry(const struct elf *elf, u64 *entry, struct error *err)
 {
-	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
+	for (unsigned i = 0; i < elf->segments; i++) {
 		const Elf64_Phdr *segment = &elf->segment[i];
 		u8 notes[NOTES_MAX_BYTES];
 		u64 left = segment->p_filesz, from = segment->p_offset;
@@ -205,7 +185,7 @@ static int load_segment(const struct elf *elf, const Elf64_Phdr *segment, struct
 
 static bool entry_is_loaded(const struct elf *elf, u64 entry)
 {
-	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
+	for (unsigned i = 0; i < elf->segments; i++) {
 		const Elf64_Phdr *segment = &elf->segment[i];
 
 		if (segment->p_type == PT_LOAD && entry >= segment->p_paddr &&
@@ -218,7 +198,7 @@ static bool entry_is_loaded(const struct elf *elf, u64 entry)
 static int choose_protocol(const struct elf *elf, enum boot_protocol wanted,
 			   struct boot_kernel *kernel, struct error *err)
 {
-	u64 entry = elf->header.e_entry;
+	u64 entry = elf->entry;
 	const int pvh = wanted == BOOT_LINUX ? 0 : pvh_entry(elf, &entry, err);
 
 	if (pvh < 0)
@@ -226,7 +206,7 @@ static int choose_protocol(const struct elf *elf, enum boot_protocol wanted,
 	if (!pvh && wanted == BOOT_PVH)
 		return error_set(err, "it has no PVH note; use --boot-protocol linux if it is a "
 				      "64-bit vmlinux");
-	if (!pvh && (!elf->is64 || elf->header.e_machine != EM_X86_64))
+	if (!pvh && (!elf->is64 || elf->machine != EM_X86_64))
 		return error_set(err, "it is a 32-bit ELF file without a PVH note; bantam runs "
 				      "64-bit kernels and PVH kernels");
 	if (entry > UINT32_MAX)
@@ -251,7 +231,7 @@ int elf_load(const struct boot_file *file, const struct kernel_head *head,
 		return -1;
 	kernel->cmdline_max_bytes = VMLINUX_CMDLINE_BYTES;
 	kernel->initrd_limit = VMLINUX_INITRD_LIMIT;
-	for (unsigned i = 0; i < elf.header.e_phnum; i++) {
+	for (unsigned i = 0; i < elf.segments; i++) {
 		const Elf64_Phdr *segment = &elf.segment[i];
 
 		if (segment->p_type == PT_LOAD && (segment->p_memsz || segment->p_filesz) &&

@@ -61,19 +61,14 @@ static int inspect(struct boot_file *file, struct error *err)
 	return -1;
 }
 
-int file_open(struct boot_file *file, const char *path, struct error *err)
+int file_open(struct boot_file *file, const char *path, int fd, struct error *err)
 {
+	*file = (struct boot_file){.fd = fd, .adopted = fd};
 	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
-	*file = (struct boot_file){.path = path};
-	file->fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (!fd)
+		file->fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (file->fd < 0)
 		return refuse_open(path, errno, err);
-	return inspect(file, err);
-}
-
-int file_adopt(struct boot_file *file, const char *path, int fd, struct error *err)
-{
-	*file = (struct boot_file){.path = path, .fd = fd, .adopted = true};
 	return inspect(file, err);
 }
 

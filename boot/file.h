@@ -12,22 +12,16 @@
 #include "vmm/types.h"
 
 struct boot_file {
-	const char *path;
 	int fd;       /* -1 when closed */
 	bool adopted; /* fd is the caller's */
 	u64 bytes;
 };
 
 /*
- * Opens path for reading. Returns 0, or -1 with err set: missing, not readable, empty, or not a
- * regular file.
+ * Opens path for reading. fd: where it is open already, and stays so; else 0. Returns 0, or -1 with
+ * err set: missing, not readable, empty, or not a regular file.
  */
-int file_open(struct boot_file *file, const char *path, struct error *err);
-
-/*
- * The same for a file that is open already. file_close() will leave fd open.
- */
-int file_adopt(struct boot_file *file, const char *path, int fd, struct error *err);
+int file_open(struct boot_file *file, const char *path, int fd, struct error *err);
 
 /* Reads exactly bytes from offset; -1 with err set when the file ends before that or on an error. */
 int file_read(const struct boot_file *file, u64 offset, void *to, u64 bytes, struct error *err);

@@ -152,7 +152,7 @@ static char *read_whole(struct resolver *resolver, int fd, size_t *count, struct
 
 	if (fd < 0)
 		error_set(err, "%s", errno == EXDEV ? "it is outside of it" : strerror(errno));
-	else if (file_adopt(&file, NULL, fd, err) == 0) {
+	else if (file_open(&file, NULL, fd, err) == 0) {
 		bytes = file.bytes <= resolver->room ? calloc(1, (size_t)file.bytes + 1) : NULL;
 		if (!bytes)
 			error_set(err, "it is too large");

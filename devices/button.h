@@ -16,12 +16,8 @@
 
 #define BUTTON_GSI ((u32)9)
 
-/* The line is used by the main thread alone. */
-struct button {
-	struct irq_line irq;
-};
-
-void button_press(struct button *button);
+/* Presses the button, whose line is used by the main thread alone. */
+void button_press(struct irq_line *button);
 
 /* Describes the button and its event device, in the scope \_SB. */
 void button_describe(struct aml *aml);

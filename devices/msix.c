@@ -21,25 +21,21 @@ static const struct msix_entry power_on = {.dword = {[MSIX_CONTROL] = ENTRY_MASK
 int msix_init(struct msix *msix, unsigned vectors, const struct wiring *wiring, u32 first_gsi,
 	      struct error *err)
 {
-	*msix = (struct msix){.vectors = vectors, .wiring = wiring, .first_gsi = first_gsi};
+	*msix = (struct msix){.wiring = wiring, .first_gsi = first_gsi};
 	for (unsigned v = 0; v < vectors; v++) {
-		msix->fd[v] = -1;
 		msix->entry[v] = power_on;
-	}
-	for (unsigned v = 0; v < vectors; v++) {
 		msix->fd[v] = bell_open(err);
 		if (msix->fd[v] < 0)
 			return -1;
+		msix->vectors++;
 	}
 	return 0;
 }
 
 void msix_destroy(struct msix *msix)
 {
-	for (unsigned v = 0; v < msix->vectors; v++) {
-		if (msix->fd[v] >= 0)
-			close(msix->fd[v]);
-	}
+	for (unsigned v = 0; v < msix->vectors; v++)
+		close(msix->fd[v]);
 	msix->vectors = 0;
 }
 
@@ -163,12 +159,4 @@ u64 msix_read_pending(const struct msix *msix, u64 offset, unsigned width)
 			pending |= (u64)1 << v;
 	}
 	return offset < 8 && width <= 8 ? pending >> (8 * offset) : 0;
-}
-
-struct msix_capability msix_capability(const struct msix *msix, unsigned bar, u32 table,
-				       u32 pending)
-{
-	return (struct msix_capability){.control = (u16)(msix->vectors - 1),
-					.table = table | bar,
-					.pending = pending | bar};
 }

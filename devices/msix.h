@@ -59,12 +59,10 @@ u64 msix_read_pending(const struct msix *msix, u64 offset, unsigned width);
 /* The two bits of the capability's message control that the guest may set. */
 void msix_control(struct msix *msix, bool enabled, bool all_masked);
 
-/* The capability without its first two bytes: table and pending bits lie in the BAR `bar`. */
+/* The capability without its first two bytes. */
 struct msix_capability {
-	u16 control;
-	u32 table, pending;
+	u16 control;        /* vectors, less one */
+	u32 table, pending; /* offsets in a BAR, whose number is in the low bits */
 } PACKED;
-struct msix_capability msix_capability(const struct msix *msix, unsigned bar, u32 table,
-				       u32 pending);
 
 #endif

@@ -174,40 +174,38 @@ u64 pci_bar_address(const struct pci_function *function, unsigned index)
 	return address;
 }
 
-/* The function's BAR that takes the whole access, and the offset in it; or NULL. */
+/* The function's BAR that takes the whole access, and the offset for its ops; or NULL. */
 static const struct pci_bar *find_in_function(const struct pci_function *function, bool io_port,
 					      u64 address, unsigned width, u64 *offset)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		const struct pci_bar *bar = &function->bar[i];
 		const u64 base = bar->io_port == io_port ? pci_bar_address(function, i) : 0;
+		const u64 at = address - base;
 
-		*offset = address - base;
-		if (base && address >= base && *offset < bar->bytes &&
-		    width <= bar->bytes - *offset)
+		*offset = bar->first + at;
+		if (base && address >= base && at < bar->bytes && width <= bar->bytes - at)
 			return bar;
 	}
 	return NULL;
 }
 
-/* The same for all functions. Where BARs overlap, the lowest slot answers, as good as any other. */
-static const struct pci_bar *find_bar(struct pci_host *host, bool io_port, u64 address,
-				      unsigned width, u64 *offset)
+/*
+ * The same for an offset into a window, and all functions. Where BARs overlap, the lowest slot
+ * answers, as good as any other.
+ */
+static const struct pci_bar *bar_behind(const struct pci_window *window, u64 window_offset,
+					unsigned width, u64 *offset)
 {
+	struct pci_host *host = window->host;
 	const struct pci_bar *found = NULL;
 
 	pthread_mutex_lock(&host->lock);
 	for (unsigned slot = 0; slot < host->slots && !found; slot++)
-		found = find_in_function(host->slot[slot], io_port, address, width, offset);
+		found = find_in_function(host->slot[slot], window->io_port,
+					 window->base + window_offset, width, offset);
 	pthread_mutex_unlock(&host->lock);
 	return found;
-}
-
-/* The BAR behind an offset into a window. */
-static const struct pci_bar *bar_behind(const struct pci_window *window, u64 window_offset,
-					unsigned width, u64 *offset)
-{
-	return find_bar(window->host, window->io_port, window->base + window_offset, width, offset);
 }
 
 static u64 window_read(void *window, u64 window_offset, unsigned width)
@@ -412,7 +410,7 @@ static void describe_routing(const struct pci_host *host, struct aml *aml)
 	for (unsigned slot = 1; slot < host->slots; slot++) {
 		const u64 entry[] = {(u64)slot << 16 | 0xffff, 0, 0, pci_slot_gsi(host, slot)};
 
-		aml_package(aml, entry, ARRAY_LEN(entry));
+		aml_package(aml, NULL, entry, ARRAY_LEN(entry));
 	}
 	aml_close(aml, routing);
 }
@@ -421,7 +419,7 @@ void pci_describe(const struct pci_host *host, struct aml *aml, u64 ecam_base)
 {
 	size_t device, resources;
 
-	device = aml_open_device(aml, "PCI0");
+	device = aml_open(aml, AML_DEVICE, "PCI0");
 	aml_name_eisa_id(aml, "_HID", "PNP0A08");
 	aml_name_eisa_id(aml, "_CID", "PNP0A03");
 	aml_name_integer(aml, "_SEG", 0);
@@ -437,7 +435,7 @@ void pci_describe(const struct pci_host *host, struct aml *aml, u64 ecam_base)
 	aml_close(aml, device);
 
 	/* ECAM belongs to nobody else; Linux trusts MCFG only where that is said. */
-	device = aml_open_device(aml, "ECAM");
+	device = aml_open(aml, AML_DEVICE, "ECAM");
 	aml_name_eisa_id(aml, "_HID", "PNP0C02");
 	aml_name_integer(aml, "_UID", 1);
 	resources = aml_open_resources(aml);

@@ -44,6 +44,7 @@ struct pci_bar {
 	const char *name; /* the function's */
 	u32 bytes;        /* a power of two; 0: there is none */
 	bool io_port;
+	u32 first; /* added to the offsets that ops get: two BARs may show the same registers */
 	const struct bus_ops *ops;
 	void *device;
 };

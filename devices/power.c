@@ -19,18 +19,12 @@ static void acpi_write(void *device, u64 offset, unsigned width, u64 value)
 	struct power *power = device;
 
 	(void)width;
-	switch (offset + POWER_PORT_BASE) {
-	case POWER_SLEEP_CONTROL:
-		if ((value & SLP_EN) && ((value >> SLP_TYP_SHIFT) & SLP_TYP_MASK) == POWER_S5_TYPE)
-			power->off(power->owner);
-		break;
-	case POWER_RESET:
-		if (value == POWER_RESET_VALUE)
-			power->reset(power->owner);
-		break;
-	default: /* the sleep status register: write one to clear, and nothing is ever set */
-		break;
-	}
+	if (offset + POWER_PORT_BASE == POWER_RESET && value == POWER_RESET_VALUE)
+		power->reset(power->owner);
+	if (offset + POWER_PORT_BASE == POWER_SLEEP_CONTROL && (value & SLP_EN) &&
+	    ((value >> SLP_TYP_SHIFT) & SLP_TYP_MASK) == POWER_S5_TYPE)
+		power->off(power->owner);
+	/* The sleep status: write one to clear, and nothing is ever set. */
 }
 
 /* The range is PCI's configuration address, which takes whole dwords; one byte of it is ours. */

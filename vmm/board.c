@@ -89,7 +89,7 @@ int board_attach(struct board *board, struct machine *machine, struct error *err
 		board->power.pci = &board->virtio.pci;
 	}
 	board->pvpanic = (struct pvpanic){.panicked = pvpanic_panicked, .owner = machine};
-	board->button.irq = machine_irq_line(machine, BUTTON_GSI);
+	board->button = machine_irq_line(machine, BUTTON_GSI);
 	if (bus_add(&machine->pio, &com1, err) || power_attach(&board->power, &machine->pio, err))
 		return -1;
 	if (pvpanic_attach(&board->pvpanic, &machine->pio, err))
@@ -122,7 +122,7 @@ static void describe_devices(void *owner, struct aml *aml)
 	const struct board *board = owner;
 	size_t device, resources;
 
-	device = aml_open_device(aml, "COM1");
+	device = aml_open(aml, AML_DEVICE, "COM1");
 	aml_name_eisa_id(aml, "_HID", "PNP0501");
 	aml_name_integer(aml, "_UID", 0);
 	resources = aml_open_resources(aml);
@@ -131,7 +131,7 @@ static void describe_devices(void *owner, struct aml *aml)
 	aml_close_resources(aml, resources);
 	aml_close(aml, device);
 
-	device = aml_open_device(aml, "PEVT");
+	device = aml_open(aml, AML_DEVICE, "PEVT");
 	aml_name_text(aml, "_HID", "QEMU0001");
 	resources = aml_open_resources(aml);
 	aml_io(aml, (u16)PVPANIC_PORT, 1);

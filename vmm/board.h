@@ -21,7 +21,7 @@ struct board {
 	struct serial com1;
 	struct power power;
 	struct pvpanic pvpanic;
-	struct button button;
+	struct irq_line button;
 	struct console console;
 	struct virtio_board virtio;
 };

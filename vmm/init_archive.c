@@ -156,7 +156,7 @@ static int add_modules(struct cpio *archive, const struct config *config, struct
 		wanted[request.wanted_count++] = disk_file_system(config->root.host);
 	if (config->nets)
 		wanted[request.wanted_count++] = "virtio_net";
-	if (file_open(&kernel, config->kernel, err))
+	if (file_open(&kernel, config->kernel, 0, err))
 		return error_prefix(err, "cannot boot '%s'", config->kernel);
 	result = kernel_release(&kernel, release, err);
 	file_close(&kernel);

@@ -160,12 +160,6 @@ static void helper_run(void *owner)
 	}
 }
 
-/* The worker can't be locked in either, and says why. */
-static void helper_failed(void *owner, const char *why)
-{
-	(void)owner, (void)why;
-}
-
 static void pool_start(struct io *io, struct io_op *op)
 {
 	struct pool *pool = pool_of(io);
@@ -282,10 +276,10 @@ static int start_helpers(struct pool *pool, const struct io_setup *setup, struct
 		struct thread *helper = &pool->helper[i];
 
 		*helper = (struct thread){
-			.sandbox = setup->sandbox,
+			/* Where one can't be locked in, the worker can't either, and says so. */
+			.setup.sandbox = setup->sandbox,
 			.kind = SANDBOX_WORKER,
 			.run = helper_run,
-			.failed = helper_failed,
 			.owner = pool,
 		};
 		snprintf(helper->name, sizeof(helper->name), "%s", setup->name);

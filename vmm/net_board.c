@@ -143,11 +143,9 @@ static void lost(void *owner)
 	loop_wake_signal(owner);
 }
 
-int net_board_attach(struct net_board *board, struct machine *machine, unsigned number,
-		     struct error *err)
+int net_board_attach(struct net_board *board, struct machine *machine, struct error *err)
 {
 	const struct config *config = machine->config;
-	char name[20];
 	u8 mac[ETH_ALEN];
 
 	board->machine = machine;
@@ -168,8 +166,7 @@ int net_board_attach(struct net_board *board, struct machine *machine, unsigned 
 		if (!config->dry_run && open_backend(board, i, err))
 			return -1;
 		make_mac(config, i, mac);
-		snprintf(name, sizeof(name), "virtio%u", number + i);
-		if (net_open(net, config->net[i].has_mac ? config->net[i].mac : mac, name, err))
+		if (net_open(net, config->net[i].has_mac ? config->net[i].mac : mac, err))
 			return -1;
 	}
 	loop_add_timer(&machine->loop, &board->again, connect_again, board);
@@ -191,7 +188,7 @@ static void describe(const struct net_board *board, unsigned index)
 	    net->backend.mtu ? net->backend.mtu : 1500U, net->backend.offloads);
 }
 
-int net_board_open(struct net_board *board, const struct worker_setup *setup, struct error *err)
+int net_board_open(struct net_board *board, const struct thread_setup *setup, struct error *err)
 {
 	for (unsigned i = 0; i < board->nets; i++) {
 		struct net *net = &board->net[i];

@@ -25,12 +25,11 @@ struct net_board {
 	struct loop_timer again;
 };
 
-/* Makes the devices; the first is named "virtioN" by `number`. Returns 0, or -1 with err set. */
-int net_board_attach(struct net_board *board, struct machine *machine, unsigned number,
-		     struct error *err);
+/* Makes the devices. Returns 0, or -1 with err set. */
+int net_board_attach(struct net_board *board, struct machine *machine, struct error *err);
 
 /* Waits for what was started, and starts the workers. As above. */
-int net_board_open(struct net_board *board, const struct worker_setup *setup, struct error *err);
+int net_board_open(struct net_board *board, const struct thread_setup *setup, struct error *err);
 
 /* Kinds of calls that the main thread needs for them: SANDBOX_CHILD, SANDBOX_CONNECT. */
 u32 net_board_sandbox(const struct config *config);

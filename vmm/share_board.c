@@ -69,10 +69,8 @@ static void map_ids(struct fuse_export *export, const struct config *config)
 	export->host_gid = getegid();
 }
 
-/* number: of the board's first device. */
 static int open_share(struct share_board *board, const struct config *config,
-		      const struct share_config *share, const char *tag, unsigned number,
-		      struct error *err)
+		      const struct share_config *share, const char *tag, struct error *err)
 {
 	const char *const homes[] = {"/home", "/root", getenv("HOME"), NULL};
 	struct fuse_export export = {.directory = share->host,
@@ -80,7 +78,6 @@ static int open_share(struct share_board *board, const struct config *config,
 				     .cache = share->cache,
 				     .shares = config->volumes + 1};
 	struct stat root, here;
-	char name[20];
 
 	/* What is written to a copy-on-write root stays in the guest. */
 	if (!share->guest && !share->write_through)
@@ -90,31 +87,29 @@ static int open_share(struct share_board *board, const struct config *config,
 	    root.st_ino == here.st_ino)
 		export.hidden = homes;
 	map_ids(&export, config);
-	snprintf(name, sizeof(name), "virtio%u", number + board->count);
-	if (fs_open(&board->fs[board->count++], &export, tag, name, err))
+	if (fs_open(&board->fs[board->count++], &export, tag, err))
 		return error_prefix(err, share->guest ? "--volume" : "--rootfs");
 	return 0;
 }
 
-int share_board_attach(struct share_board *board, const struct config *config, unsigned number,
-		       struct error *err)
+int share_board_attach(struct share_board *board, const struct config *config, struct error *err)
 {
 	char tag[SHARE_TAG_BYTES] = SHARE_ROOT_TAG;
 
 	board->fs = calloc(config->volumes + 1, sizeof(*board->fs));
 	if (!board->fs)
 		return error_set(err, "no memory for the shared directories");
-	if (config->root.is_directory && open_share(board, config, &config->root, tag, number, err))
+	if (config->root.is_directory && open_share(board, config, &config->root, tag, err))
 		return -1;
 	for (unsigned i = 0; i < config->volumes; i++) {
 		share_tag(tag, i);
-		if (open_share(board, config, &config->volume[i], tag, number, err))
+		if (open_share(board, config, &config->volume[i], tag, err))
 			return -1;
 	}
 	return 0;
 }
 
-int share_board_open(struct share_board *board, const struct worker_setup *setup, struct error *err)
+int share_board_open(struct share_board *board, const struct thread_setup *setup, struct error *err)
 {
 	for (unsigned i = 0; i < board->count; i++) {
 		if (fs_start_threads(&board->fs[i], setup, err))

@@ -25,10 +25,9 @@ struct share_board {
 #define SHARE_ROOT_TAG "root"
 void share_tag(char tag[SHARE_TAG_BYTES], unsigned volume);
 
-/* Opens the directories. number: of the first device ("virtio3"). Returns 0, or -1 with err set. */
-int share_board_attach(struct share_board *board, const struct config *config, unsigned number,
-		       struct error *err);
-int share_board_open(struct share_board *board, const struct worker_setup *setup,
+/* Opens the directories. Returns 0, or -1 with err set. */
+int share_board_attach(struct share_board *board, const struct config *config, struct error *err);
+int share_board_open(struct share_board *board, const struct thread_setup *setup,
 		     struct error *err);
 bool share_board_close(struct share_board *board, unsigned timeout_ms);
 

@@ -40,10 +40,10 @@ static void *thread_main(void *argument)
 	trace_adopt(thread->name);
 	if (thread->prepare)
 		thread->prepare(thread->owner);
-	if (sandbox_enter(thread->sandbox, thread->kind, &err))
-		thread->failed(thread->owner, err.text);
-	else
+	if (sandbox_enter(thread->setup.sandbox, thread->kind, &err) == 0)
 		thread->run(thread->owner);
+	else if (thread->setup.failed)
+		thread->setup.failed(thread->setup.owner, err.text);
 	return NULL;
 }
 

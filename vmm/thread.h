@@ -14,16 +14,23 @@
 #include "vmm/sandbox.h"
 #include "vmm/trace.h"
 
+/* What many threads have in common. */
+struct thread_setup {
+	enum sandbox_mode sandbox;
+	/* A thread can't be locked in, and doesn't run; or NULL. */
+	void (*failed)(void *owner, const char *why);
+	void *owner; /* failed()'s */
+};
+
 struct thread {
 	/* Set by whoever starts it. */
 	char name[16];
-	enum sandbox_mode sandbox;
+	struct thread_setup setup;
 	u32 kind;                     /* SANDBOX_VCPU or SANDBOX_WORKER */
 	int own_signal;               /* stays unblocked; 0: none */
 	void (*prepare)(void *owner); /* on the thread, before it is locked in; or NULL */
 	void (*run)(void *owner);     /* its work */
-	void (*failed)(void *owner, const char *why); /* it can't be locked in, and doesn't run */
-	void *owner;
+	void *owner;                  /* of those two */
 
 	pthread_t id;
 	bool started;

@@ -25,6 +25,10 @@ typedef unsigned long long
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/* The struct of a type whose member the pointer leads to. */
+#define CONTAINER_OF(pointer, type, member)                                                        \
+	((type *)(void *)((u8 *)(pointer)-offsetof(type, member)))
+
 #define PACKED          __attribute__((packed))
 #define PRINTF(fmt, at) __attribute__((format(printf, fmt, at)))
 

@@ -231,11 +231,10 @@ int vcpu_start(struct vcpu *vcpu, struct error *err)
 
 	sigaction(KICK_SIGNAL, &action, NULL);
 	snprintf(thread->name, sizeof(thread->name), "cpu%u", vcpu->index);
-	thread->sandbox = vcpu->machine->sandbox;
+	thread->setup = (struct thread_setup){vcpu->machine->sandbox, vcpu_failed, vcpu};
 	thread->kind = SANDBOX_VCPU;
 	thread->own_signal = KICK_SIGNAL;
 	thread->run = vcpu_run;
-	thread->failed = vcpu_failed;
 	thread->owner = vcpu;
 	return thread_start(thread, err);
 }

@@ -78,6 +78,7 @@ static int attach_slots(struct virtio_board *board, struct error *err)
 
 static void add_device(struct virtio_board *board, struct virtio_device *device)
 {
+	snprintf(device->name, sizeof(device->name), "virtio%u", board->slots);
 	board->slot[board->slots].mmio.interrupt_fd = -1;
 	board->slot[board->slots++].device = device;
 }
@@ -86,7 +87,6 @@ static int attach_console(struct virtio_board *board, struct error *err)
 {
 	struct machine *machine = board->machine;
 	const struct config *config = machine->config;
-	char name[20];
 
 	if (!config->command && !config->console_virtio)
 		return 0;
@@ -94,8 +94,7 @@ static int attach_console(struct virtio_board *board, struct error *err)
 		hvc_init(&board->hvc, &board->vconsole, &machine->board->console);
 	if (config->command)
 		command_open(&board->command, machine, &board->vconsole);
-	snprintf(name, sizeof(name), "virtio%u", board->slots);
-	if (vconsole_open(&board->vconsole, config->command ? COMMAND_PORTS : 1, name, err))
+	if (vconsole_open(&board->vconsole, config->command ? COMMAND_PORTS : 1, err))
 		return -1;
 	add_device(board, &board->vconsole.device);
 	return 0;
@@ -105,7 +104,6 @@ int virtio_board_attach(struct virtio_board *board, struct machine *machine, str
 {
 	const struct config *config = machine->config;
 	const unsigned devices = 3 + config->disks + config->nets + config->volumes;
-	char name[20];
 
 	board->machine = machine;
 	board->block = calloc(config->disks + 1, sizeof(*board->block));
@@ -114,20 +112,19 @@ int virtio_board_attach(struct virtio_board *board, struct machine *machine, str
 	board->slot = calloc(devices, sizeof(*board->slot));
 	if (!board->block || !board->slot)
 		return error_set(err, "no memory for the devices");
-	if (rng_open(&board->rng, &machine->loop, "virtio0", err))
+	if (rng_open(&board->rng, &machine->loop, err))
 		return -1;
 	add_device(board, &board->rng.device);
 	for (unsigned i = 0; i < config->disks; i++) {
-		snprintf(name, sizeof(name), "virtio%u", i + 1);
-		if (block_open(&board->block[i], &config->disk[i], name, err))
+		if (block_open(&board->block[i], &config->disk[i], err))
 			return -1;
 		add_device(board, &board->block[i].device);
 	}
-	if (net_board_attach(&board->net, machine, config->disks + 1, err))
+	if (net_board_attach(&board->net, machine, err))
 		return -1;
 	for (unsigned i = 0; i < config->nets; i++)
 		add_device(board, &board->net.net[i].device);
-	if (share_board_attach(&board->share, config, board->slots, err))
+	if (share_board_attach(&board->share, config, err))
 		return -1;
 	for (unsigned i = 0; i < board->share.count; i++)
 		add_device(board, &board->share.fs[i].device);
@@ -146,7 +143,7 @@ static void worker_failed(void *owner, const char *why)
 int virtio_board_open(struct virtio_board *board, struct error *err)
 {
 	struct machine *machine = board->machine;
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = machine->sandbox, .failed = worker_failed, .owner = machine};
 
 	for (unsigned i = 0; i < machine->config->disks; i++) {
@@ -160,7 +157,8 @@ int virtio_board_open(struct virtio_board *board, struct error *err)
 			say("disk '%s': this host doesn't give io_uring; threads do its work",
 			    machine->config->disk[i].path);
 	}
-	if (board->vconsole.device.class && vconsole_start_worker(&board->vconsole, &setup, err))
+	if (board->vconsole.device.class &&
+	    virtio_worker_open(&board->vconsole.worker, &setup, NULL, err))
 		return -1;
 	if (share_board_open(&board->share, &setup, err))
 		return -1;
@@ -233,13 +231,13 @@ bool virtio_board_close(struct virtio_board *board)
 	const unsigned disks = board->machine ? board->machine->config->disks : 0;
 	bool done = virtio_board_quiesce(board);
 
-	for (unsigned i = 0; board->block && i < disks; i++)
-		done = block_end(&board->block[i], done ? PATIENCE_MS : 0) && done;
+	for (unsigned i = 0; i < board->slots; i++)
+		done = virtio_device_end(board->slot[i].device, done ? PATIENCE_MS : 0) && done;
 	for (unsigned i = 0; board->block && i < disks; i++)
 		done = block_close(&board->block[i], done ? PATIENCE_MS : 0) && done;
 	done = net_board_close(&board->net, done ? PATIENCE_MS : 0) && done;
 	done = share_board_close(&board->share, done ? PATIENCE_MS : 0) && done;
-	done = vconsole_close(&board->vconsole, done ? PATIENCE_MS : 0) && done;
+	done = virtio_device_close(&board->vconsole.device, done ? PATIENCE_MS : 0) && done;
 	if (!done)
 		return false;
 	command_close(&board->command);

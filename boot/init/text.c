@@ -73,29 +73,17 @@ const char *text_number(char *digits, u64 number)
 
 const char *text_error(char *digits, long error)
 {
-	switch (-error) {
-	case EPERM:
-		return "operation not permitted";
-	case ENOENT:
-		return "no such file or directory";
-	case E2BIG:
-		return "argument list too long";
-	case ENOEXEC:
-		return "exec format error";
-	case ENOMEM:
-		return "out of memory";
-	case EACCES:
-		return "permission denied";
-	case ENODEV:
-		return "no such device";
-	case ENOTDIR:
-		return "not a directory";
-	case EINVAL:
-		return "invalid argument";
-	case ETXTBSY:
-		return "text file busy";
-	default:
-		text_join(digits, TEXT_DIGITS, STRINGS("error ", TEXT_NUMBER((u64)-error)));
-		return digits;
-	}
+	static const char *const words[] = {
+		[EPERM] = "operation not permitted", [ENOENT] = "no such file or directory",
+		[E2BIG] = "argument list too long",  [ENOEXEC] = "exec format error",
+		[ENOMEM] = "out of memory",          [EACCES] = "permission denied",
+		[ENODEV] = "no such device",         [ENOTDIR] = "not a directory",
+		[EINVAL] = "invalid argument",       [ETXTBSY] = "text file busy",
+	};
+	const u64 number = (u64)-error;
+
+	if (number < ARRAY_LEN(words) && words[number])
+		return words[number];
+	text_join(digits, TEXT_DIGITS, STRINGS("error ", TEXT_NUMBER(number)));
+	return digits;
 }

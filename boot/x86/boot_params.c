@@ -41,13 +41,8 @@ int boot_params_place(struct place_map *map, struct boot_params *params,
 	params->ext_ramdisk_image = (u32)(handover->initrd_gpa >> 32);
 	params->ext_ramdisk_size = (u32)(handover->initrd_bytes >> 32);
 	params->acpi_rsdp_addr = handover->rsdp_gpa;
-	for (unsigned i = 0; i < handover->e820.entries; i++) {
-		const struct e820_entry *entry = &handover->e820.entry[i];
-
-		params->e820_table[i] =
-			(struct boot_e820_entry){entry->gpa, entry->bytes, entry->type};
-	}
-	params->e820_entries = (u8)handover->e820.entries;
+	memcpy(params->e820_table, handover->e820, sizeof(handover->e820));
+	params->e820_entries = (u8)handover->e820_entries;
 	memcpy(host, params, sizeof(*params));
 	return 0;
 }

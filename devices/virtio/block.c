@@ -14,6 +14,8 @@ enum { RANGE_SECTORS_MAX = 1 << 22 };
 /* The longest piece of data: what the driver is told; longer ones are served all the same. */
 enum { PIECE_BYTES_MAX = 4 << 20 };
 
+#define FEATURE(name) ((u64)1 << VIRTIO_BLK_F_##name)
+
 struct request {
 	struct block_queue *queue;
 	struct request *next_free;
@@ -35,16 +37,16 @@ struct block_queue {
 	struct request *request; /* BLOCK_QUEUE_SIZE */
 };
 
+/* There is one as long as fewer than BLOCK_QUEUE_SIZE are under way. */
 static struct request *take_request(struct block_queue *queue)
 {
 	struct request *request = queue->free;
 
 	if (request)
 		queue->free = request->next_free;
-	else if (queue->fresh < BLOCK_QUEUE_SIZE)
+	else
 		request = &queue->request[queue->fresh++];
-	if (request)
-		request->queue = queue;
+	request->queue = queue;
 	return request;
 }
 
@@ -54,61 +56,42 @@ static void free_request(struct request *request)
 	request->queue->free = request;
 }
 
-static bool traced(const struct block_queue *queue)
+/* Gives the chain back. The rest is for the trace. */
+static void give_back(struct request *request, u32 written, const char *words, const char *status)
 {
-	const struct trace *trace = queue->block->device.trace;
+	struct block_queue *queue = request->queue;
+	struct virtio_device *device = &queue->block->device;
 
-	return trace && trace_on(trace, TRACE_VIRTIO);
+	virtq_push(&device->queue[queue->worker.queue], request->chain.head, written);
+	virtio_trace_chain(device, queue->worker.queue, request->chain.head, "%s → %sused %u",
+			   words, status, written);
+	queue->worker.under_way--;
+	free_request(request);
 }
 
-static const char *status_name(u8 status)
-{
-	return status == VIRTIO_BLK_S_OK ? "ok" : status == VIRTIO_BLK_S_IOERR ? "ioerr" : "unsupp";
-}
-
-/* Gives the chain back. filled: how many bytes of data were written, from the first on. */
+/* filled: how many bytes of data were written, from the first on. */
 static void complete(struct request *request, u8 status, u32 filled)
 {
-	struct block_queue *queue = request->queue;
-	/* 2.7.8.2: the status counts only when nothing in front of it was left out. */
-	const u32 written = filled + 1 == request->chain.in_bytes ? filled + 1 : filled;
+	static const char *const names[] = {[VIRTIO_BLK_S_OK] = "ok, ",
+					    [VIRTIO_BLK_S_IOERR] = "ioerr, ",
+					    [VIRTIO_BLK_S_UNSUPP] = "unsupp, "};
 
 	*(volatile u8 *)request->status = status;
-	virtq_push(&queue->block->device.queue[queue->worker.queue], request->chain.head, written);
-	if (traced(queue))
-		virtio_trace_chain(&queue->block->device, queue->worker.queue, request->chain.head,
-				   "%s → %s, used %u", request->words, status_name(status),
-				   written);
-	queue->worker.under_way--;
-	free_request(request);
-}
-
-/* For a chain that has no room for a status. */
-static void return_empty(struct request *request, const char *why)
-{
-	struct block_queue *queue = request->queue;
-
-	virtq_push(&queue->block->device.queue[queue->worker.queue], request->chain.head, 0);
-	if (traced(queue))
-		virtio_trace_chain(&queue->block->device, queue->worker.queue, request->chain.head,
-				   "%s → used 0", why);
-	queue->worker.under_way--;
-	free_request(request);
+	/* 2.7.8.2: the status counts only when nothing in front of it was left out. */
+	give_back(request, filled + 1 == request->chain.in_bytes ? filled + 1 : filled,
+		  request->words, names[status]);
 }
 
 static void start_range(struct request *request);
 
 static void op_done(struct disk_op *op, int error)
 {
-	struct request *request =
-		(struct request *)(void *)((u8 *)op - offsetof(struct request, op));
+	struct request *request = CONTAINER_OF(op, struct request, op);
 
-	if (!error && ++request->next_range < request->ranges) {
-		start_range(request);
-		return;
-	}
 	if (error)
 		complete(request, VIRTIO_BLK_S_IOERR, 0);
+	else if (++request->next_range < request->ranges)
+		start_range(request);
 	else
 		complete(request, VIRTIO_BLK_S_OK,
 			 request->type == VIRTIO_BLK_T_IN ? request->chain.in_bytes - 1 : 0);
@@ -283,14 +266,14 @@ static void handle(struct request *request)
 	const struct iovec *last;
 
 	if (chain->in_bytes == 0) {
-		return_empty(request, "no room for a status");
+		give_back(request, 0, "no room for a status", "");
 		return;
 	}
 	last = &chain->piece[chain->out + chain->in - 1];
 	request->status = (u8 *)last->iov_base + last->iov_len - 1;
 	request->type = header.type;
 	request->ranges = 0;
-	if (traced(request->queue))
+	if (virtio_traced(&block->device))
 		describe(request, header.sector);
 	if (got < sizeof(header)) {
 		complete(request, VIRTIO_BLK_S_IOERR, 0);
@@ -322,25 +305,23 @@ static void handle(struct request *request)
  * Takes chains as long as there are some, requests to hold them, and no more than a ring's worth;
  * returns how many.
  */
-static unsigned take_chains(struct block_queue *queue, struct virtq *ring)
+static unsigned take_chains(struct block_queue *queue)
 {
-	struct request *request;
 	unsigned taken = 0;
 
-	while (taken < BLOCK_QUEUE_SIZE && (request = take_request(queue))) {
-		const enum virtq_result result = virtq_pop(ring, &request->chain);
+	while (taken < BLOCK_QUEUE_SIZE && queue->worker.under_way < BLOCK_QUEUE_SIZE) {
+		struct request *request = take_request(queue);
+		const enum virtq_result result =
+			virtio_pop(&queue->block->device, queue->worker.queue, &request->chain);
 
-		if (result == VIRTQ_EMPTY || result == VIRTQ_BROKEN) {
+		if (result == VIRTQ_EMPTY) {
 			free_request(request);
-			if (result == VIRTQ_BROKEN)
-				virtio_device_broken(&queue->block->device,
-						     "its ring can't be read");
 			break;
 		}
 		taken++;
 		queue->worker.under_way++;
 		if (result == VIRTQ_BAD)
-			return_empty(request, "a chain that breaks the rules");
+			give_back(request, 0, "a chain that breaks the rules", "");
 		else
 			handle(request);
 	}
@@ -356,7 +337,7 @@ static unsigned serve(void *owner)
 
 	do {
 		virtq_ask_notify(ring, false);
-		took = take_chains(queue, ring);
+		took = take_chains(queue);
 		taken += took;
 		/* Without a free request none can be taken: the next completion leads back here. */
 		if (queue->worker.under_way == BLOCK_QUEUE_SIZE)
@@ -374,52 +355,35 @@ static unsigned serve(void *owner)
 
 static void block_start(struct virtio_device *device)
 {
-	struct block *block = (struct block *)(void *)device;
-	const u64 features = device->regs.driver_features;
-	const bool flushes = features & ((u64)1 << VIRTIO_BLK_F_FLUSH);
-	const bool chooses = features & ((u64)1 << VIRTIO_BLK_F_CONFIG_WCE);
+	struct block *block = CONTAINER_OF(device, struct block, device);
+	const bool flushes = device->regs.driver_features & FEATURE(FLUSH);
+	const bool chooses = device->regs.driver_features & FEATURE(CONFIG_WCE);
 
 	/* 5.2.5.2: who can't flush gets a disk that needs no flush. */
 	if (!flushes)
 		block->config.wce = 0;
 	atomic_store(&block->writeback, flushes && (!chooses || block->config.wce));
-	for (unsigned i = 0; i < device->queues; i++) {
-		if (device->regs.queue[i].enabled)
-			virtio_worker_run(&block->queue[i].worker);
-	}
-}
-
-static bool block_stop(struct virtio_device *device)
-{
-	struct block *block = (struct block *)(void *)device;
-
-	for (unsigned i = 0; i < device->queues; i++) {
-		if (device->regs.queue[i].enabled)
-			virtio_worker_stop(&block->queue[i].worker);
-	}
-	return false;
+	virtio_run_workers(device);
 }
 
 /* One field can be written: whether the disk may hold writes back until a flush. */
 static void block_write_config(struct virtio_device *device, u64 offset, unsigned width, u64 value)
 {
-	struct block *block = (struct block *)(void *)device;
+	struct block *block = CONTAINER_OF(device, struct block, device);
 	const u64 features = device->regs.driver_features;
 
 	if (offset != offsetof(struct virtio_blk_config, wce) || width != 1 ||
-	    !(features & ((u64)1 << VIRTIO_BLK_F_CONFIG_WCE)))
+	    !(features & FEATURE(CONFIG_WCE)))
 		return;
 	/* 5.2.5.2: what can't be flushed isn't held back. */
-	block->config.wce = value & 1 && features & ((u64)1 << VIRTIO_BLK_F_FLUSH);
+	block->config.wce = value & 1 && features & FEATURE(FLUSH);
 	if (device->state == VIRTIO_RUNNING)
 		atomic_store(&block->writeback, block->config.wce);
 }
 
 static void block_was_reset(struct virtio_device *device)
 {
-	struct block *block = (struct block *)(void *)device;
-
-	block->config.wce = 1;
+	CONTAINER_OF(device, struct block, device)->config.wce = 1;
 }
 
 static const struct virtio_class block_class = {
@@ -427,7 +391,7 @@ static const struct virtio_class block_class = {
 	.id = 2,
 	.pci_class = 0x010000, /* mass storage */
 	.start = block_start,
-	.stop = block_stop,
+	.stop = virtio_stop_workers,
 	.write_config = block_write_config,
 	.was_reset = block_was_reset,
 };
@@ -439,16 +403,10 @@ static void describe_device(struct block *block)
 	struct virtio_blk_config *config = &block->config;
 
 	block->device.features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX |
-				 (u64)1 << VIRTIO_BLK_F_SIZE_MAX | (u64)1 << VIRTIO_BLK_F_SEG_MAX |
-				 (u64)1 << VIRTIO_BLK_F_BLK_SIZE | (u64)1 << VIRTIO_BLK_F_TOPOLOGY |
-				 (u64)1 << VIRTIO_BLK_F_FLUSH | (u64)1 << VIRTIO_BLK_F_CONFIG_WCE;
-	if (disk->config->queues > 1)
-		block->device.features |= (u64)1 << VIRTIO_BLK_F_MQ;
-	if (write)
-		block->device.features |= (u64)1 << VIRTIO_BLK_F_DISCARD |
-					  (u64)1 << VIRTIO_BLK_F_WRITE_ZEROES;
-	else
-		block->device.features |= (u64)1 << VIRTIO_BLK_F_RO;
+				 FEATURE(SIZE_MAX) | FEATURE(SEG_MAX) | FEATURE(BLK_SIZE) |
+				 FEATURE(TOPOLOGY) | FEATURE(FLUSH) | FEATURE(CONFIG_WCE);
+	block->device.features |= disk->config->queues > 1 ? FEATURE(MQ) : 0;
+	block->device.features |= write ? FEATURE(DISCARD) | FEATURE(WRITE_ZEROES) : FEATURE(RO);
 
 	config->capacity = disk->bytes / DISK_SECTOR_BYTES;
 	config->size_max = PIECE_BYTES_MAX;
@@ -473,22 +431,19 @@ void block_init(struct block *block)
 	disk_init(&block->disk);
 }
 
-int block_open(struct block *block, const struct disk_config *config, const char *name,
-	       struct error *err)
+int block_open(struct block *block, const struct disk_config *config, struct error *err)
 {
 	struct virtio_device *device = &block->device;
 
 	if (disk_open(&block->disk, config, err))
 		return -1;
 	describe_device(block);
-	snprintf(device->name, sizeof(device->name), "%s", name);
-	device->class = &block_class;
 	device->queues = config->queues;
 	device->queue_size_max = BLOCK_QUEUE_SIZE;
 	device->config = (const u8 *)&block->config;
 	device->config_bytes =
 		offsetof(struct virtio_blk_config, unused1) + sizeof(block->config.unused1);
-	if (virtio_device_init(device, err))
+	if (virtio_device_init(device, &block_class, err))
 		return -1;
 	block->queue = calloc(config->queues, sizeof(*block->queue));
 	if (!block->queue)
@@ -509,7 +464,7 @@ int block_open(struct block *block, const struct disk_config *config, const char
 	return 0;
 }
 
-int block_start_workers(struct block *block, const struct worker_setup *setup, const int *rings,
+int block_start_workers(struct block *block, const struct thread_setup *setup, const int *rings,
 			unsigned count, struct error *err)
 {
 	for (unsigned i = 0; i < block->device.queues; i++) {
@@ -528,28 +483,15 @@ enum io_engine_kind block_engine(const struct block *block)
 	return io_engine(block->queue[0].worker.io);
 }
 
-bool block_end(struct block *block, unsigned timeout_ms)
-{
-	bool done = true;
-
-	for (unsigned i = 0; block->queue && i < block->device.queues; i++)
-		done = virtio_worker_end(&block->queue[i].worker, timeout_ms) && done;
-	return done;
-}
-
 bool block_close(struct block *block, unsigned timeout_ms)
 {
-	bool done = true;
+	const unsigned queues = block->queue ? block->device.queues : 0;
 
-	for (unsigned i = 0; block->queue && i < block->device.queues; i++)
-		done = virtio_worker_close(&block->queue[i].worker, timeout_ms) && done;
-	if (!done)
+	if (!virtio_device_close(&block->device, timeout_ms))
 		return false;
-	for (unsigned i = 0; block->queue && i < block->device.queues; i++)
+	for (unsigned i = 0; i < queues; i++)
 		free(block->queue[i].request);
 	free(block->queue);
-	if (block->device.class)
-		virtio_device_destroy(&block->device);
 	disk_close(&block->disk);
 	block_init(block);
 	return true;

@@ -42,27 +42,25 @@ struct block {
 void block_init(struct block *block);
 
 /*
- * Opens the disk and describes the device. name: "virtio1". Returns 0, or -1 with err set to a line
- * that names the image.
+ * Opens the disk and describes the device. Returns 0, or -1 with err set to a line that names the
+ * image.
  */
-int block_open(struct block *block, const struct disk_config *config, const char *name,
-	       struct error *err);
+int block_open(struct block *block, const struct disk_config *config, struct error *err);
 
 /*
  * Starts the workers. rings: the descriptors that interrupt the driver. Returns 0, or -1 with err
  * set.
  */
-int block_start_workers(struct block *block, const struct worker_setup *setup, const int *rings,
+int block_start_workers(struct block *block, const struct thread_setup *setup, const int *rings,
 			unsigned count, struct error *err);
 
 /* What the workers' I/O is done by. */
 enum io_engine_kind block_engine(const struct block *block);
 
 /*
- * End the workers, and then the disk. Both return false when requests hang: then block and guest
- * memory have to stay. The first is for ending several disks at once.
+ * Ends the workers, and then the disk. Returns false when requests hang: then block and guest memory
+ * have to stay.
  */
-bool block_end(struct block *block, unsigned timeout_ms);
 bool block_close(struct block *block, unsigned timeout_ms);
 
 #endif

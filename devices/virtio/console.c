@@ -6,15 +6,7 @@
  */
 #include "devices/virtio/console.h"
 
-#include <poll.h>
-#include <stdio.h>
 #include <string.h>
-
-#include "vmm/bell.h"
-#include "vmm/sandbox.h"
-
-SANDBOX_CALLS(virtio_console, CALL(poll, SANDBOX_STREAM, "waits for streams and notifications"),
-	      CALL(read, SANDBOX_STREAM, "notifications"));
 
 enum { CONTROL_IN = 2, CONTROL_OUT = 3 };
 
@@ -24,10 +16,8 @@ enum { BUDGET = VCONSOLE_QUEUE_SIZE };
 /* And so much of a chain for a port at once: more than drivers send. */
 enum { TURN_BYTES = 64 << 10 };
 
-static struct vconsole *console_of(struct virtio_device *device)
-{
-	return (struct vconsole *)(void *)((u8 *)device - offsetof(struct vconsole, device));
-}
+/* A message's bit. */
+#define EVENT(number) ((u32)1 << (number))
 
 /* The queue to the guest; the one from it is the next. */
 static unsigned queue_of(unsigned port)
@@ -40,21 +30,14 @@ static bool exists(const struct vconsole *console, unsigned port)
 	return port < console->ports && console->port[port].give;
 }
 
-static bool traced(const struct vconsole *console)
-{
-	return console->device.trace && trace_on(console->device.trace, TRACE_VIRTIO);
-}
-
 static void give_back(struct vconsole *console, unsigned queue, u32 written, const char *what)
 {
 	const struct virtq_chain *chain = &console->chain;
 
 	console->offset[queue] = 0;
 	virtq_push(&console->device.queue[queue], chain->head, written);
-	if (traced(console))
-		virtio_trace_chain(&console->device, queue, chain->head,
-				   "%s out %u, in %u → used %u", what, chain->out_bytes,
-				   chain->in_bytes, written);
+	virtio_trace_chain(&console->device, queue, chain->head, "%s out %u, in %u → used %u", what,
+			   chain->out_bytes, chain->in_bytes, written);
 }
 
 /*
@@ -65,19 +48,13 @@ static bool next_chain(struct vconsole *console, unsigned queue)
 	struct virtq *ring = &console->device.queue[queue];
 
 	for (unsigned i = 0; i < BUDGET && virtq_started(ring); i++) {
-		const enum virtq_result result = virtq_pop(ring, &console->chain);
+		const enum virtq_result result =
+			virtio_pop_or_ask(&console->device, queue, &console->chain);
 
-		if (result == VIRTQ_CHAIN)
-			return true;
-		if (result == VIRTQ_BROKEN)
-			virtio_device_broken(&console->device, "its ring can't be read");
-		if (result == VIRTQ_BROKEN ||
-		    (result == VIRTQ_EMPTY && !virtq_ask_notify(ring, true)))
-			return false;
-		if (result == VIRTQ_BAD) {
-			console->chain.out_bytes = console->chain.in_bytes = 0;
-			give_back(console, queue, 0, "a chain that breaks the rules:");
-		}
+		if (result != VIRTQ_BAD)
+			return result == VIRTQ_CHAIN;
+		console->chain.out_bytes = console->chain.in_bytes = 0;
+		give_back(console, queue, 0, "a chain that breaks the rules:");
 	}
 	console->more = console->more || virtq_started(ring);
 	return false;
@@ -168,39 +145,24 @@ static unsigned give_input(struct vconsole *console, unsigned index)
 	return done;
 }
 
-/* Takes the next message that is due about a port. Returns how many bytes it has, or 0. */
+/* Takes the next message that is due about a port: the name comes before a program can open it. */
 static u32 next_message(struct vconsole_port *port, unsigned index, u8 *bytes, size_t room)
 {
+	static const u16 order[] = {VIRTIO_CONSOLE_PORT_ADD, VIRTIO_CONSOLE_CONSOLE_PORT,
+				    VIRTIO_CONSOLE_PORT_NAME, VIRTIO_CONSOLE_PORT_OPEN};
 	struct virtio_console_control message = {.id = index, .value = 1};
-	size_t length = 0;
+	size_t next = 0, length = 0;
 
-	if (port->add) {
-		port->add = false;
-		message.event = VIRTIO_CONSOLE_PORT_ADD;
-	} else if (port->console) {
-		port->console = false;
-		message.event = VIRTIO_CONSOLE_CONSOLE_PORT;
-	} else if (port->tell_name) {
-		port->tell_name = false;
-		message.event = VIRTIO_CONSOLE_PORT_NAME;
-		length = strlen(port->name);
-	} else if (port->open) {
-		port->open = false;
-		message.event = VIRTIO_CONSOLE_PORT_OPEN;
-	} else {
-		return 0;
-	}
+	while (!(port->messages & EVENT(order[next])))
+		next++;
+	port->messages &= ~EVENT(order[next]);
+	message.event = order[next];
 	memcpy(bytes, &message, sizeof(message));
-	if (length > room - sizeof(message))
-		length = room - sizeof(message);
-	if (length)
+	if (message.event == VIRTIO_CONSOLE_PORT_NAME) {
+		length = strnlen(port->name, room - sizeof(message));
 		memcpy(bytes + sizeof(message), port->name, length);
+	}
 	return (u32)(sizeof(message) + length);
-}
-
-static bool has_message(const struct vconsole_port *port)
-{
-	return port->add || port->console || port->tell_name || port->open;
 }
 
 static unsigned send_messages(struct vconsole *console)
@@ -211,7 +173,7 @@ static unsigned send_messages(struct vconsole *console)
 	for (unsigned i = 0; i < console->ports; i++) {
 		struct vconsole_port *port = &console->port[i];
 
-		while (has_message(port) && next_chain(console, CONTROL_IN)) {
+		while (port->messages && next_chain(console, CONTROL_IN)) {
 			const u32 length = next_message(port, i, bytes, sizeof(bytes));
 
 			give_back(console, CONTROL_IN,
@@ -231,14 +193,15 @@ static void obey(struct vconsole *console, const struct virtio_console_control *
 		return;
 	if (message->event == VIRTIO_CONSOLE_DEVICE_READY) {
 		for (unsigned i = 0; i < console->ports; i++)
-			console->port[i].add = exists(console, i);
+			console->port[i].messages |=
+				exists(console, i) ? EVENT(VIRTIO_CONSOLE_PORT_ADD) : 0;
 	}
 	if (message->event == VIRTIO_CONSOLE_PORT_READY && exists(console, message->id)) {
 		struct vconsole_port *port = &console->port[message->id];
 
-		port->console = message->id == 0;
-		port->tell_name = port->name != NULL;
-		port->open = true;
+		port->messages |= EVENT(VIRTIO_CONSOLE_PORT_OPEN) |
+				  (message->id == 0 ? EVENT(VIRTIO_CONSOLE_CONSOLE_PORT) : 0) |
+				  (port->name ? EVENT(VIRTIO_CONSOLE_PORT_NAME) : 0);
 	}
 }
 
@@ -280,32 +243,21 @@ static unsigned serve(void *owner)
 static void wait_for_work(void *owner)
 {
 	struct vconsole *console = owner;
-	const u32 queues = virtio_worker_queues(&console->worker);
-	struct pollfd fds[VIRTIO_QUEUES_MAX + 2 * VCONSOLE_PORTS_MAX];
-	unsigned bells = 0, count;
+	/* Two for each port, and the queues'. */
+	struct pollfd fds[2 * VCONSOLE_PORTS_MAX + VIRTIO_QUEUES_MAX];
 
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1)
-			fds[bells++] = (struct pollfd){.fd = console->device.queue[i].notify_fd,
-						       .events = POLLIN};
-	}
-	count = bells;
 	for (unsigned i = 0; i < console->ports; i++) {
 		const struct vconsole_port *port = &console->port[i];
 
-		fds[count++] = (struct pollfd){.fd = port->take_waits ? port->take_fd : -1,
-					       .events = POLLOUT};
-		fds[count++] = (struct pollfd){.fd = port->give_waits ? port->give_fd : -1,
-					       .events = POLLIN};
+		fds[2 * i] = (struct pollfd){.fd = port->take_waits ? port->take_fd : -1,
+					     .events = POLLOUT};
+		fds[2 * i + 1] = (struct pollfd){.fd = port->give_waits ? port->give_fd : -1,
+						 .events = POLLIN};
 	}
-	if (poll(fds, count, console->more ? 0 : -1) <= 0)
+	if (!virtio_worker_poll(&console->worker, fds, 2 * console->ports, console->more ? 0 : -1))
 		return;
-	for (unsigned i = 0; i < bells; i++) {
-		if (fds[i].revents)
-			(void)bell_silence(fds[i].fd);
-	}
 	for (unsigned i = 0; i < console->ports; i++)
-		console->port[i].give_ready = fds[bells + 2 * i + 1].revents;
+		console->port[i].give_ready = fds[2 * i + 1].revents;
 }
 
 /* Until it runs again nothing is waited for but its bells. */
@@ -323,40 +275,22 @@ static void halt(void *owner)
 
 static void vconsole_start(struct virtio_device *device)
 {
-	struct vconsole *console = console_of(device);
-	u32 queues = 0;
+	struct vconsole *console = CONTAINER_OF(device, struct vconsole, device);
 
 	console->multiport = device->regs.driver_features & ((u64)1 << VIRTIO_CONSOLE_F_MULTIPORT);
-	for (unsigned i = 0; i < device->queues; i++)
-		queues |= device->regs.queue[i].enabled ? (u32)1 << i : 0;
-	atomic_store(&console->worker.others, queues);
-	if (queues)
-		virtio_worker_run(&console->worker);
-}
-
-static bool vconsole_stop(struct virtio_device *device)
-{
-	struct vconsole *console = console_of(device);
-
-	for (unsigned i = 0; i < device->queues; i++) {
-		if (device->regs.queue[i].enabled) {
-			virtio_worker_stop(&console->worker);
-			return false;
-		}
-	}
-	return true;
+	virtio_run_workers(device);
 }
 
 static void vconsole_was_reset(struct virtio_device *device)
 {
-	struct vconsole *console = console_of(device);
+	struct vconsole *console = CONTAINER_OF(device, struct vconsole, device);
 
 	memset(console->offset, 0, sizeof(console->offset));
 	for (unsigned i = 0; i < console->ports; i++) {
 		struct vconsole_port *port = &console->port[i];
 
 		port->opened = false;
-		port->add = port->console = port->tell_name = port->open = false;
+		port->messages = 0;
 	}
 }
 
@@ -365,17 +299,16 @@ static const struct virtio_class vconsole_class = {
 	.id = 3,
 	.pci_class = 0x078000, /* a communication controller */
 	.start = vconsole_start,
-	.stop = vconsole_stop,
+	.stop = virtio_stop_workers,
 	.was_reset = vconsole_was_reset,
 };
 
-int vconsole_open(struct vconsole *console, unsigned ports, const char *name, struct error *err)
+int vconsole_open(struct vconsole *console, unsigned ports, struct error *err)
 {
 	struct virtio_device *device = &console->device;
 
 	console->ports = ports;
 	console->config.max_nr_ports = ports;
-	snprintf(device->name, sizeof(device->name), "%s", name);
 	device->features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX;
 	if (ports > 1)
 		device->features |= (u64)1 << VIRTIO_CONSOLE_F_MULTIPORT;
@@ -385,33 +318,16 @@ int vconsole_open(struct vconsole *console, unsigned ports, const char *name, st
 	device->config_bytes = offsetof(struct virtio_console_config, emerg_wr);
 	console->worker.device = device;
 	console->worker.queue = 1;
+	atomic_store(&console->worker.others, ((u32)1 << device->queues) - 1);
 	console->worker.sandbox = SANDBOX_STREAM;
 	console->worker.serve = serve;
 	console->worker.wait = wait_for_work;
 	console->worker.halt = halt;
 	console->worker.owner = console;
-	device->class = &vconsole_class;
-	return virtio_device_init(device, err);
-}
-
-int vconsole_start_worker(struct vconsole *console, const struct worker_setup *setup,
-			  struct error *err)
-{
-	return virtio_worker_open(&console->worker, setup, NULL, err);
+	return virtio_device_init(device, &vconsole_class, err);
 }
 
 void vconsole_wake(struct vconsole *console)
 {
 	virtio_notify(&console->device, console->worker.queue);
-}
-
-bool vconsole_close(struct vconsole *console, unsigned timeout_ms)
-{
-	if (!console->device.class)
-		return true;
-	if (!virtio_worker_close(&console->worker, timeout_ms))
-		return false;
-	virtio_device_destroy(&console->device);
-	console->device.class = NULL;
-	return true;
 }

@@ -47,10 +47,10 @@ struct vconsole_port {
 	void *owner;
 
 	/* The worker's. */
-	bool opened;                        /* by a program in the guest */
-	bool take_waits, give_waits;        /* for the descriptor */
-	bool give_ready;                    /* it was ready when last looked at */
-	bool add, console, tell_name, open; /* messages to send */
+	bool opened;                 /* by a program in the guest */
+	bool take_waits, give_waits; /* for the descriptor */
+	bool give_ready;             /* it was ready when last looked at */
+	u32 messages;                /* to send: their events, as bits */
 };
 
 struct vconsole {
@@ -67,17 +67,11 @@ struct vconsole {
 
 /*
  * Makes the device. Ports are set by the caller before; ports: how many of them may be used, 1 to
- * VCONSOLE_PORTS_MAX. name: "virtio1". Returns 0, or -1 with err set.
+ * VCONSOLE_PORTS_MAX. Returns 0, or -1 with err set. virtio_device_close() ends it.
  */
-int vconsole_open(struct vconsole *console, unsigned ports, const char *name, struct error *err);
-
-int vconsole_start_worker(struct vconsole *console, const struct worker_setup *setup,
-			  struct error *err);
+int vconsole_open(struct vconsole *console, unsigned ports, struct error *err);
 
 /* Has the worker call the ports again; for any thread. */
 void vconsole_wake(struct vconsole *console);
-
-/* Ends the worker. Returns false when it doesn't end: then console and guest memory have to stay. */
-bool vconsole_close(struct vconsole *console, unsigned timeout_ms);
 
 #endif

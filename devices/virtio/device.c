@@ -9,9 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/virtio/worker.h"
 #include "vmm/bell.h"
 #include "vmm/loop.h"
+#include "vmm/sandbox.h"
 #include "vmm/thread.h"
+
+SANDBOX_CALLS(virtio_device,
+	      CALL(poll, SANDBOX_NET | SANDBOX_STREAM, "waits for notifications and descriptors"),
+	      CALL(read, SANDBOX_NET | SANDBOX_STREAM, "notifications"));
 
 /* What a driver may set; NEEDS_RESET is the device's own. */
 enum {
@@ -32,12 +38,14 @@ static void reset_registers(struct virtio_device *device)
 	device->resetting = false;
 	if (device->class->was_reset)
 		device->class->was_reset(device);
-	if (device->transport)
+	if (device->transport && device->transport->was_reset)
 		device->transport->was_reset(device->transport_owner);
 }
 
-int virtio_device_init(struct virtio_device *device, struct error *err)
+int virtio_device_init(struct virtio_device *device, const struct virtio_class *class,
+		       struct error *err)
 {
+	device->class = class;
 	pthread_mutex_init(&device->lock, NULL);
 	condition_init(&device->stopped);
 	for (unsigned i = 0; i < device->queues; i++) {
@@ -55,19 +63,90 @@ int virtio_device_init(struct virtio_device *device, struct error *err)
 
 void virtio_device_destroy(struct virtio_device *device)
 {
+	if (!device->class)
+		return;
 	for (unsigned i = 0; i < device->queues; i++) {
 		if (device->queue[i].notify_fd >= 0)
 			close(device->queue[i].notify_fd);
 	}
 	pthread_cond_destroy(&device->stopped);
 	pthread_mutex_destroy(&device->lock);
+	device->class = NULL;
+}
+
+bool virtio_device_end(struct virtio_device *device, unsigned timeout_ms)
+{
+	bool done = true;
+
+	for (unsigned i = 0; i < device->workers; i++)
+		done = virtio_worker_end(device->worker[i], timeout_ms) && done;
+	return done;
+}
+
+bool virtio_device_close(struct virtio_device *device, unsigned timeout_ms)
+{
+	bool done = virtio_device_end(device, timeout_ms);
+
+	for (unsigned i = 0; i < device->workers; i++)
+		done = virtio_worker_close(device->worker[i], timeout_ms) && done;
+	if (done)
+		virtio_device_destroy(device);
+	return done;
+}
+
+u32 virtio_worker_started(const struct virtio_worker *worker)
+{
+	u32 queues = virtio_worker_queues(worker);
+
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1 && !virtq_started(&worker->device->queue[i]))
+			queues &= ~((u32)1 << i);
+	}
+	return queues;
+}
+
+bool virtio_worker_poll(const struct virtio_worker *worker, struct pollfd *fds, unsigned own,
+			int timeout_ms)
+{
+	const u32 queues = virtio_worker_queues(worker);
+	unsigned count = own;
+
+	for (unsigned i = 0; queues >> i; i++) {
+		if (queues >> i & 1)
+			fds[count++] = (struct pollfd){.fd = worker->device->queue[i].notify_fd,
+						       .events = POLLIN};
+	}
+	if (poll(fds, count, timeout_ms) <= 0)
+		return false;
+	for (unsigned i = own; i < count; i++) {
+		if (fds[i].revents)
+			(void)bell_silence(fds[i].fd);
+	}
+	return true;
+}
+
+void virtio_run_workers(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->workers; i++) {
+		if (virtio_worker_started(device->worker[i]))
+			virtio_worker_run(device->worker[i]);
+	}
+}
+
+bool virtio_stop_workers(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < device->workers; i++) {
+		if (virtio_worker_started(device->worker[i]))
+			virtio_worker_stop(device->worker[i]);
+	}
+	return false;
 }
 
 /* The configuration interrupt; the lock is held. */
 static void tell_driver(struct virtio_device *device)
 {
 	atomic_fetch_or(&device->isr, VIRTIO_ISR_CONFIG);
-	device->transport->config_changed(device->transport_owner);
+	device->transport->interrupt(device->transport_owner, VIRTIO_CONFIGURATION);
 }
 
 /* The lock is held. */
@@ -188,70 +267,6 @@ void virtio_set_status(struct virtio_device *device, u32 value)
 		start(device);
 }
 
-/* The half of a set of features that a driver has selected. */
-static u32 select_features(u64 features, u32 select)
-{
-	return select < 2 ? (u32)(features >> (32 * select)) : 0;
-}
-
-u32 virtio_device_features(const struct virtio_device *device)
-{
-	return select_features(device->features, device->regs.device_features_select);
-}
-
-u32 virtio_driver_features(const struct virtio_device *device)
-{
-	return select_features(device->regs.driver_features, device->regs.driver_features_select);
-}
-
-void virtio_set_driver_features(struct virtio_device *device, u32 value)
-{
-	const unsigned shift = device->regs.driver_features_select ? 32 : 0;
-
-	if (device->regs.driver_features_select > 1 || (device->regs.status & VIRTIO_FEATURES_OK) ||
-	    device->resetting)
-		return;
-	device->regs.driver_features &= ~((u64)UINT32_MAX << shift);
-	device->regs.driver_features |= (u64)value << shift;
-}
-
-struct virtq_regs *virtio_selected_queue(struct virtio_device *device)
-{
-	const u16 select = device->regs.queue_select;
-
-	return select < device->queues ? &device->regs.queue[select] : NULL;
-}
-
-bool virtio_queue_writable(const struct virtio_device *device)
-{
-	const u16 select = device->regs.queue_select;
-
-	return select < device->queues && !device->regs.queue[select].enabled &&
-	       !(device->regs.status & VIRTIO_DRIVER_OK) && !device->resetting;
-}
-
-void virtio_set_queue_size(struct virtio_device *device, u32 value)
-{
-	struct virtq_regs *queue = virtio_selected_queue(device);
-
-	if (queue && virtio_queue_writable(device) && value && value <= device->queue_size_max &&
-	    !(value & (value - 1)))
-		queue->size = (u16)value;
-}
-
-void virtio_enable_queue(struct virtio_device *device, bool enabled)
-{
-	struct virtq_regs *queue = virtio_selected_queue(device);
-
-	if (queue && !(device->regs.status & VIRTIO_DRIVER_OK) && !device->resetting)
-		queue->enabled = enabled;
-}
-
-void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd)
-{
-	atomic_store(&device->queue[queue].interrupt_fd, fd);
-}
-
 u64 virtio_read_config(const struct virtio_device *device, u64 offset, unsigned width)
 {
 	u64 value = 0;
@@ -310,6 +325,8 @@ void virtio_trace_chain(struct virtio_device *device, unsigned queue, u16 head, 
 	va_list args;
 	int used;
 
+	if (!virtio_traced(device))
+		return;
 	flush_trace(device, queue, false);
 	used = snprintf(pending, bytes, "chain %u: ", head);
 	va_start(args, format);
@@ -322,18 +339,40 @@ void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io)
 	const bool wanted = virtq_wants_interrupt(&device->queue[queue]);
 	const int fd = atomic_load(&device->queue[queue].interrupt_fd);
 
-	if (device->trace && trace_on(device->trace, TRACE_VIRTIO))
+	if (virtio_traced(device))
 		flush_trace(device, queue, wanted && fd != VIRTIO_NO_INTERRUPT);
 	if (!wanted || fd == VIRTIO_NO_INTERRUPT)
 		return;
 	if (device->line_interrupts)
 		atomic_fetch_or(&device->isr, VIRTIO_ISR_QUEUE);
 	if (fd == VIRTIO_BY_TRANSPORT)
-		device->transport->interrupt(device->transport_owner, queue);
+		device->transport->interrupt(device->transport_owner, (int)queue);
 	else if (io)
 		io_ring(io, fd);
 	else
 		bell_ring(fd);
+}
+
+enum virtq_result virtio_pop(struct virtio_device *device, unsigned queue,
+			     struct virtq_chain *chain)
+{
+	const enum virtq_result result = virtq_pop(&device->queue[queue], chain);
+
+	if (result != VIRTQ_BROKEN)
+		return result;
+	virtio_device_broken(device, "its ring can't be read");
+	return VIRTQ_EMPTY;
+}
+
+enum virtq_result virtio_pop_or_ask(struct virtio_device *device, unsigned queue,
+				    struct virtq_chain *chain)
+{
+	const enum virtq_result result = virtio_pop(device, queue, chain);
+
+	/* What came in meanwhile is there: an index only grows. */
+	if (result == VIRTQ_EMPTY && virtq_ask_notify(&device->queue[queue], true))
+		return virtio_pop(device, queue, chain);
+	return result;
 }
 
 void virtio_device_broken(struct virtio_device *device, const char *why)

@@ -53,6 +53,7 @@ enum {
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
 struct virtio_device;
+struct virtio_worker;
 
 struct virtio_class {
 	const char *name; /* "block" */
@@ -62,7 +63,7 @@ struct virtio_class {
 	/* The driver has set DRIVER_OK; the queues that it enabled are started. */
 	void (*start)(struct virtio_device *device);
 	/*
-	 * Returns true when nothing is under way any more; else virtio_queue_stopped() has to
+	 * At least one queue is started. Returns true when nothing is under way any more; else virtio_queue_stopped() has to
 	 * follow for each queue that is started.
 	 */
 	bool (*stop)(struct virtio_device *device);
@@ -72,16 +73,19 @@ struct virtio_class {
 	void (*was_reset)(struct virtio_device *device);
 };
 
-/* How a transport is told; the first three with the device's lock held. */
+enum { VIRTIO_CONFIGURATION = -1 };
+
+/* How a transport is told; the first two with the device's lock held. */
 struct virtio_transport {
 	/* Lays or takes away the doorbells of all started queues. */
 	void (*doorbells)(void *transport, bool lay);
-	/* Interrupts the driver because the configuration or the status changed. */
-	void (*config_changed)(void *transport);
-	/* The device was reset: what the transport keeps for the driver is as at power-on. */
+	/* The device was reset: what the transport keeps for the driver is as at power-on; or NULL. */
 	void (*was_reset)(void *transport);
-	/* Interrupts for a queue with VIRTIO_BY_TRANSPORT; on its worker. */
-	void (*interrupt)(void *transport, unsigned queue);
+	/*
+	 * Interrupts the driver: with the lock, because the configuration or the status changed
+	 * (VIRTIO_CONFIGURATION); on a queue's worker, for the queue, if it is VIRTIO_BY_TRANSPORT.
+	 */
+	void (*interrupt)(void *transport, int queue);
 	/* For traces: how a queue's interrupt reaches the driver, "msix 2". */
 	void (*describe_interrupt)(void *transport, unsigned queue, char *text, size_t bytes);
 };
@@ -110,7 +114,7 @@ enum virtio_run_state {
 	VIRTIO_QUIESCED, /* stopped, registers and positions kept */
 };
 
-/* The registers that both transports have. */
+/* What drivers read and write; PCI has the vectors, MMIO the queues' largest size. */
 enum virtio_register {
 	VIRTIO_REG_OWN, /* none of these: one of the transport's own */
 	VIRTIO_REG_DEVICE_FEATURES_SELECT,
@@ -119,9 +123,14 @@ enum virtio_register {
 	VIRTIO_REG_DRIVER_FEATURES,
 	VIRTIO_REG_STATUS,
 	VIRTIO_REG_CONFIG_GENERATION,
+	VIRTIO_REG_CONFIG_VECTOR,
+	VIRTIO_REG_QUEUES,
 	VIRTIO_REG_QUEUE_SELECT,
+	VIRTIO_REG_QUEUE_SIZE_MAX,
 	VIRTIO_REG_QUEUE_SIZE,
+	VIRTIO_REG_QUEUE_VECTOR,
 	VIRTIO_REG_QUEUE_ENABLE,
+	VIRTIO_REG_QUEUE_NOTIFY_OFFSET,
 	VIRTIO_REG_QUEUE_DESCRIPTORS, /* the three areas' addresses, 64 bits each */
 	VIRTIO_REG_QUEUE_AVAILABLE,
 	VIRTIO_REG_QUEUE_USED,
@@ -131,7 +140,7 @@ struct virtio_device {
 	const struct virtio_class *class;
 	const struct memory *memory;
 	struct trace *trace; /* or NULL */
-	char name[16];       /* "virtio1", for traces */
+	char name[16];       /* "virtio1", by its place among the machine's */
 	u64 features;        /* offered */
 	u16 queue_size_max;
 	unsigned queues;
@@ -150,6 +159,10 @@ struct virtio_device {
 	atomic_bool line_interrupts; /* interrupts set `isr`: anything but MSI-X */
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 
+	/* Those of its threads that are a struct virtio_worker; each enters itself. */
+	struct virtio_worker *worker[VIRTIO_QUEUES_MAX];
+	unsigned workers;
+
 	const struct virtio_transport *transport;
 	void *transport_owner;
 	char pending_trace[VIRTIO_QUEUES_MAX]
@@ -157,31 +170,35 @@ struct virtio_device {
 };
 
 /*
- * Prepares the device and opens its queues' notify_fd. class, features and queues are set by the
- * kind of device before. Returns 0, or -1 with err set.
+ * Prepares the device and opens its queues' notify_fd. Features, queues and configuration are set by
+ * the kind of device before. Returns 0, or -1 with err set.
  */
-int virtio_device_init(struct virtio_device *device, struct error *err);
+int virtio_device_init(struct virtio_device *device, const struct virtio_class *class,
+		       struct error *err);
+/* Also for a device that was never prepared. */
 void virtio_device_destroy(struct virtio_device *device);
+
+/*
+ * Ends its workers, and then the device. Both return false when one doesn't end in time: then the
+ * device and guest memory have to stay. The first is for ending several devices at once.
+ */
+bool virtio_device_end(struct virtio_device *device, unsigned timeout_ms);
+bool virtio_device_close(struct virtio_device *device, unsigned timeout_ms);
 
 /* Registers, for transports; the lock is held by the caller. */
 
-/* What the driver reads and writes. mask: which bits of an address are written. */
+/*
+ * What the driver reads and writes. mask: which bits of an address are written. Vectors are written by
+ * the transport, which knows how many there are.
+ */
 u64 virtio_read_register(struct virtio_device *device, enum virtio_register which);
 void virtio_write_register(struct virtio_device *device, enum virtio_register which, u64 value,
 			   u64 mask);
-/* The same one by one. */
 void virtio_set_status(struct virtio_device *device, u32 value);
-u32 virtio_device_features(const struct virtio_device *device);
-u32 virtio_driver_features(const struct virtio_device *device);
-void virtio_set_driver_features(struct virtio_device *device, u32 value);
 /* The registers of the selected queue, or NULL when there is none of that number. */
 struct virtq_regs *virtio_selected_queue(struct virtio_device *device);
-/* Whether the selected queue's registers may be changed: it exists, and isn't in use. */
-bool virtio_queue_writable(const struct virtio_device *device);
-void virtio_set_queue_size(struct virtio_device *device, u32 value);
-void virtio_enable_queue(struct virtio_device *device, bool enabled);
-/* Where a queue's interrupts go from now on: a descriptor, or one of the two above. */
-void virtio_set_interrupt(struct virtio_device *device, unsigned queue, int fd);
+/* The same when they may be changed: it exists, and isn't in use. */
+struct virtq_regs *virtio_writable_queue(struct virtio_device *device);
 /* width: 1 to 8; what lies behind the end reads all-ones and takes no writes. */
 u64 virtio_read_config(const struct virtio_device *device, u64 offset, unsigned width);
 void virtio_write_config(struct virtio_device *device, u64 offset, unsigned width, u64 value);
@@ -191,7 +208,18 @@ bool virtio_wait_stopped(struct virtio_device *device, unsigned timeout_ms);
 /* A notification that came by the bus and not by a doorbell; with or without the lock. */
 void virtio_notify(struct virtio_device *device, u32 queue);
 
+/* For classes: runs all workers that have a queue which is started. And: stops them, as a stop(). */
+void virtio_run_workers(struct virtio_device *device);
+bool virtio_stop_workers(struct virtio_device *device);
+
 /* For workers. */
+
+/* virtq_pop(), but a ring that can't be read breaks the device, and is as good as empty. */
+enum virtq_result virtio_pop(struct virtio_device *device, unsigned queue,
+			     struct virtq_chain *chain);
+/* The same, and the driver notifies when there is none. */
+enum virtq_result virtio_pop_or_ask(struct virtio_device *device, unsigned queue,
+				    struct virtq_chain *chain);
 
 /* Interrupts the driver for what was pushed to the queue, if it wants that; by io, or NULL. */
 void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io);
@@ -201,8 +229,13 @@ void virtio_device_broken(struct virtio_device *device, const char *why);
 void virtio_queue_stopped(struct virtio_device *device, unsigned queue);
 /* The configuration changed. */
 void virtio_config_changed(struct virtio_device *device);
+/* Whether chains are shown in the trace. */
+static inline bool virtio_traced(const struct virtio_device *device)
+{
+	return device->trace && trace_on(device->trace, TRACE_VIRTIO);
+}
 /*
- * Adds a chain that was pushed to the trace: "virtio1/q0 chain 3: <printf-like>". The line is
+ * Adds a chain that was pushed to the trace, if they are shown there: "virtio1/q0 chain 3: <printf-like>". The line is
  * written with the next one, or with virtio_signal(), which knows of the interrupt.
  */
 void virtio_trace_chain(struct virtio_device *device, unsigned queue, u16 head, const char *format,

@@ -1,14 +1,17 @@
 /*
- * A disk's image is opened, checked and locked: see disk.h.
+ * A disk's image is opened, measured, checked and locked: see disk.h.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "devices/virtio/disk_parts.h"
+#include "devices/virtio/disk.h"
 
 SANDBOX_CALLS(disk, CALL(fcntl, SANDBOX_MAIN, "a disk's lock is let go of"));
 
@@ -65,6 +68,73 @@ static int open_image(struct disk *disk, struct error *err)
 	return disk->fd < 0 ? refuse_open(config, errno, err) : 0;
 }
 
+/* The two sizes of blocks that guests know. */
+enum { BLOCK_MIN = 512, BLOCK_MAX = 4096 };
+
+/* A size that the host told, as a power of two between two bounds. */
+static u32 bounded(u64 bytes, u32 least, u32 most)
+{
+	u32 size = least;
+
+	while (size < most && size < bytes)
+		size *= 2;
+	return size;
+}
+
+/* By its number: C libraries differ in the type of ioctl(2)'s request. */
+static bool ask(int fd, unsigned long request, void *answer)
+{
+	return syscall(SYS_ioctl, fd, request, answer) == 0;
+}
+
+/* Sizes of a block device, which has no file's size. Returns 0, or -1 with errno. */
+static int measure_device(struct disk *disk)
+{
+	unsigned physical = 0;
+	int logical = 0;
+
+	if (!ask(disk->fd, BLKGETSIZE64, &disk->bytes))
+		return -1;
+	if (!ask(disk->fd, BLKSSZGET, &logical) || logical < 0)
+		logical = BLOCK_MIN;
+	if (!ask(disk->fd, BLKPBSZGET, &physical))
+		physical = BLOCK_MAX;
+	disk->block_bytes = bounded((u64)logical, BLOCK_MIN, BLOCK_MAX);
+	disk->physical_bytes = bounded(physical, disk->block_bytes, BLOCK_MAX);
+	return 0;
+}
+
+/* The same of a file whose file system likes blocks of preferred_bytes. */
+static void measure_file(struct disk *disk, u64 file_bytes, u64 preferred_bytes)
+{
+	disk->bytes = file_bytes;
+	disk->block_bytes = BLOCK_MIN;
+	/* More than a page is what a network likes in one piece, and no unit of writing. */
+	disk->physical_bytes = bounded(preferred_bytes, BLOCK_MIN, BLOCK_MAX);
+}
+
+/*
+ * Whether a direct read works that is aligned so, and no better: it is tried, for statx(2) tells it
+ * since Linux 6.1 only, and not on every file system.
+ */
+static bool reads_at(int fd, u32 align)
+{
+	u8 *buffer = aligned_alloc(2 * BLOCK_MAX, 2 * BLOCK_MAX);
+	ssize_t got;
+
+	if (!buffer)
+		return false;
+	got = pread(fd, buffer + align, align, 0);
+	free(buffer);
+	return got > 0;
+}
+
+/* What direct I/O wants addresses and lengths to be multiples of; 0 when there is no such I/O. */
+static u32 direct_align(int fd)
+{
+	return reads_at(fd, BLOCK_MIN) ? BLOCK_MIN : reads_at(fd, BLOCK_MAX) ? BLOCK_MAX : 0;
+}
+
 static int check_size(const struct disk *disk, struct error *err)
 {
 	const char *path = disk->config->path;
@@ -90,8 +160,8 @@ static int inspect(struct disk *disk, struct error *err)
 		return error_set(err, "it is %s, not a file or a block device",
 				 kind_of(status.st_mode));
 	if (S_ISREG(status.st_mode))
-		disk_measure_file(disk, (u64)status.st_size, (u64)status.st_blksize);
-	else if (disk_measure_device(disk))
+		measure_file(disk, (u64)status.st_size, (u64)status.st_blksize);
+	else if (measure_device(disk))
 		return error_set(err, "the block device doesn't tell its size: %s",
 				 strerror(errno));
 	/* io_uring would answer EAGAIN where a file system has no other way than to wait. */
@@ -132,7 +202,7 @@ static int open_direct(struct disk *disk, struct error *err)
 
 	disk->direct_fd = open(disk->config->path, access_mode | O_DIRECT | O_NOCTTY | O_CLOEXEC);
 	if (disk->direct_fd >= 0)
-		disk->direct_align = disk_direct_align(disk->direct_fd);
+		disk->direct_align = direct_align(disk->direct_fd);
 	if (disk->direct_fd < 0 && errno != EINVAL)
 		return error_set(err, "%s", strerror(errno));
 	if (disk->direct_align == 0)

@@ -100,4 +100,21 @@ struct disk_op {
 /* Starts it on a worker's I/O. done() may be called at once, or from io_wait(). */
 void disk_start(struct disk *disk, struct io *io, struct disk_op *op);
 
+/* What the disk's files have among themselves. */
+
+/*
+ * disk_format.c: refuses an image that isn't raw, by its magic. Returns 0, or -1 with err set.
+ * file_bytes: its size.
+ */
+int disk_check_format(int fd, const char *path, u64 file_bytes, struct error *err);
+
+/* disk_overlay.c. Returns 0, or -1 with err set. */
+int disk_overlay_open(struct disk *disk, struct error *err);
+void disk_overlay_close(struct disk *disk);
+/* The sectors from the one that `from` is in to the one that `to` is in, this one left out, lie in
+ * the overlay now. */
+void disk_overlay_mark(struct disk *disk, u64 from, u64 to);
+/* How many bytes from `at`, `limit` at most, lie where the first one does; and where that is. */
+u64 disk_overlay_run(const struct disk *disk, u64 at, u64 limit, bool *overlaid);
+
 #endif

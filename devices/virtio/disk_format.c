@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "devices/virtio/disk_parts.h"
+#include "devices/virtio/disk.h"
 
 enum { HEAD_BYTES = 512 };
 
@@ -30,19 +30,14 @@ static const struct format {
 	{"QED", "QED\0", 4, 0, false},
 };
 
-/* Reads the 512 bytes at an offset; what the file doesn't have is zero. */
-static void read_head(int fd, u64 offset, u8 *head)
-{
-	memset(head, 0, HEAD_BYTES);
-	(void)!pread(fd, head, HEAD_BYTES, (off_t)offset);
-}
-
 int disk_check_format(int fd, const char *path, u64 file_bytes, struct error *err)
 {
-	u8 head[HEAD_BYTES], foot[HEAD_BYTES];
+	const u64 foot_at = file_bytes > HEAD_BYTES ? file_bytes - HEAD_BYTES : 0;
+	/* What the file doesn't have is zero. */
+	u8 head[HEAD_BYTES] = {0}, foot[HEAD_BYTES] = {0};
 
-	read_head(fd, 0, head);
-	read_head(fd, file_bytes > HEAD_BYTES ? file_bytes - HEAD_BYTES : 0, foot);
+	(void)!pread(fd, head, HEAD_BYTES, 0);
+	(void)!pread(fd, foot, HEAD_BYTES, (off_t)foot_at);
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 		const struct format *format = &formats[i];
 		const u8 *bytes = (format->from_end ? foot : head) + format->at;

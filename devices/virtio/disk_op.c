@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 
-#include "devices/virtio/disk_parts.h"
+#include "devices/virtio/disk.h"
 
 /* Zeroes that are written by hand: so much in a step, all of it the same page. */
 enum { ZERO_BYTES = 4096, ZERO_PIECES = 64 };
@@ -103,35 +103,24 @@ static void zero_step(struct disk_op *op)
 	step->fd = op->disk->overlaid ? op->disk->overlay_fd : image_fd(op->disk, step);
 }
 
-static void range_step(struct disk_op *op)
-{
-	struct disk *disk = op->disk;
-
-	op->io_op.kind = op->kind == DISK_ZERO && op->keep_room ? IO_ZERO : IO_PUNCH;
-	op->io_op.fd = disk->overlaid ? disk->overlay_fd : disk->fd;
-}
-
-static void sync_step(struct disk_op *op)
-{
-	op->syncing = true;
-	op->io_op.kind = IO_SYNC;
-	op->io_op.fd = op->disk->fd;
-}
-
 static void take_step(struct disk_op *op)
 {
+	const struct disk *disk = op->disk;
 	struct io_op *step = &op->io_op;
 
 	op->step_bytes = op->bytes - op->progress;
 	step->offset = op->offset + op->progress;
-	if (op->syncing || op->kind == DISK_FLUSH)
-		sync_step(op);
-	else if (moves_data(op))
+	if (op->syncing) {
+		step->kind = IO_SYNC;
+		step->fd = disk->fd;
+	} else if (moves_data(op)) {
 		transfer_step(op);
-	else if (op->by_hand)
+	} else if (op->by_hand) {
 		zero_step(op);
-	else
-		range_step(op);
+	} else {
+		step->kind = op->kind == DISK_ZERO && op->keep_room ? IO_ZERO : IO_PUNCH;
+		step->fd = disk->overlaid ? disk->overlay_fd : disk->fd;
+	}
 	step->bytes = op->step_bytes;
 	io_start(op->io, step);
 }
@@ -207,7 +196,8 @@ void disk_start(struct disk *disk, struct io *io, struct disk_op *op)
 	op->progress = 0;
 	op->rest = op->piece;
 	op->rest_pieces = op->pieces;
-	op->by_hand = op->syncing = false;
+	op->by_hand = false;
+	op->syncing = op->kind == DISK_FLUSH;
 	if (op->kind == DISK_FLUSH && !disk_is_written(disk->config))
 		op->done(op, 0);
 	else if (op->kind == DISK_FLUSH)

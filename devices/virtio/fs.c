@@ -22,16 +22,11 @@ SANDBOX_CALLS(fs, CALL(poll, SANDBOX_FILES, "waits for urgent requests"),
 /* 5.11.2 */
 enum { URGENT, REQUESTS, QUEUES };
 
-static struct fs *fs_of(struct virtio_device *device)
+static void push(struct fs *fs, unsigned queue, const struct virtq_chain *chain, size_t used)
 {
-	return (struct fs *)(void *)((u8 *)device - offsetof(struct fs, device));
-}
-
-static void trace(struct fs *fs, unsigned queue, const struct virtq_chain *chain, size_t used)
-{
-	if (fs->device.trace && trace_on(fs->device.trace, TRACE_VIRTIO))
-		virtio_trace_chain(&fs->device, queue, chain->head, "out %u, in %u → used %zu",
-				   chain->out_bytes, chain->in_bytes, used);
+	virtq_push(&fs->device.queue[queue], chain->head, (u32)used);
+	virtio_trace_chain(&fs->device, queue, chain->head, "out %u, in %u → used %zu",
+			   chain->out_bytes, chain->in_bytes, used);
 }
 
 static size_t serve_chain(struct fs *fs, const struct virtq_chain *chain)
@@ -59,19 +54,12 @@ static unsigned serve(void *owner)
 	if (begins)
 		virtio_notify(&fs->device, REQUESTS);
 	while (virtq_started(ring) && done < FS_QUEUE_SIZE) {
-		const enum virtq_result result = virtq_pop(ring, &fs->chain);
-		size_t used;
+		const enum virtq_result result = virtio_pop_or_ask(&fs->device, URGENT, &fs->chain);
 
-		if (result == VIRTQ_BROKEN)
-			virtio_device_broken(&fs->device, "its ring can't be read");
-		if (result == VIRTQ_BROKEN ||
-		    (result == VIRTQ_EMPTY && !virtq_ask_notify(ring, true)))
-			return done;
 		if (result == VIRTQ_EMPTY)
-			continue;
-		used = result == VIRTQ_CHAIN ? serve_chain(fs, &fs->chain) : 0;
-		virtq_push(ring, fs->chain.head, (u32)used);
-		trace(fs, URGENT, &fs->chain, used);
+			return done;
+		push(fs, URGENT, &fs->chain,
+		     result == VIRTQ_CHAIN ? serve_chain(fs, &fs->chain) : 0);
 		done++;
 	}
 	if (done)
@@ -113,10 +101,9 @@ static bool take(struct fs *fs, struct virtq_chain *chain, enum virtq_result *re
 
 	if (!fs->running || !virtq_started(ring))
 		return false;
-	do
-		*result = virtq_pop(ring, chain);
-	while (*result == VIRTQ_EMPTY && virtq_ask_notify(ring, true));
-	if (*result != VIRTQ_CHAIN && *result != VIRTQ_BAD)
+	/* With the lock: no reset comes to its end meanwhile, if the ring can't be read. */
+	*result = virtio_pop_or_ask(&fs->device, REQUESTS, chain);
+	if (*result == VIRTQ_EMPTY)
 		return false;
 	/* Others may come while this one is served. */
 	if (virtq_ask_notify(ring, true))
@@ -127,8 +114,7 @@ static bool take(struct fs *fs, struct virtq_chain *chain, enum virtq_result *re
 
 static void give_back(struct fs *fs, const struct virtq_chain *chain, size_t used)
 {
-	virtq_push(&fs->device.queue[REQUESTS], chain->head, (u32)used);
-	trace(fs, REQUESTS, chain, used);
+	push(fs, REQUESTS, chain, used);
 	virtio_signal(&fs->device, REQUESTS, NULL);
 	if (--fs->under_way == 0 && !fs->running)
 		virtio_notify(&fs->device, URGENT);
@@ -136,7 +122,7 @@ static void give_back(struct fs *fs, const struct virtq_chain *chain, size_t use
 
 static void serve_requests(struct fs *fs, struct virtq_chain *chain)
 {
-	enum virtq_result result = VIRTQ_EMPTY;
+	enum virtq_result result;
 
 	pthread_mutex_lock(&fs->lock);
 	while (take(fs, chain, &result)) {
@@ -148,9 +134,6 @@ static void serve_requests(struct fs *fs, struct virtq_chain *chain)
 		pthread_mutex_lock(&fs->lock);
 		give_back(fs, chain, used);
 	}
-	/* With the lock: no reset comes to its end meanwhile. */
-	if (result == VIRTQ_BROKEN)
-		virtio_device_broken(&fs->device, "its ring can't be read");
 	pthread_mutex_unlock(&fs->lock);
 }
 
@@ -176,16 +159,9 @@ static void run(void *owner)
 	virtio_notify(&fs->device, REQUESTS);
 }
 
-static void failed(void *owner, const char *why)
-{
-	const struct fs_thread *own = owner;
-
-	own->fs->worker.setup.failed(own->fs->worker.setup.owner, why);
-}
-
 static void fs_start(struct virtio_device *device)
 {
-	struct fs *fs = fs_of(device);
+	struct fs *fs = CONTAINER_OF(device, struct fs, device);
 
 	if (device->regs.queue[URGENT].enabled || device->regs.queue[REQUESTS].enabled)
 		virtio_worker_run(&fs->worker);
@@ -193,17 +169,13 @@ static void fs_start(struct virtio_device *device)
 
 static bool fs_stop(struct virtio_device *device)
 {
-	struct fs *fs = fs_of(device);
-
-	if (!device->regs.queue[URGENT].enabled && !device->regs.queue[REQUESTS].enabled)
-		return true;
-	virtio_worker_stop(&fs->worker);
+	virtio_worker_stop(&CONTAINER_OF(device, struct fs, device)->worker);
 	return false;
 }
 
 static void fs_was_reset(struct virtio_device *device)
 {
-	fuse_reset(fs_of(device)->server);
+	fuse_reset(CONTAINER_OF(device, struct fs, device)->server);
 }
 
 static const struct virtio_class fs_class = {
@@ -215,8 +187,7 @@ static const struct virtio_class fs_class = {
 	.was_reset = fs_was_reset,
 };
 
-int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, const char *name,
-	    struct error *err)
+int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, struct error *err)
 {
 	struct virtio_device *device = &fs->device;
 
@@ -228,7 +199,6 @@ int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, co
 	/* The tag needs no end where it fills the field. */
 	memcpy(fs->config.tag, tag, strnlen(tag, FS_TAG_BYTES));
 	fs->config.num_request_queues = 1;
-	snprintf(device->name, sizeof(device->name), "%s", name);
 	device->features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX;
 	device->queues = QUEUES;
 	device->queue_size_max = FS_QUEUE_SIZE;
@@ -241,11 +211,10 @@ int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, co
 	fs->worker.wait = wait_for_work;
 	fs->worker.halt = halt;
 	fs->worker.owner = fs;
-	device->class = &fs_class;
-	return virtio_device_init(device, err);
+	return virtio_device_init(device, &fs_class, err);
 }
 
-static int start_thread(struct fs *fs, struct fs_thread *own, const struct worker_setup *setup,
+static int start_thread(struct fs *fs, struct fs_thread *own, const struct thread_setup *setup,
 			struct error *err)
 {
 	/* One thread a ring; and with each ring told anew, nobody has to read what rang. */
@@ -258,16 +227,15 @@ static int start_thread(struct fs *fs, struct fs_thread *own, const struct worke
 		return error_set(err, "no epoll for the file server: %s", strerror(errno));
 	snprintf(own->thread.name, sizeof(own->thread.name), "%.9s/fs%u", fs->device.name,
 		 (unsigned)(own - fs->thread) % 10);
-	own->thread.sandbox = setup->sandbox;
+	own->thread.setup = *setup;
 	own->thread.kind = SANDBOX_WORKER | SANDBOX_FILES;
 	own->thread.prepare = prepare;
 	own->thread.run = run;
-	own->thread.failed = failed;
 	own->thread.owner = own;
 	return thread_start(&own->thread, err);
 }
 
-int fs_start_threads(struct fs *fs, const struct worker_setup *setup, struct error *err)
+int fs_start_threads(struct fs *fs, const struct thread_setup *setup, struct error *err)
 {
 	if (virtio_worker_open(&fs->worker, setup, NULL, err))
 		return -1;

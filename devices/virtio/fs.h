@@ -53,10 +53,9 @@ struct fs {
  * Shares a directory under a tag of 1 to FS_TAG_BYTES bytes. name: "virtio1". Returns 0, or -1 with err
  * set. Before: a struct full of zeros.
  */
-int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, const char *name,
-	    struct error *err);
+int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, struct error *err);
 
-int fs_start_threads(struct fs *fs, const struct worker_setup *setup, struct error *err);
+int fs_start_threads(struct fs *fs, const struct thread_setup *setup, struct error *err);
 
 /* Ends the threads. Returns false when one doesn't end: then fs and guest memory have to stay. */
 bool fs_close(struct fs *fs, unsigned timeout_ms);

@@ -20,7 +20,6 @@ enum {
 	VERSION_NUMBER = 0x004,
 	DEVICE_ID = 0x008,
 	VENDOR_ID = 0x00c,
-	QUEUE_SIZE_MAX = 0x034,
 	QUEUE_NOTIFY = 0x050,
 	INTERRUPT_STATUS = 0x060,
 	INTERRUPT_ACK = 0x064,
@@ -47,7 +46,7 @@ static const struct mmio_register {
 	{0x020, WRITE, VIRTIO_REG_DRIVER_FEATURES, "DriverFeatures"},
 	{0x024, WRITE, VIRTIO_REG_DRIVER_FEATURES_SELECT, "DriverFeaturesSel"},
 	{0x030, WRITE, VIRTIO_REG_QUEUE_SELECT, "QueueSel"},
-	{QUEUE_SIZE_MAX, READ, VIRTIO_REG_OWN, "QueueSizeMax"},
+	{0x034, READ, VIRTIO_REG_QUEUE_SIZE_MAX, "QueueSizeMax"},
 	{0x038, WRITE, VIRTIO_REG_QUEUE_SIZE, "QueueSize"},
 	{0x044, READ | WRITE, VIRTIO_REG_QUEUE_ENABLE, "QueueReady"},
 	{QUEUE_NOTIFY, WRITE, VIRTIO_REG_OWN, "QueueNotify"},
@@ -74,8 +73,12 @@ static const struct mmio_register *find(u64 offset)
 	return NULL;
 }
 
-static u32 read_own(struct virtio_device *device, u64 offset)
+static u32 read_register(struct virtio_device *device, u64 offset)
 {
+	const struct mmio_register *found = find(offset);
+
+	if (found && found->which != VIRTIO_REG_OWN)
+		return found->access & READ ? (u32)virtio_read_register(device, found->which) : 0;
 	switch (offset) {
 	case MAGIC_VALUE:
 		return MAGIC;
@@ -85,8 +88,6 @@ static u32 read_own(struct virtio_device *device, u64 offset)
 		return device->class->id;
 	case VENDOR_ID:
 		return VENDOR;
-	case QUEUE_SIZE_MAX:
-		return virtio_selected_queue(device) ? device->queue_size_max : 0;
 	case INTERRUPT_STATUS:
 		return atomic_load(&device->isr);
 	default:
@@ -94,15 +95,6 @@ static u32 read_own(struct virtio_device *device, u64 offset)
 		return offset >= SHARED_MEMORY_FIRST && offset <= SHARED_MEMORY_LAST ? UINT32_MAX
 										     : 0;
 	}
-}
-
-static u32 read_register(struct virtio_device *device, u64 offset)
-{
-	const struct mmio_register *found = find(offset);
-
-	if (found && found->which != VIRTIO_REG_OWN)
-		return found->access & READ ? (u32)virtio_read_register(device, found->which) : 0;
-	return read_own(device, offset);
 }
 
 static void write_register(struct virtio_device *device, u64 offset, u32 value)
@@ -178,22 +170,12 @@ static void transport_doorbells(void *owner, bool lay)
 			wiring->ops->interrupt(wiring->owner, mmio->interrupt_fd, mmio->gsi, true);
 }
 
-static void transport_config_changed(void *owner)
+static void transport_interrupt(void *owner, int queue)
 {
 	const struct virtio_mmio *mmio = owner;
 
-	bell_ring(mmio->interrupt_fd);
-}
-
-static void transport_was_reset(void *owner)
-{
-	(void)owner;
-}
-
-static void transport_interrupt(void *owner, unsigned queue)
-{
 	(void)queue;
-	transport_config_changed(owner);
+	bell_ring(mmio->interrupt_fd);
 }
 
 static void transport_describe(void *owner, unsigned queue, char *text, size_t bytes)
@@ -206,8 +188,6 @@ static void transport_describe(void *owner, unsigned queue, char *text, size_t b
 
 static const struct virtio_transport transport = {
 	.doorbells = transport_doorbells,
-	.config_changed = transport_config_changed,
-	.was_reset = transport_was_reset,
 	.interrupt = transport_interrupt,
 	.describe_interrupt = transport_describe,
 };
@@ -223,7 +203,7 @@ int virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *device, str
 		return -1;
 	atomic_store(&device->line_interrupts, true);
 	for (unsigned i = 0; i < device->queues; i++)
-		virtio_set_interrupt(device, i, mmio->interrupt_fd);
+		atomic_store(&device->queue[i].interrupt_fd, mmio->interrupt_fd);
 	device->transport = &transport;
 	device->transport_owner = mmio;
 	return 0;
@@ -248,7 +228,7 @@ void virtio_mmio_describe(const struct virtio_mmio *mmio, unsigned number, struc
 	char name[8];
 
 	snprintf(name, sizeof(name), "VM%02u", number % 100);
-	device = aml_open_device(aml, name);
+	device = aml_open(aml, AML_DEVICE, name);
 	aml_name_text(aml, "_HID", "LNRO0005");
 	aml_name_integer(aml, "_UID", number);
 	resources = aml_open_resources(aml);

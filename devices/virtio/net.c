@@ -6,13 +6,11 @@
  */
 #include "devices/virtio/net.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "devices/virtio/net_pair.h"
-#include "devices/virtio/net_tap.h"
 
 #define FEATURE(name) ((u64)1 << VIRTIO_NET_F_##name)
 
@@ -32,11 +30,6 @@ static const struct {
 	{TUN_F_USO4, USO_FEATURE(F_GUEST_USO4), USO_FEATURE(F_HOST_USO)},
 	{TUN_F_USO6, USO_FEATURE(F_GUEST_USO6), USO_FEATURE(F_HOST_USO)},
 };
-
-static struct net *net_of(struct virtio_device *device)
-{
-	return (struct net *)(void *)device;
-}
 
 /* The bits of TUNSETOFFLOAD for a driver's features. */
 static u32 tap_offloads(u64 features)
@@ -99,27 +92,26 @@ void net_adopt(struct net *net, int fd)
 /* One command: 5.1.6.5. */
 static u8 obey(struct net *net, const struct virtq_chain *chain)
 {
-	struct virtio_net_ctrl_hdr header = {.class = 0};
-	const u32 bytes = chain->out_bytes - (u32)sizeof(header);
-	u64 bits = 0;
-	u16 pairs = 0;
+	struct {
+		struct virtio_net_ctrl_hdr header;
+		u64 value; /* 16 bits: how many pairs; or 64: features */
+	} PACKED command = {.value = 0};
+	const u32 bytes = chain->out_bytes - (u32)sizeof(command.header);
+	u8 class, number;
 
-	if (virtq_read(chain, 0, &header, sizeof(header)) < sizeof(header))
+	if (virtq_read(chain, 0, &command, sizeof(command)) < sizeof(command.header))
 		return VIRTIO_NET_ERR;
-	if (header.class == VIRTIO_NET_CTRL_MQ && header.cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET &&
-	    bytes == sizeof(pairs)) {
-		virtq_read(chain, sizeof(header), &pairs, sizeof(pairs));
-		if (pairs < 1 || pairs > net->multi)
-			return VIRTIO_NET_ERR;
-		set_active(net, pairs);
+	class = command.header.class;
+	number = command.header.cmd;
+	if (class == VIRTIO_NET_CTRL_MQ && number == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET &&
+	    bytes == sizeof(u16) && command.value >= 1 && command.value <= net->multi) {
+		set_active(net, (unsigned)command.value);
 		return VIRTIO_NET_OK;
 	}
-	if (header.class == VIRTIO_NET_CTRL_GUEST_OFFLOADS &&
-	    header.cmd == VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET && bytes == sizeof(bits)) {
-		virtq_read(chain, sizeof(header), &bits, sizeof(bits));
-		if (bits & ~net->guest_features)
-			return VIRTIO_NET_ERR;
-		set_offloads(net, tap_offloads(bits));
+	if (class == VIRTIO_NET_CTRL_GUEST_OFFLOADS &&
+	    number == VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET && bytes == sizeof(u64) &&
+	    !(command.value & ~net->guest_features)) {
+		set_offloads(net, tap_offloads(command.value));
 		return VIRTIO_NET_OK;
 	}
 	return VIRTIO_NET_ERR;
@@ -127,30 +119,24 @@ static u8 obey(struct net *net, const struct virtq_chain *chain)
 
 bool net_serve_control(struct net *net, struct virtq_chain *chain)
 {
-	struct virtq *ring;
+	struct virtq *ring = &net->device.queue[net->control];
 
-	if (net->control == NET_CONTROL_NONE || !virtq_started(&net->device.queue[net->control]))
+	if (net->control == NET_CONTROL_NONE || !virtq_started(ring))
 		return false;
-	ring = &net->device.queue[net->control];
 	for (unsigned i = 0; i < ring->size; i++) {
-		const enum virtq_result result = virtq_pop(ring, chain);
+		const enum virtq_result result =
+			virtio_pop_or_ask(&net->device, net->control, chain);
 		u8 answer = VIRTIO_NET_ERR;
 
-		if (result == VIRTQ_BROKEN)
-			virtio_device_broken(&net->device, "its ring can't be read");
-		if (result == VIRTQ_BROKEN ||
-		    (result == VIRTQ_EMPTY && !virtq_ask_notify(ring, true)))
-			return false;
 		if (result == VIRTQ_EMPTY)
-			continue;
+			return false;
 		if (result == VIRTQ_CHAIN && chain->in_bytes)
 			answer = obey(net, chain);
 		virtq_push(ring, chain->head,
 			   result == VIRTQ_CHAIN ? virtq_write(chain, 0, &answer, sizeof(answer))
 						 : 0);
-		if (net->device.trace && trace_on(net->device.trace, TRACE_VIRTIO))
-			virtio_trace_chain(&net->device, net->control, chain->head, "control → %s",
-					   answer == VIRTIO_NET_OK ? "ok" : "err");
+		virtio_trace_chain(&net->device, net->control, chain->head, "control → %s",
+				   answer == VIRTIO_NET_OK ? "ok" : "err");
 	}
 	return true;
 }
@@ -163,18 +149,9 @@ static unsigned owner_of(const struct net *net, unsigned queue)
 	return queue == net->control || queue == 2 * pairs ? 0 : queue / 2;
 }
 
-static bool is_used(const struct net *net, unsigned pair)
-{
-	for (unsigned i = 0; i < net->device.queues; i++) {
-		if (owner_of(net, i) == pair && net->device.regs.queue[i].enabled)
-			return true;
-	}
-	return false;
-}
-
 static void net_start(struct virtio_device *device)
 {
-	struct net *net = net_of(device);
+	struct net *net = CONTAINER_OF(device, struct net, device);
 	const u64 features = device->regs.driver_features;
 
 	net->mergeable = features & FEATURE(MRG_RXBUF);
@@ -194,25 +171,13 @@ static void net_start(struct virtio_device *device)
 			queues |= owner_of(net, j) == i ? (u32)1 << j : 0;
 		atomic_store(&net->pair[i].worker.others, queues);
 		net_pair_start(&net->pair[i]);
-		if (is_used(net, i))
-			virtio_worker_run(&net->pair[i].worker);
 	}
-}
-
-static bool net_stop(struct virtio_device *device)
-{
-	struct net *net = net_of(device);
-
-	for (unsigned i = 0; i < net->backend.pairs; i++) {
-		if (is_used(net, i))
-			virtio_worker_stop(&net->pair[i].worker);
-	}
-	return false;
+	virtio_run_workers(device);
 }
 
 static void net_was_reset(struct virtio_device *device)
 {
-	struct net *net = net_of(device);
+	struct net *net = CONTAINER_OF(device, struct net, device);
 
 	set_offloads(net, 0);
 	set_active(net, 1);
@@ -223,7 +188,7 @@ static const struct virtio_class net_class = {
 	.id = 1,
 	.pci_class = 0x020000, /* an Ethernet controller */
 	.start = net_start,
-	.stop = net_stop,
+	.stop = virtio_stop_workers,
 	.was_reset = net_was_reset,
 };
 
@@ -251,20 +216,17 @@ static void describe_device(struct net *net, const u8 *mac)
 
 void net_init(struct net *net)
 {
-	*net = (struct net){.control = NET_CONTROL_NONE};
+	*net = (struct net){
+		.control = NET_CONTROL_NONE, .newcomer = -1, .retired = -1, .link = true};
 	net_backend_init(&net->backend);
-	atomic_store(&net->newcomer, -1);
-	atomic_store(&net->retired, -1);
-	atomic_store(&net->link, true);
 }
 
-int net_open(struct net *net, const u8 *mac, const char *name, struct error *err)
+int net_open(struct net *net, const u8 *mac, struct error *err)
 {
 	struct virtio_device *device = &net->device;
 	const unsigned pairs = net->backend.pairs;
 
 	describe_device(net, mac);
-	snprintf(device->name, sizeof(device->name), "%s", name);
 	device->queues = 2 * pairs + ((device->features & FEATURE(CTRL_VQ)) ? 1 : 0);
 	device->queue_size_max = NET_QUEUE_SIZE;
 	device->config = (const u8 *)&net->config;
@@ -277,11 +239,10 @@ int net_open(struct net *net, const u8 *mac, const char *name, struct error *err
 		if (net_pair_init(&net->pair[i], net, i))
 			return error_set(err, "no memory for the network");
 	}
-	device->class = &net_class;
-	return virtio_device_init(device, err);
+	return virtio_device_init(device, &net_class, err);
 }
 
-int net_start_workers(struct net *net, const struct worker_setup *setup, struct error *err)
+int net_start_workers(struct net *net, const struct thread_setup *setup, struct error *err)
 {
 	for (unsigned i = 0; i < net->backend.pairs; i++) {
 		if (virtio_worker_open(&net->pair[i].worker, setup, NULL, err))
@@ -307,21 +268,15 @@ void net_count(const struct net *net, struct net_totals *received, struct net_to
 
 bool net_close(struct net *net, unsigned timeout_ms)
 {
-	bool done = true;
-
-	for (unsigned i = 0; net->pair && i < net->backend.pairs; i++)
-		done = virtio_worker_close(&net->pair[i].worker, timeout_ms) && done;
-	if (!done)
+	if (!virtio_device_close(&net->device, timeout_ms))
 		return false;
 	for (unsigned i = 0; net->pair && i < net->backend.pairs; i++)
 		free(net->pair[i].spill);
 	free(net->pair);
-	if (net->device.class)
-		virtio_device_destroy(&net->device);
-	if (atomic_load(&net->newcomer) >= 0)
-		close(atomic_load(&net->newcomer));
-	if (atomic_load(&net->retired) >= 0)
-		close(atomic_load(&net->retired));
+	if (net->newcomer >= 0)
+		close(net->newcomer);
+	if (net->retired >= 0)
+		close(net->retired);
 	net_backend_close(&net->backend);
 	net_init(net);
 	return true;

@@ -69,10 +69,10 @@ struct net {
 /* Makes a device that net_close() can close. Its backend is opened by the caller. */
 void net_init(struct net *net);
 
-/* Describes the device; name: "virtio1". Returns 0, or -1 with err set. */
-int net_open(struct net *net, const u8 *mac, const char *name, struct error *err);
+/* Describes the device. Returns 0, or -1 with err set. */
+int net_open(struct net *net, const u8 *mac, struct error *err);
 
-int net_start_workers(struct net *net, const struct worker_setup *setup, struct error *err);
+int net_start_workers(struct net *net, const struct thread_setup *setup, struct error *err);
 
 /* Another thread has a new connection for a backend whose link is down. */
 void net_adopt(struct net *net, int fd);

@@ -18,17 +18,11 @@
 #include "devices/virtio/net_pair.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/bell.h"
 #include "vmm/loop.h"
-#include "vmm/sandbox.h"
-
-SANDBOX_CALLS(net_pair, CALL(poll, SANDBOX_NET, "waits for frames and notifications"),
-	      CALL(read, SANDBOX_NET, "notifications"));
 
 /* So many frames a direction before the other one has its turn. */
 enum { BUDGET = 128 };
@@ -37,8 +31,6 @@ enum { BUDGET = 128 };
 enum { FORGETS = 256 };
 
 #define PATIENCE_NS ((u64)1000000000)
-
-static const char BROKEN[] = "its ring can't be read";
 
 static void count(atomic_ullong *counter, u64 more)
 {
@@ -63,13 +55,6 @@ static struct virtq *receive_ring(const struct net_pair *pair)
 static struct virtq *send_ring(const struct net_pair *pair)
 {
 	return &pair->net->device.queue[2 * pair->index + 1];
-}
-
-static bool traced(const struct net_pair *pair)
-{
-	const struct trace *trace = pair->net->device.trace;
-
-	return trace && trace_on(trace, TRACE_VIRTIO);
 }
 
 static bool connected(const struct net_pair *pair)
@@ -131,8 +116,6 @@ static void sent(struct net_pair *pair, int error)
 	else
 		count_frame(pair, &pair->sent, chain->out_bytes);
 	virtq_place(send_ring(pair), chain->head, 0);
-	if (!traced(pair))
-		return;
 	if (error == -EPROTO)
 		virtio_trace_chain(&pair->net->device, queue, chain->head,
 				   "a chain that breaks the rules → used 0");
@@ -186,12 +169,9 @@ static void finish_frame(struct net_pair *pair)
 static bool send_batch(struct net_pair *pair, struct virtq *ring)
 {
 	for (unsigned i = 0; i < BUDGET; i++) {
-		const enum virtq_result result = virtq_pop(ring, &pair->chain);
+		const enum virtq_result result =
+			virtio_pop(&pair->net->device, 2 * pair->index + 1, &pair->chain);
 
-		if (result == VIRTQ_BROKEN) {
-			virtio_device_broken(&pair->net->device, BROKEN);
-			return false;
-		}
 		if (result == VIRTQ_EMPTY) {
 			if (!virtq_ask_notify(ring, true))
 				return false;
@@ -240,10 +220,8 @@ static bool hold_chains(struct net_pair *pair, u32 want)
 
 		if (holds_all_it_can(pair))
 			return false;
-		result = virtq_pop(ring, chain);
-		if (result == VIRTQ_BROKEN)
-			virtio_device_broken(&pair->net->device, BROKEN);
-		if (result == VIRTQ_BROKEN || result == VIRTQ_EMPTY)
+		result = virtio_pop(&pair->net->device, 2 * pair->index, chain);
+		if (result == VIRTQ_EMPTY)
 			return false;
 		if (result == VIRTQ_BAD || chain->in_bytes < NET_HEADER_BYTES) {
 			/* In its turn only, or those that are held couldn't be put back. */
@@ -298,10 +276,9 @@ static void deliver(struct net_pair *pair)
 
 		virtq_place(ring, held->head, filled);
 		left -= filled;
-		if (traced(pair))
-			virtio_trace_chain(&pair->net->device, 2 * pair->index, held->head,
-					   "in %u ← frame of %u, used %u", held->bytes,
-					   pair->frame - NET_HEADER_BYTES, filled);
+		virtio_trace_chain(&pair->net->device, 2 * pair->index, held->head,
+				   "in %u ← frame of %u, used %u", held->bytes,
+				   pair->frame - NET_HEADER_BYTES, filled);
 	}
 	count_frame(pair, &pair->received, pair->frame);
 	expect_alike(pair);
@@ -443,25 +420,12 @@ static unsigned serve(void *owner)
 static void wait_for_work(void *owner)
 {
 	struct net_pair *pair = owner;
-	const u32 queues = virtio_worker_queues(&pair->worker);
-	struct pollfd fds[VIRTIO_QUEUES_MAX + 1];
-	unsigned count_fds = 0;
+	/* The port's, and the queues'. */
+	struct pollfd fds[1 + VIRTIO_QUEUES_MAX] = {
+		{.fd = pair->events ? atomic_load(&pair->port->fd) : -1, .events = pair->events}};
 
-	pair->writable = false;
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1)
-			fds[count_fds++] = (struct pollfd){
-				.fd = pair->net->device.queue[i].notify_fd, .events = POLLIN};
-	}
-	fds[count_fds] = (struct pollfd){.fd = pair->events ? atomic_load(&pair->port->fd) : -1,
-					 .events = pair->events};
-	if (poll(fds, count_fds + 1, pair->timeout_ms) <= 0)
-		return;
-	for (unsigned i = 0; i < count_fds; i++) {
-		if (fds[i].revents)
-			(void)bell_silence(fds[i].fd);
-	}
-	pair->writable = fds[count_fds].revents & POLLOUT;
+	pair->writable = virtio_worker_poll(&pair->worker, fds, 1, pair->timeout_ms) &&
+			 fds[0].revents & POLLOUT;
 }
 
 /* The driver finds the chains that are held here where it put them. */

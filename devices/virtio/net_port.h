@@ -12,6 +12,7 @@
 #ifndef BANTAM_DEVICES_VIRTIO_NET_PORT_H
 #define BANTAM_DEVICES_VIRTIO_NET_PORT_H
 
+#include <linux/if_tun.h>
 #include <stdatomic.h>
 #include <sys/uio.h>
 
@@ -27,6 +28,16 @@ enum {
 	NET_PIECES_MAX = 768, /* that a caller hands to a port at once */
 	NET_PAIRS_MAX = 7,    /* two queues each and one for control: VIRTIO_QUEUES_MAX */
 };
+
+/* Segmentation of UDP by a tap: the C library's headers may be older than it (Linux 6.2). */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+/* All that a tap may be able to do: bits in TUNSETOFFLOAD. */
+#define NET_TAP_USO      ((u32)(TUN_F_USO4 | TUN_F_USO6))
+#define NET_TAP_OFFLOADS (NET_TAP_USO | (u32)(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN))
 
 struct net_port;
 

@@ -20,10 +20,8 @@
 #include <unistd.h>
 
 #include <linux/if.h>
-#include <linux/if_tun.h>
 
 #include "devices/virtio/net_port.h"
-#include "devices/virtio/net_tap.h"
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(net_tap, CALL(readv, SANDBOX_NET, "frames from a tap"),
@@ -62,12 +60,10 @@ static int send_frame(struct net_port *port, const struct iovec *piece, unsigned
 
 static void set_offloads(struct net_port *port, u32 offloads)
 {
-	const u32 uso = TUN_F_USO4 | TUN_F_USO6;
-
 	atomic_store(&port->offloads, offloads);
 	/* The kernel takes both or none. */
-	if ((offloads & uso) != uso)
-		offloads &= ~uso;
+	if ((offloads & NET_TAP_USO) != NET_TAP_USO)
+		offloads &= ~NET_TAP_USO;
 	(void)syscall(SYS_ioctl, atomic_load(&port->fd), TUNSETOFFLOAD, (unsigned long)offloads);
 }
 

@@ -16,14 +16,8 @@ enum { NOTIFY_STRIDE = 4 };
 /* Capability types, 4.1.4. */
 enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_ACCESS = 5 };
 
-/* Common configuration, 4.1.4.3: the offsets of the fields that only PCI has. */
-enum {
-	CONFIG_VECTOR = 0x10,
-	NUM_QUEUES = 0x12,
-	QUEUE_VECTOR = 0x1a,
-	QUEUE_NOTIFY_OFFSET = 0x1e,
-	COMMON_BYTES = 0x38,
-};
+/* Common configuration, 4.1.4.3. */
+enum { COMMON_BYTES = 0x38 };
 
 static const struct field {
 	u8 offset, bytes;
@@ -34,15 +28,15 @@ static const struct field {
 	{0x04, 4, VIRTIO_REG_DEVICE_FEATURES, "device_feature"},
 	{0x08, 4, VIRTIO_REG_DRIVER_FEATURES_SELECT, "driver_feature_select"},
 	{0x0c, 4, VIRTIO_REG_DRIVER_FEATURES, "driver_feature"},
-	{CONFIG_VECTOR, 2, VIRTIO_REG_OWN, "config_msix_vector"},
-	{NUM_QUEUES, 2, VIRTIO_REG_OWN, "num_queues"},
+	{0x10, 2, VIRTIO_REG_CONFIG_VECTOR, "config_msix_vector"},
+	{0x12, 2, VIRTIO_REG_QUEUES, "num_queues"},
 	{0x14, 1, VIRTIO_REG_STATUS, "device_status"},
 	{0x15, 1, VIRTIO_REG_CONFIG_GENERATION, "config_generation"},
 	{0x16, 2, VIRTIO_REG_QUEUE_SELECT, "queue_select"},
 	{0x18, 2, VIRTIO_REG_QUEUE_SIZE, "queue_size"},
-	{QUEUE_VECTOR, 2, VIRTIO_REG_OWN, "queue_msix_vector"},
+	{0x1a, 2, VIRTIO_REG_QUEUE_VECTOR, "queue_msix_vector"},
 	{0x1c, 2, VIRTIO_REG_QUEUE_ENABLE, "queue_enable"},
-	{QUEUE_NOTIFY_OFFSET, 2, VIRTIO_REG_OWN, "queue_notify_off"},
+	{0x1e, 2, VIRTIO_REG_QUEUE_NOTIFY_OFFSET, "queue_notify_off"},
 	{0x20, 8, VIRTIO_REG_QUEUE_DESCRIPTORS, "queue_desc"},
 	{0x28, 8, VIRTIO_REG_QUEUE_AVAILABLE, "queue_driver"},
 	{0x30, 8, VIRTIO_REG_QUEUE_USED, "queue_device"},
@@ -75,24 +69,6 @@ static const struct field *field_at(u64 offset)
 	return &common[i];
 }
 
-static u64 read_field(struct virtio_device *device, const struct field *field)
-{
-	const struct virtq_regs *queue = virtio_selected_queue(device);
-
-	switch (field->offset) {
-	case CONFIG_VECTOR:
-		return device->regs.config_vector;
-	case NUM_QUEUES:
-		return device->queues;
-	case QUEUE_VECTOR:
-		return queue ? queue->vector : VIRTIO_NO_VECTOR;
-	case QUEUE_NOTIFY_OFFSET:
-		return queue ? device->regs.queue_select : 0;
-	default:
-		return virtio_read_register(device, field->which);
-	}
-}
-
 static u64 read_common(struct virtio_device *device, u64 offset, unsigned width)
 {
 	u64 value = 0;
@@ -103,7 +79,8 @@ static u64 read_common(struct virtio_device *device, u64 offset, unsigned width)
 		u64 byte = 0xff;
 
 		if (at < COMMON_BYTES)
-			byte = read_field(device, field) >> (8 * (at - field->offset));
+			byte = virtio_read_register(device, field->which) >>
+			       (8 * (at - field->offset));
 		value |= (byte & 0xff) << (8 * i);
 	}
 	return value;
@@ -119,33 +96,20 @@ static void update_interrupts(struct virtio_pci *pci)
 	for (unsigned i = 0; i < device->queues; i++) {
 		const u16 vector = device->regs.queue[i].vector;
 
-		if (!msix)
-			virtio_set_interrupt(device, i, VIRTIO_BY_TRANSPORT);
-		else if (vector == VIRTIO_NO_VECTOR)
-			virtio_set_interrupt(device, i, VIRTIO_NO_INTERRUPT);
-		else
-			virtio_set_interrupt(device, i, pci->msix.fd[vector]);
+		atomic_store(&device->queue[i].interrupt_fd, !msix ? VIRTIO_BY_TRANSPORT
+							     : vector == VIRTIO_NO_VECTOR
+								     ? VIRTIO_NO_INTERRUPT
+								     : pci->msix.fd[vector]);
 	}
 }
 
 /* 4.1.5.1.2.1: a vector that there isn't reads back as none. */
-static void set_vector(struct virtio_pci *pci, u16 *vector, u64 value)
+static void write_vector(struct virtio_pci *pci, u16 *vector, u64 value)
 {
+	if (!vector || pci->device->resetting)
+		return;
 	*vector = value < pci->msix.vectors ? (u16)value : VIRTIO_NO_VECTOR;
 	update_interrupts(pci);
-}
-
-static void write_vector(struct virtio_pci *pci, unsigned offset, u64 value)
-{
-	struct virtio_device *device = pci->device;
-	struct virtq_regs *queue = virtio_selected_queue(device);
-
-	if (device->resetting)
-		return;
-	if (offset == CONFIG_VECTOR)
-		set_vector(pci, &device->regs.config_vector, value);
-	else if (offset == QUEUE_VECTOR && queue)
-		set_vector(pci, &queue->vector, value);
 }
 
 /* Whole fields, and halves of those that have 64 bits. */
@@ -155,11 +119,14 @@ static void write_common(struct virtio_pci *pci, u64 offset, unsigned width, u64
 	const u64 inside = offset - field->offset;
 	const bool half = field->bytes == 8 && width == 4 && inside % 4 == 0;
 	const u64 mask = UINT64_MAX >> (64 - 8 * width);
+	struct virtq_regs *queue = virtio_selected_queue(pci->device);
 
 	if (offset >= COMMON_BYTES || (!half && (inside || width != field->bytes)))
 		return;
-	if (field->which == VIRTIO_REG_OWN)
-		write_vector(pci, field->offset, value);
+	if (field->which == VIRTIO_REG_CONFIG_VECTOR)
+		write_vector(pci, &pci->device->regs.config_vector, value);
+	else if (field->which == VIRTIO_REG_QUEUE_VECTOR)
+		write_vector(pci, queue ? &queue->vector : NULL, value);
 	/* 4.1.4.3.2: the driver must not write 0. */
 	else if (field->which != VIRTIO_REG_QUEUE_ENABLE || value == 1)
 		virtio_write_register(pci->device, field->which, value << 8 * inside,
@@ -223,21 +190,6 @@ static void bar_write(void *owner, u64 offset, unsigned width, u64 value)
 	pthread_mutex_unlock(&pci->device->lock);
 }
 
-static u64 io_read(void *owner, u64 offset, unsigned width)
-{
-	(void)owner, (void)offset, (void)width;
-	return 0;
-}
-
-/* Comes here only while the doorbell isn't laid. */
-static void io_write(void *owner, u64 offset, unsigned width, u64 value)
-{
-	struct virtio_pci *pci = owner;
-
-	(void)width, (void)value;
-	virtio_notify(pci->device, (u32)offset / NOTIFY_STRIDE);
-}
-
 static const char *bar_name(void *owner, u64 offset, bool write)
 {
 	(void)owner, (void)write;
@@ -251,14 +203,7 @@ static const char *bar_name(void *owner, u64 offset, bool write)
 						  : "msix_pending";
 }
 
-static const char *io_name(void *owner, u64 offset, bool write)
-{
-	(void)owner, (void)offset, (void)write;
-	return "notify";
-}
-
 static const struct bus_ops bar_ops = {.read = bar_read, .write = bar_write, .name = bar_name};
-static const struct bus_ops io_ops = {.read = io_read, .write = io_write, .name = io_name};
 
 /* Lays or takes away the doorbells of all queues at a BAR's address. */
 static void wire(struct virtio_pci *pci, u64 address, bool io_port, bool lay)
@@ -277,23 +222,19 @@ static void wire(struct virtio_pci *pci, u64 address, bool io_port, bool lay)
 }
 
 /* Moves doorbells from where they are laid to where they belong. */
-static void move_doorbells(struct virtio_pci *pci, u64 *laid, u64 wanted, bool io_port)
-{
-	if (*laid == wanted)
-		return;
-	if (*laid)
-		wire(pci, *laid, io_port, false);
-	if (wanted)
-		wire(pci, wanted, io_port, true);
-	*laid = wanted;
-}
-
 static void update_doorbells(struct virtio_pci *pci)
 {
-	const u64 memory = pci->memory_address ? pci->memory_address + VIRTIO_PCI_NOTIFY : 0;
+	for (unsigned i = 0; i < VIRTIO_PCI_BARS; i++) {
+		const u64 wanted = pci->doorbells_wanted ? pci->doorbells[i] : 0;
 
-	move_doorbells(pci, &pci->laid_memory, pci->doorbells_wanted ? memory : 0, false);
-	move_doorbells(pci, &pci->laid_io, pci->doorbells_wanted ? pci->io_address : 0, true);
+		if (pci->laid[i] == wanted)
+			continue;
+		if (pci->laid[i])
+			wire(pci, pci->laid[i], i == BAR_IO, false);
+		if (wanted)
+			wire(pci, wanted, i == BAR_IO, true);
+		pci->laid[i] = wanted;
+	}
 }
 
 static void transport_doorbells(void *owner, bool lay)
@@ -304,12 +245,13 @@ static void transport_doorbells(void *owner, bool lay)
 	update_doorbells(pci);
 }
 
-static void transport_config_changed(void *owner)
+/* A queue comes here only while MSI-X is off. */
+static void transport_interrupt(void *owner, int queue)
 {
 	struct virtio_pci *pci = owner;
 	const u16 vector = pci->device->regs.config_vector;
 
-	if (!pci->msix.enabled)
+	if (queue != VIRTIO_CONFIGURATION || !pci->msix.enabled)
 		pci_update_intx(&pci->function);
 	else if (vector != VIRTIO_NO_VECTOR)
 		bell_ring(pci->msix.fd[vector]);
@@ -321,14 +263,6 @@ static void transport_was_reset(void *owner)
 	struct virtio_pci *pci = owner;
 
 	update_interrupts(pci);
-	pci_update_intx(&pci->function);
-}
-
-static void transport_interrupt(void *owner, unsigned queue)
-{
-	struct virtio_pci *pci = owner;
-
-	(void)queue;
 	pci_update_intx(&pci->function);
 }
 
@@ -346,7 +280,6 @@ static void transport_describe(void *owner, unsigned queue, char *text, size_t b
 
 static const struct virtio_transport transport = {
 	.doorbells = transport_doorbells,
-	.config_changed = transport_config_changed,
 	.was_reset = transport_was_reset,
 	.interrupt = transport_interrupt,
 	.describe_interrupt = transport_describe,
@@ -359,20 +292,21 @@ static u32 config_dword(const struct virtio_pci *pci, unsigned offset)
 
 /*
  * 4.1.4.9: the guest names a BAR, an offset and a length, and finds the register in the data field.
- * Returns the BAR, or NULL when what it named is no register.
+ * Returns the BAR, or NULL when dword `index` isn't that field, or what was named no register.
  */
-static const struct pci_bar *access_target(const struct virtio_pci *pci, u64 *offset,
-					   unsigned *width)
+static const struct pci_bar *access_target(const struct virtio_pci *pci, unsigned index,
+					   u64 *offset, unsigned *width)
 {
 	const unsigned at = pci->access_capability;
-	const u8 index = (u8)config_dword(pci, at + ACCESS_BAR);
-	const struct pci_bar *bar = index < PCI_BARS ? &pci->function.bar[index] : NULL;
+	const u8 number = (u8)config_dword(pci, at + ACCESS_BAR);
+	const struct pci_bar *bar = number < PCI_BARS ? &pci->function.bar[number] : NULL;
 
 	*offset = config_dword(pci, at + ACCESS_OFFSET);
 	*width = config_dword(pci, at + ACCESS_LENGTH);
-	if (!bar || (*width != 1 && *width != 2 && *width != 4) || *offset % *width != 0 ||
-	    *offset >= bar->bytes)
+	if (index * 4 != at + ACCESS_DATA || !bar || (*width != 1 && *width != 2 && *width != 4) ||
+	    *offset % *width != 0 || *offset >= bar->bytes)
 		return NULL;
+	*offset += bar->first;
 	return bar;
 }
 
@@ -383,9 +317,7 @@ static u32 hook_read(void *owner, unsigned index, u32 stored)
 	unsigned width;
 	u64 offset;
 
-	if (index * 4 != pci->access_capability + (unsigned)ACCESS_DATA)
-		return stored;
-	bar = access_target(pci, &offset, &width);
+	bar = access_target(pci, index, &offset, &width);
 	return bar ? (u32)bar->ops->read(bar->device, offset, width) : stored;
 }
 
@@ -407,9 +339,7 @@ static void hook_written(void *owner, unsigned index)
 		pci_update_intx(&pci->function);
 		pthread_mutex_unlock(&pci->device->lock);
 	}
-	if (index * 4 != pci->access_capability + (unsigned)ACCESS_DATA)
-		return;
-	bar = access_target(pci, &offset, &width);
+	bar = access_target(pci, index, &offset, &width);
 	if (bar)
 		bar->ops->write(bar->device, offset, width,
 				pci->function.config[index] &
@@ -419,10 +349,11 @@ static void hook_written(void *owner, unsigned index)
 static void hook_placed(void *owner)
 {
 	struct virtio_pci *pci = owner;
+	const u64 memory = pci_bar_address(&pci->function, BAR_MEMORY);
 
 	pthread_mutex_lock(&pci->device->lock);
-	pci->memory_address = pci_bar_address(&pci->function, BAR_MEMORY);
-	pci->io_address = pci_bar_address(&pci->function, BAR_IO);
+	pci->doorbells[BAR_MEMORY] = memory ? memory + VIRTIO_PCI_NOTIFY : 0;
+	pci->doorbells[BAR_IO] = pci_bar_address(&pci->function, BAR_IO);
 	update_doorbells(pci);
 	pthread_mutex_unlock(&pci->device->lock);
 }
@@ -447,8 +378,9 @@ static void add_capabilities(struct virtio_pci *pci)
 {
 	const struct virtio_device *device = pci->device;
 	const u32 doorbells = NOTIFY_STRIDE * device->queues;
-	struct msix_capability msix = msix_capability(&pci->msix, BAR_MEMORY, VIRTIO_PCI_MSIX_TABLE,
-						      VIRTIO_PCI_MSIX_PENDING);
+	const struct msix_capability msix = {.control = (u16)(pci->msix.vectors - 1),
+					     .table = VIRTIO_PCI_MSIX_TABLE, /* in BAR 0 */
+					     .pending = VIRTIO_PCI_MSIX_PENDING};
 	u32 *writable = pci->function.writable;
 
 	pci->msix_capability =
@@ -474,8 +406,11 @@ int virtio_pci_init(struct virtio_pci *pci, struct virtio_device *device, struct
 {
 	const struct pci_bar memory = {
 		.bytes = VIRTIO_PCI_MEMORY_BYTES, .ops = &bar_ops, .device = pci};
-	const struct pci_bar io = {
-		.bytes = VIRTIO_PCI_IO_BYTES, .io_port = true, .ops = &io_ops, .device = pci};
+	const struct pci_bar io = {.bytes = VIRTIO_PCI_IO_BYTES,
+				   .io_port = true,
+				   .first = VIRTIO_PCI_NOTIFY,
+				   .ops = &bar_ops,
+				   .device = pci};
 
 	*pci = (struct virtio_pci){.device = device, .wiring = wiring};
 	if (msix_init(&pci->msix, virtio_pci_vectors(device), wiring, first_gsi, err))
@@ -504,8 +439,8 @@ void virtio_pci_destroy(struct virtio_pci *pci)
 void virtio_pci_power_on(struct virtio_pci *pci)
 {
 	msix_reset(&pci->msix);
-	pci->memory_address = pci->io_address = 0;
-	pci->laid_memory = pci->laid_io = 0;
+	memset(pci->doorbells, 0, sizeof(pci->doorbells));
+	memset(pci->laid, 0, sizeof(pci->laid));
 	pci->doorbells_wanted = false;
 	update_interrupts(pci);
 }

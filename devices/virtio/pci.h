@@ -30,6 +30,7 @@
 #include "devices/virtio/device.h"
 
 enum {
+	VIRTIO_PCI_BARS = 2,
 	VIRTIO_PCI_MEMORY_BYTES = 0x2000,
 	VIRTIO_PCI_IO_BYTES = 4 * VIRTIO_QUEUES_MAX,
 	VIRTIO_PCI_COMMON = 0x0000,
@@ -45,9 +46,9 @@ struct virtio_pci {
 	struct pci_function function;
 	struct msix msix;
 	const struct wiring *wiring;
-	u64 memory_address, io_address;        /* of the BARs, 0 while they aren't decoded */
+	u64 doorbells[VIRTIO_PCI_BARS];        /* in the BARs, 0 while they aren't decoded */
 	bool doorbells_wanted;                 /* the device runs */
-	u64 laid_memory, laid_io;              /* where doorbells are */
+	u64 laid[VIRTIO_PCI_BARS];             /* where doorbells are */
 	u8 msix_capability, access_capability; /* offsets in the configuration space */
 };
 

@@ -4,7 +4,6 @@
 #include "devices/virtio/rng.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <sys/random.h>
 
 #include "vmm/bell.h"
@@ -45,9 +44,8 @@ static bool serve(struct rng *rng)
 			continue;
 		written = result == VIRTQ_CHAIN ? fill(&chain) : 0;
 		virtq_push(queue, chain.head, written);
-		if (rng->device.trace && trace_on(rng->device.trace, TRACE_VIRTIO))
-			virtio_trace_chain(&rng->device, 0, chain.head, "in %u → used %u",
-					   chain.in_bytes, written);
+		virtio_trace_chain(&rng->device, 0, chain.head, "in %u → used %u", chain.in_bytes,
+				   written);
 	}
 	/* There may be more: come back after the others. */
 	virtio_notify(&rng->device, 0);
@@ -72,7 +70,7 @@ static void notified(void *owner)
 
 static void set_running(struct virtio_device *device, bool running)
 {
-	struct rng *rng = (struct rng *)(void *)device;
+	struct rng *rng = CONTAINER_OF(device, struct rng, device);
 
 	pthread_mutex_lock(&rng->serving);
 	rng->running = running;
@@ -98,17 +96,15 @@ static const struct virtio_class rng_class = {
 	.stop = rng_stop,
 };
 
-int rng_open(struct rng *rng, struct loop *loop, const char *name, struct error *err)
+int rng_open(struct rng *rng, struct loop *loop, struct error *err)
 {
 	struct virtio_device *device = &rng->device;
 
 	pthread_mutex_init(&rng->serving, NULL);
-	snprintf(device->name, sizeof(device->name), "%s", name);
-	device->class = &rng_class;
 	device->features = VIRTIO_VERSION_1 | VIRTIO_INDIRECT_DESC | VIRTIO_EVENT_IDX;
 	device->queues = 1;
 	device->queue_size_max = RNG_QUEUE_SIZE;
-	if (virtio_device_init(device, err))
+	if (virtio_device_init(device, &rng_class, err))
 		return -1;
 	rng->notified = (struct loop_source){.fd = device->queue[0].notify_fd,
 					     .events = POLLIN,
@@ -123,5 +119,4 @@ void rng_close(struct rng *rng)
 		return;
 	virtio_device_destroy(&rng->device);
 	pthread_mutex_destroy(&rng->serving);
-	rng->device.class = NULL;
 }

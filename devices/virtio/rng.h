@@ -24,8 +24,8 @@ struct rng {
 	bool running;
 };
 
-/* Returns 0, or -1 with err set; rng_close() is due in both cases. name: "virtio0". */
-int rng_open(struct rng *rng, struct loop *loop, const char *name, struct error *err);
+/* Returns 0, or -1 with err set; rng_close() is due in both cases. */
+int rng_open(struct rng *rng, struct loop *loop, struct error *err);
 void rng_close(struct rng *rng);
 
 #endif

@@ -28,13 +28,6 @@ static void enter(void *owner)
 		io_enter(worker->io);
 }
 
-static void failed(void *owner, const char *why)
-{
-	const struct virtio_worker *worker = owner;
-
-	worker->setup.failed(worker->setup.owner, why);
-}
-
 static void set_batch(struct virtio_worker *worker, bool batch)
 {
 	const struct sched_param none = {.sched_priority = 0};
@@ -59,41 +52,6 @@ static void choose_policy(struct virtio_worker *worker, unsigned chains)
 	}
 }
 
-u32 virtio_worker_queues(const struct virtio_worker *worker)
-{
-	return (u32)1 << worker->queue | atomic_load(&worker->others);
-}
-
-/* Of its queues those that are started. */
-static u32 started_queues(const struct virtio_worker *worker)
-{
-	u32 queues = virtio_worker_queues(worker);
-
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1 && !virtq_started(&worker->device->queue[i]))
-			queues &= ~((u32)1 << i);
-	}
-	return queues;
-}
-
-static void signal_queues(const struct virtio_worker *worker, u32 queues, struct io *io)
-{
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1)
-			virtio_signal(worker->device, i, io);
-	}
-}
-
-static void answer(struct virtio_worker *worker, u32 queues)
-{
-	/* First this: after the last answer the next wish may come. */
-	atomic_store(&worker->wish, WISH_NOTHING);
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1)
-			virtio_queue_stopped(worker->device, i);
-	}
-}
-
 static void run(void *owner)
 {
 	struct virtio_worker *worker = owner;
@@ -101,6 +59,7 @@ static void run(void *owner)
 	while (!atomic_load(&worker->ending)) {
 		unsigned wish;
 		u32 queues;
+		bool stops;
 
 		if (worker->wait)
 			worker->wait(worker->owner);
@@ -113,20 +72,28 @@ static void run(void *owner)
 			choose_policy(worker, worker->serve(worker->owner));
 		else if (worker->halt)
 			worker->halt(worker->owner);
-		queues = started_queues(worker);
-		/* 2.4.1: nothing is sent behind the end of a reset, so it goes out now. */
-		signal_queues(worker, queues, wish == WISH_STOP ? NULL : worker->io);
-		if (wish == WISH_STOP && worker->under_way == 0)
-			answer(worker, queues);
+		queues = virtio_worker_started(worker);
+		stops = wish == WISH_STOP && worker->under_way == 0;
+		/* First this: after the last answer the next wish may come. */
+		if (stops)
+			atomic_store(&worker->wish, WISH_NOTHING);
+		for (unsigned i = 0; queues >> i; i++) {
+			if (!(queues >> i & 1))
+				continue;
+			/* 2.4.1: nothing is sent behind the end of a reset, so it goes out now. */
+			virtio_signal(worker->device, i, wish == WISH_STOP ? NULL : worker->io);
+			if (stops)
+				virtio_queue_stopped(worker->device, i);
+		}
 	}
 }
 
-int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
+int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *setup,
 		       struct io_setup *io_setup, struct error *err)
 {
 	struct thread *thread = &worker->thread;
 
-	worker->setup = *setup;
+	worker->device->worker[worker->device->workers++] = worker;
 	worker->left = worker->pause = FIRST_PAUSE;
 	/* A policy that the user chose (chrt) stays. */
 	worker->fixed = syscall(SYS_sched_getscheduler, 0) != SCHED_OTHER;
@@ -140,11 +107,10 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 		if (io_open(&worker->io, io_setup, err))
 			return -1;
 	}
-	thread->sandbox = setup->sandbox;
+	thread->setup = *setup;
 	thread->kind = SANDBOX_WORKER | worker->sandbox;
 	thread->prepare = enter;
 	thread->run = run;
-	thread->failed = failed;
 	thread->owner = worker;
 	return thread_start(thread, err);
 }
@@ -181,9 +147,8 @@ bool virtio_worker_end(struct virtio_worker *worker, unsigned timeout_ms)
 
 bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
 {
-	if (!virtio_worker_end(worker, timeout_ms))
-		return false;
-	if (worker->io && !io_close(worker->io, timeout_ms))
+	if (!virtio_worker_end(worker, timeout_ms) ||
+	    (worker->io && !io_close(worker->io, timeout_ms)))
 		return false;
 	worker->io = NULL;
 	return true;

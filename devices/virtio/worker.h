@@ -18,20 +18,18 @@
  *
  * Who owns what: the queue, the struct io and `under_way` are the worker's thread's alone while the
  * queue runs. Other threads say what they wish, and ring.
+ *
+ * A device knows its workers, and starts, stops and ends all of them (device.c, which also has those
+ * functions here that aren't the thread's).
  */
 #ifndef BANTAM_DEVICES_VIRTIO_WORKER_H
 #define BANTAM_DEVICES_VIRTIO_WORKER_H
 
+#include <poll.h>
+
 #include "devices/virtio/device.h"
 #include "vmm/io.h"
 #include "vmm/thread.h"
-
-/* What a thread of the machine is started with. */
-struct worker_setup {
-	enum sandbox_mode sandbox;
-	void (*failed)(void *owner, const char *why); /* it can't be locked in */
-	void *owner;
-};
 
 struct virtio_worker {
 	/* Set before it is opened. */
@@ -44,7 +42,6 @@ struct virtio_worker {
 	void (*halt)(void *owner); /* it is asked to stop: nothing stays with the owner; or NULL */
 	void *owner;
 
-	struct worker_setup setup;
 	unsigned under_way; /* chains that were taken and not given back yet */
 	struct io *io;
 	struct thread thread;
@@ -60,11 +57,22 @@ struct virtio_worker {
  * Makes the I/O (files and depth come from io_setup, the bell is added here; NULL for a worker with
  * a wait() of its own) and starts the thread, which waits. Returns 0, or -1 with err set.
  */
-int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
+int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *setup,
 		       struct io_setup *io_setup, struct error *err);
 
-/* The worker's queues, as bits. */
-u32 virtio_worker_queues(const struct virtio_worker *worker);
+/* The worker's queues, as bits; and those of them that are started. */
+static inline u32 virtio_worker_queues(const struct virtio_worker *worker)
+{
+	return (u32)1 << worker->queue | atomic_load(&worker->others);
+}
+u32 virtio_worker_started(const struct virtio_worker *worker);
+
+/*
+ * For a wait(): poll(2) for the bells of all its queues, which are silenced, and for the first `own`
+ * of fds, which has room for VIRTIO_QUEUES_MAX more. Returns whether something was ready.
+ */
+bool virtio_worker_poll(const struct virtio_worker *worker, struct pollfd *fds, unsigned own,
+			int timeout_ms);
 
 /* Its queues are started: serve them. And: stop, and say so for each. */
 void virtio_worker_run(struct virtio_worker *worker);

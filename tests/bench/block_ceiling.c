@@ -61,7 +61,7 @@ static void start(struct bench *bench, const char *path)
 	config.path = path;
 	block_init(&bench->block);
 	ceiling_init(guest, &bench->block.device);
-	if (block_open(&bench->block, &config, "virtio1", &err) ||
+	if (block_open(&bench->block, &config, &err) ||
 	    block_start_workers(&bench->block, ceiling_setup(), &guest->bell_fd, 1, &err))
 		ceiling_die(err.text);
 	bench->blocks = bench->block.disk.bytes / REQUEST_BYTES;

@@ -61,24 +61,16 @@ static void doorbells(void *transport, bool lay)
 	(void)transport, (void)lay;
 }
 
-static void nothing(void *transport)
-{
-	(void)transport;
-}
-
 static void describe_interrupt(void *transport, unsigned queue, char *text, size_t bytes)
 {
 	(void)transport, (void)queue;
 	snprintf(text, bytes, "bell");
 }
 
-static void interrupt(void *owner, unsigned index);
+static void interrupt(void *owner, int index);
 
-static const struct virtio_transport transport = {.doorbells = doorbells,
-						  .config_changed = nothing,
-						  .was_reset = nothing,
-						  .interrupt = interrupt,
-						  .describe_interrupt = describe_interrupt};
+static const struct virtio_transport transport = {
+	.doorbells = doorbells, .interrupt = interrupt, .describe_interrupt = describe_interrupt};
 
 static void worker_failed(void *owner, const char *why)
 {
@@ -86,9 +78,9 @@ static void worker_failed(void *owner, const char *why)
 	ceiling_die(why);
 }
 
-const struct worker_setup *ceiling_setup(void)
+const struct thread_setup *ceiling_setup(void)
 {
-	static const struct worker_setup setup = {.sandbox = SANDBOX_OFF, .failed = worker_failed};
+	static const struct thread_setup setup = {.sandbox = SANDBOX_OFF, .failed = worker_failed};
 
 	return &setup;
 }
@@ -121,8 +113,9 @@ static void lay_queue(struct ceiling *guest, unsigned index)
 	regs->available = part(queue, AVAILABLE);
 	regs->used = part(queue, USED);
 	device->regs.queue_select = (u16)index;
-	virtio_enable_queue(device, true);
-	virtio_set_interrupt(device, index, guest->threaded ? guest->bell_fd : VIRTIO_BY_TRANSPORT);
+	virtio_write_register(device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
+	atomic_store(&device->queue[index].interrupt_fd,
+		     guest->threaded ? guest->bell_fd : VIRTIO_BY_TRANSPORT);
 }
 
 void ceiling_start(struct ceiling *guest, u64 features, unsigned queues)
@@ -134,7 +127,8 @@ void ceiling_start(struct ceiling *guest, u64 features, unsigned queues)
 	pthread_mutex_lock(&device->lock);
 	for (u32 half = 0; half < 2; half++) {
 		device->regs.driver_features_select = half;
-		virtio_set_driver_features(device, (u32)(features >> (32 * half)));
+		virtio_write_register(device, VIRTIO_REG_DRIVER_FEATURES,
+				      (u32)(features >> (32 * half)), ~(u64)0);
 	}
 	pthread_mutex_unlock(&device->lock);
 	set_status(device, negotiated);
@@ -219,11 +213,14 @@ static void handle_interrupt(struct ceiling_queue *queue)
 }
 
 /* On the worker's thread. */
-static void interrupt(void *owner, unsigned index)
+static void interrupt(void *owner, int index)
 {
 	struct ceiling *guest = owner;
-	struct ceiling_queue *queue = &guest->queue[index];
+	struct ceiling_queue *queue;
 
+	if (index == VIRTIO_CONFIGURATION)
+		return;
+	queue = &guest->queue[index];
 	handle_interrupt(queue);
 	if (queue->offered == queue->collected)
 		bell_ring(guest->bell_fd);

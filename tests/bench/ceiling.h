@@ -53,7 +53,7 @@ _Noreturn void ceiling_die(const char *what);
 void ceiling_init(struct ceiling *guest, struct virtio_device *device);
 
 /* What to start the device's workers with. */
-const struct worker_setup *ceiling_setup(void);
+const struct thread_setup *ceiling_setup(void);
 
 /* Negotiates, lays out so many queues, and starts the device, whose workers run. */
 void ceiling_start(struct ceiling *guest, u64 features, unsigned queues);

@@ -83,8 +83,7 @@ static void open_tap(struct bench *bench)
 		die("disable_ipv6");
 	net_init(&bench->net);
 	ceiling_init(&bench->guest, &bench->net.device);
-	if (net_tap_open(&bench->net.backend, TAP, 1, &err) ||
-	    net_open(&bench->net, mac, "virtio1", &err) ||
+	if (net_tap_open(&bench->net.backend, TAP, 1, &err) || net_open(&bench->net, mac, &err) ||
 	    net_start_workers(&bench->net, ceiling_setup(), &err))
 		ceiling_die(err.text);
 	bench->fd = bench->net.backend.port[0].fd;

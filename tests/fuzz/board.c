@@ -79,7 +79,7 @@ static int open_disk(struct board *board, struct error *err)
 					     .serial = "fuzzed",
 					     .queues = board->setup.queues};
 	block_init(&board->block);
-	if (block_open(&board->block, &board->config, "virtio1", err))
+	if (block_open(&board->block, &board->config, err))
 		return -1;
 	/* Memory files take no O_DIRECT; what matters here is who is sent which way. */
 	if (board->setup.direct) {
@@ -95,7 +95,7 @@ static int open_devices(struct board *board, struct error *err)
 
 	board->device[BOARD_RNG] = &board->rng.device;
 	board->device[BOARD_BLOCK] = network ? &board->net.device : &board->block.device;
-	rng_open(&board->rng, &board->loop, "virtio0", err);
+	rng_open(&board->rng, &board->loop, err);
 	return network ? network_open(board, err) : open_disk(board, err);
 }
 
@@ -135,7 +135,7 @@ static int attach(struct board *board, struct error *err)
 
 static int open_workers(struct board *board, struct error *err)
 {
-	const struct worker_setup setup = {.sandbox = SANDBOX_OFF};
+	const struct thread_setup setup = {.sandbox = SANDBOX_OFF};
 	const bool pci = board->setup.pci;
 	const struct msix *msix = &board->by_pci[BOARD_BLOCK].msix;
 

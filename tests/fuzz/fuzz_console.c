@@ -137,15 +137,10 @@ static void doorbells(void *owner, bool lay)
 	(void)owner, (void)lay;
 }
 
-static void nothing(void *owner)
+static void interrupt(void *owner, int queue)
 {
 	(void)owner;
-}
-
-static void interrupt(void *owner, unsigned queue)
-{
-	(void)owner;
-	FUZZ_CHECK(queue < world.console.device.queues);
+	FUZZ_CHECK(queue == VIRTIO_CONFIGURATION || (unsigned)queue < world.console.device.queues);
 }
 
 static void describe_interrupt(void *owner, unsigned queue, char *text, size_t bytes)
@@ -154,11 +149,8 @@ static void describe_interrupt(void *owner, unsigned queue, char *text, size_t b
 	memcpy(text, "irq", least(bytes, sizeof("irq")));
 }
 
-static const struct virtio_transport transport = {.doorbells = doorbells,
-						  .config_changed = nothing,
-						  .was_reset = nothing,
-						  .interrupt = interrupt,
-						  .describe_interrupt = describe_interrupt};
+static const struct virtio_transport transport = {
+	.doorbells = doorbells, .interrupt = interrupt, .describe_interrupt = describe_interrupt};
 
 /* ---- making it ---- */
 
@@ -189,7 +181,7 @@ static void open_port(unsigned i, bool descriptors)
 
 static void open_console(u8 flags, const struct memory *memory)
 {
-	const struct worker_setup setup = {.sandbox = SANDBOX_OFF};
+	const struct thread_setup setup = {.sandbox = SANDBOX_OFF};
 	struct vconsole *console = &world.console;
 	const unsigned ports = 1 + (flags & PORTS);
 	struct error err = {.text = ""};
@@ -204,14 +196,14 @@ static void open_console(u8 flags, const struct memory *memory)
 	workers_begin(NULL);
 	FUZZ_CHECK(!trace_open(&world.trace, flags & TRACE ? TRACE_VIRTIO : 0, "/dev/null", 0,
 			       &world.loop, &err));
-	FUZZ_CHECK(!vconsole_open(console, ports, "virtio3", &err));
+	FUZZ_CHECK(!vconsole_open(console, ports, &err));
 	console->device.memory = memory;
 	console->device.trace = &world.trace;
 	console->device.told = true;
 	console->device.transport = &transport;
 	for (unsigned i = 0; i < console->device.queues; i++)
-		virtio_set_interrupt(&console->device, i, VIRTIO_BY_TRANSPORT);
-	FUZZ_CHECK(!vconsole_start_worker(console, &setup, &err));
+		atomic_store(&console->device.queue[i].interrupt_fd, VIRTIO_BY_TRANSPORT);
+	FUZZ_CHECK(!virtio_worker_open(&console->worker, &setup, NULL, &err));
 }
 
 /* ---- the driver ---- */
@@ -247,18 +239,19 @@ static void begin(u64 features, u64 gpa, u32 stride, u16 size, u32 enabled)
 	features = (features | VIRTIO_VERSION_1) & device()->features;
 	for (u32 half = 0; half < 2; half++) {
 		device()->regs.driver_features_select = half;
-		virtio_set_driver_features(device(), (u32)(features >> (32 * half)));
+		virtio_write_register(device(), VIRTIO_REG_DRIVER_FEATURES,
+				      (u32)(features >> (32 * half)), ~(u64)0);
 	}
 	for (unsigned q = 0; q < device()->queues; q++) {
 		struct virtq_regs *regs;
 
 		device()->regs.queue_select = (u16)q;
-		virtio_set_queue_size(device(), size);
+		virtio_write_register(device(), VIRTIO_REG_QUEUE_SIZE, size, ~(u64)0);
 		regs = virtio_selected_queue(device());
 		regs->descriptors = gpa + stride * (u64)q;
 		regs->available = regs->descriptors + 16 * (u64)size;
 		regs->used = regs->available + 0x88;
-		virtio_enable_queue(device(), enabled >> q & 1);
+		virtio_write_register(device(), VIRTIO_REG_QUEUE_ENABLE, enabled >> q & 1, ~(u64)0);
 	}
 	set_status(negotiated);
 	set_status(negotiated | VIRTIO_DRIVER_OK);
@@ -517,7 +510,7 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t count)
 		check();
 	}
 	expect_service();
-	FUZZ_CHECK(vconsole_close(&world.console, 1));
+	FUZZ_CHECK(virtio_device_close(&world.console.device, 1));
 	trace_close(&world.trace);
 	return 0;
 }

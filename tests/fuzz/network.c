@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "devices/virtio/net_pair.h"
-#include "devices/virtio/net_tap.h"
 #include "tests/fuzz/actions.h"
 #include "tests/fuzz/driver.h"
 #include "tests/fuzz/guest.h"
@@ -136,7 +135,7 @@ int network_open(struct board *board, struct error *err)
 		tap_adopt(backend, board->setup.pairs);
 	else if (net_stream_adopt(backend, connect_peer(0), err))
 		return -1;
-	return net_open(&board->net, mac, "virtio1", err);
+	return net_open(&board->net, mac, err);
 }
 
 static void hang_up(unsigned pair)

@@ -268,7 +268,7 @@ static const struct io_engine engine = {.kind = IO_THREADS,
 
 /* ---- the worker, as in devices/virtio/worker.c ---- */
 
-int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *setup,
+int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *setup,
 		       struct io_setup *io_setup, struct error *err)
 {
 	struct io_by_hand *by_hand;
@@ -276,6 +276,7 @@ int virtio_worker_open(struct virtio_worker *worker, const struct worker_setup *
 	(void)setup;
 	FUZZ_CHECK(host.workers < WORKERS_MAX);
 	host.worker[host.workers++] = worker;
+	worker->device->worker[worker->device->workers++] = worker;
 	if (!io_setup)
 		return 0;
 	by_hand = calloc(1, sizeof(*by_hand));
@@ -293,11 +294,6 @@ static void set_wish(struct virtio_worker *worker, unsigned wish)
 {
 	atomic_store(&worker->wish, wish);
 	virtio_notify(worker->device, worker->queue);
-}
-
-u32 virtio_worker_queues(const struct virtio_worker *worker)
-{
-	return (u32)1 << worker->queue | atomic_load(&worker->others);
 }
 
 void virtio_worker_run(struct virtio_worker *worker)
@@ -319,17 +315,6 @@ bool virtio_worker_end(struct virtio_worker *worker, unsigned timeout_ms)
 bool virtio_worker_close(struct virtio_worker *worker, unsigned timeout_ms)
 {
 	return !worker->io || io_close(worker->io, timeout_ms);
-}
-
-static u32 started_queues(const struct virtio_worker *worker)
-{
-	u32 queues = virtio_worker_queues(worker);
-
-	for (unsigned i = 0; queues >> i; i++) {
-		if (queues >> i & 1 && !virtq_started(&worker->device->queue[i]))
-			queues &= ~((u32)1 << i);
-	}
-	return queues;
 }
 
 /* Waits as the worker does; returns whether it had a reason to wake. */
@@ -359,7 +344,7 @@ static bool turn(struct virtio_worker *worker, unsigned limit)
 	wish = atomic_load(&worker->wish);
 	if (wish == WISH_NOTHING)
 		return true;
-	queues = started_queues(worker);
+	queues = virtio_worker_started(worker);
 	if (wish == WISH_RUN)
 		worker->serve(worker->owner);
 	else if (worker->halt)

@@ -38,7 +38,7 @@ static void worker_failed(void *owner, const char *why)
 
 void block_world_init(struct block_world *world, const struct disk_config *config)
 {
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = world};
 	struct error err = {.text = ""};
 
@@ -49,7 +49,8 @@ void block_world_init(struct block_world *world, const struct disk_config *confi
 	if (!world->config.queues)
 		world->config.queues = 1;
 	block_init(&world->block);
-	if (block_open(&world->block, &world->config, "virtio1", &err))
+	memcpy(world->block.device.name, "virtio1", sizeof("virtio1"));
+	if (block_open(&world->block, &world->config, &err))
 		fail_msg("%s", err.text);
 	rig_attach(&world->rig, &world->block.device);
 	if (block_start_workers(&world->block, &setup, world->rig.interrupt_fd,

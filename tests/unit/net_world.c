@@ -28,14 +28,14 @@ static void lost(void *owner)
 
 static void open_device(struct net_world *world)
 {
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = world};
 	struct error err = {.text = ""};
 
 	world->net.lost = lost;
 	world->net.owner = world;
 	rig_init(&world->rig, 16 * MIB);
-	if (net_open(&world->net, mac, "virtio2", &err))
+	if (net_open(&world->net, mac, &err))
 		fail_msg("%s", err.text);
 	rig_attach(&world->rig, &world->net.device);
 	if (net_start_workers(&world->net, &setup, &err))

@@ -72,7 +72,7 @@ struct boot_file temp_file_boot(const struct temp_file *file)
 	const off_t bytes = lseek(file->fd, 0, SEEK_END);
 
 	must(bytes >= 0, "lseek");
-	return (struct boot_file){.path = file->path, .fd = file->fd, .bytes = (u64)bytes};
+	return (struct boot_file){.fd = file->fd, .bytes = (u64)bytes};
 }
 
 void bzimage_make(union bzimage *image)

@@ -55,7 +55,7 @@ static void deliver(void *controller, u32 gsi, bool level)
 static void test_each_press_is_one_edge(void **state)
 {
 	struct edges edges = {0, 0};
-	struct button button = {{deliver, &edges, BUTTON_GSI, false}};
+	struct irq_line button = {deliver, &edges, BUTTON_GSI, false};
 
 	(void)state;
 	for (unsigned i = 1; i <= 3; i++) {

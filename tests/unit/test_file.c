@@ -48,7 +48,7 @@ static void refused(const char *path, const char *words)
 	int again;
 
 	close(next);
-	assert_int_equal(file_open(&file, path, &err), -1);
+	assert_int_equal(file_open(&file, path, 0, &err), -1);
 	assert_says(err.text, words);
 	assert_int_equal(file.fd, -1);
 	again = dup(STDERR_FILENO);
@@ -119,7 +119,7 @@ static void test_an_unreadable_file(void **state)
 
 		if (geteuid() == 0 && (setegid(65534) || seteuid(65534)))
 			_exit(2);
-		if (file_open(&file, path, &err) != -1 || file.fd != -1)
+		if (file_open(&file, path, 0, &err) != -1 || file.fd != -1)
 			_exit(3);
 		_exit(strstr(err.text, "permission denied") && strstr(err.text, path) ? 0 : 4);
 	}
@@ -139,7 +139,7 @@ static void test_reads_at_the_edges(void **state)
 
 	(void)state;
 	temp_file_make(&temp, "0123456789", 10);
-	assert_int_equal(file_open(&file, temp.path, &err), 0);
+	assert_int_equal(file_open(&file, temp.path, 0, &err), 0);
 	assert_int_equal(file.bytes, 10);
 	memset(got, 'x', sizeof(got));
 	assert_int_equal(file_read(&file, 0, got, 10, &err), 0);
@@ -174,7 +174,7 @@ static void test_adopted_files(void **state)
 
 	(void)state;
 	temp_file_make(&temp, "0123456789", 10);
-	assert_int_equal(file_adopt(&file, "it", temp.fd, &err), 0);
+	assert_int_equal(file_open(&file, "it", temp.fd, &err), 0);
 	assert_int_equal(file.bytes, 10);
 	assert_int_equal(file_read(&file, 6, got, 4, &err), 0);
 	assert_memory_equal(got, "6789", 4);
@@ -182,10 +182,10 @@ static void test_adopted_files(void **state)
 	assert_int_equal(file.fd, -1);
 	assert_true(fcntl(temp.fd, F_GETFD) >= 0);
 	temp_file_set(&temp, "", 0);
-	assert_int_equal(file_adopt(&file, "it", temp.fd, &err), -1);
+	assert_int_equal(file_open(&file, "it", temp.fd, &err), -1);
 	assert_says(err.text, "empty");
 	assert_true(fcntl(temp.fd, F_GETFD) >= 0);
-	assert_int_equal(file_adopt(&file, "it", null, &err), -1);
+	assert_int_equal(file_open(&file, "it", null, &err), -1);
 	assert_says(err.text, "a device");
 	assert_true(fcntl(null, F_GETFD) >= 0);
 	close(null);
@@ -201,7 +201,7 @@ static void test_a_file_that_shrinks(void **state)
 
 	(void)state;
 	temp_file_make(&temp, "0123456789", 10);
-	assert_int_equal(file_open(&file, temp.path, &err), 0);
+	assert_int_equal(file_open(&file, temp.path, 0, &err), 0);
 	temp_file_set(&temp, "01234", 5);
 	assert_int_equal(file_read(&file, 0, got, 10, &err), -1);
 	assert_says(err.text, "shrank");
@@ -211,7 +211,7 @@ static void test_a_file_that_shrinks(void **state)
 
 static void test_a_read_that_fails(void **state)
 {
-	const struct boot_file file = {.path = "x", .fd = -1, .bytes = 10};
+	const struct boot_file file = {.fd = -1, .bytes = 10};
 	struct error err = {.text = ""};
 	u8 got[16];
 

@@ -140,13 +140,13 @@ static void start(struct world *world)
 static int set_up(void **state)
 {
 	static struct world world;
-	const struct worker_setup setup = {.sandbox = SANDBOX_OFF, .failed = thread_failed};
+	const struct thread_setup setup = {.sandbox = SANDBOX_OFF, .failed = thread_failed};
 	struct error err;
 
 	world = (struct world){.file = 0};
 	fuse_world_make(&world.share, NULL);
 	rig_init(&world.rig, MIB);
-	assert_int_equal(fs_open(&world.fs, &world.share.export, "tag", "virtio0", &err), 0);
+	assert_int_equal(fs_open(&world.fs, &world.share.export, "tag", &err), 0);
 	rig_attach(&world.rig, &world.fs.device);
 	assert_int_equal(fs_start_threads(&world.fs, &setup, &err), 0);
 	/* The client speaks to the device's own server. */
@@ -190,7 +190,7 @@ static void test_long_tag(void **state)
 	struct world *world = *state;
 	struct error err;
 
-	assert_int_equal(fs_open(&fs, &world->share.export, tag, "virtio1", &err), 0);
+	assert_int_equal(fs_open(&fs, &world->share.export, tag, &err), 0);
 	assert_memory_equal(fs.config.tag, tag, FS_TAG_BYTES);
 	assert_int_equal(fs.config.num_request_queues, 1);
 	assert_true(fs_close(&fs, 0));

@@ -662,11 +662,10 @@ static void worker_start(struct worker *worker, enum sandbox_mode sandbox, void 
 {
 	struct thread *thread = &worker->thread;
 
-	thread->sandbox = sandbox;
+	thread->setup = (struct thread_setup){sandbox, worker_failed, worker};
 	thread->kind = SANDBOX_WORKER;
 	thread->prepare = worker_prepare;
 	thread->run = run;
-	thread->failed = worker_failed;
 	thread->owner = worker;
 	snprintf(thread->name, sizeof(thread->name), "worker");
 	assert_int_equal(thread_start(thread, &world.err), 0);

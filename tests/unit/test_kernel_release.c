@@ -172,7 +172,7 @@ static void test_stock_kernels(void **state)
 		assert_int_equal(fscanf(text, "%63s", version), 1);
 		fclose(text);
 		snprintf(path, sizeof(path), "build/kernels/%s", images[i]);
-		assert_int_equal(file_open(&file, path, &err), 0);
+		assert_int_equal(file_open(&file, path, 0, &err), 0);
 		assert_int_equal(kernel_release(&file, release, &err), 0);
 		assert_string_equal(release, version);
 		file_close(&file);

@@ -88,7 +88,7 @@ static void failed(void *owner, const char *why)
 
 static void open_world(struct net_world *world, unsigned queues)
 {
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = SANDBOX_OFF, .failed = failed, .owner = world};
 	struct error err = {.text = ""};
 
@@ -96,7 +96,7 @@ static void open_world(struct net_world *world, unsigned queues)
 	rig_init(&world->rig, 16 * MIB);
 	net_init(&world->net);
 	if (net_tap_open(&world->net.backend, "bantamtest0", queues, &err) ||
-	    net_open(&world->net, mac, "virtio1", &err))
+	    net_open(&world->net, mac, &err))
 		fail_msg("%s", err.text);
 	rig_attach(&world->rig, &world->net.device);
 	if (net_start_workers(&world->net, &setup, &err))

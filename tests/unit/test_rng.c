@@ -24,7 +24,7 @@ static int set_up(void **state)
 	world.loop = (struct loop){.sources = 0};
 	world.rng = (struct rng){.running = false};
 	rig_init(&world.rig, MIB);
-	assert_int_equal(rng_open(&world.rng, &world.loop, "virtio0", &err), 0);
+	assert_int_equal(rng_open(&world.rng, &world.loop, &err), 0);
 	rig_attach(&world.rig, &world.rng.device);
 	*state = &world;
 	return 0;

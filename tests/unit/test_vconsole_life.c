@@ -347,7 +347,7 @@ static void test_the_end(void **state)
 	struct vconsole none = {.ports = 1};
 
 	(void)state;
-	assert_true(vconsole_close(&none, 0));
+	assert_true(virtio_device_close(&none.device, 0));
 	/* Never started by a driver; and in the middle of everything. */
 	vconsole_world_init(&world, 1, true);
 	vconsole_world_destroy(&world);
@@ -355,7 +355,7 @@ static void test_the_end(void **state)
 	rig_start(&world.rig, VCONSOLE_FEATURES, 2);
 	wait_for_both(&world);
 	vconsole_world_close(&world);
-	assert_true(vconsole_close(&world.console, 0));
+	assert_true(virtio_device_close(&world.console.device, 0));
 }
 
 /* ---- the trace ---- */

@@ -42,26 +42,28 @@ static void test_feature_halves(void **state)
 	struct virtio_device *device = &world->device;
 
 	device->regs.device_features_select = 0;
-	assert_int_equal(virtio_device_features(device), (u32)WORLD_FEATURES);
+	assert_int_equal(virtio_read_register(device, VIRTIO_REG_DEVICE_FEATURES),
+			 (u32)WORLD_FEATURES);
 	device->regs.device_features_select = 1;
-	assert_int_equal(virtio_device_features(device), (u32)(WORLD_FEATURES >> 32));
+	assert_int_equal(virtio_read_register(device, VIRTIO_REG_DEVICE_FEATURES),
+			 (u32)(WORLD_FEATURES >> 32));
 	device->regs.driver_features_select = 0;
-	virtio_set_driver_features(device, 0x12345678);
-	assert_int_equal(virtio_driver_features(device), 0x12345678);
+	virtio_write_register(device, VIRTIO_REG_DRIVER_FEATURES, 0x12345678, ~(u64)0);
+	assert_int_equal(virtio_read_register(device, VIRTIO_REG_DRIVER_FEATURES), 0x12345678);
 	device->regs.driver_features_select = 1;
-	assert_int_equal(virtio_driver_features(device), 0);
-	virtio_set_driver_features(device, 0x9abcdef0);
-	assert_int_equal(virtio_driver_features(device), 0x9abcdef0);
+	assert_int_equal(virtio_read_register(device, VIRTIO_REG_DRIVER_FEATURES), 0);
+	virtio_write_register(device, VIRTIO_REG_DRIVER_FEATURES, 0x9abcdef0, ~(u64)0);
+	assert_int_equal(virtio_read_register(device, VIRTIO_REG_DRIVER_FEATURES), 0x9abcdef0);
 	for (size_t i = 0; i < ARRAY_LEN(selects); i++) {
 		device->regs.device_features_select = selects[i];
 		device->regs.driver_features_select = selects[i];
-		assert_int_equal(virtio_device_features(device), 0);
-		assert_int_equal(virtio_driver_features(device), 0);
-		virtio_set_driver_features(device, 0xffffffff);
+		assert_int_equal(virtio_read_register(device, VIRTIO_REG_DEVICE_FEATURES), 0);
+		assert_int_equal(virtio_read_register(device, VIRTIO_REG_DRIVER_FEATURES), 0);
+		virtio_write_register(device, VIRTIO_REG_DRIVER_FEATURES, 0xffffffff, ~(u64)0);
 		assert_true(device->regs.driver_features == 0x9abcdef012345678);
 	}
 	device->regs.driver_features_select = 0;
-	virtio_set_driver_features(device, 1);
+	virtio_write_register(device, VIRTIO_REG_DRIVER_FEATURES, 1, ~(u64)0);
 	assert_true(device->regs.driver_features == 0x9abcdef000000001);
 }
 
@@ -199,8 +201,9 @@ static void test_queue_sizes(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		select_queue(world, 1);
-		virtio_set_queue_size(&world->device, 128);
-		virtio_set_queue_size(&world->device, table[i].value);
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_SIZE, 128, ~(u64)0);
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_SIZE, table[i].value,
+				      ~(u64)0);
 		assert_int_equal(world->device.regs.queue[1].size,
 				 table[i].taken ? table[i].value : 128);
 		assert_int_equal(world->device.regs.queue[0].size, WORLD_QUEUE_SIZE);
@@ -218,9 +221,9 @@ static void test_queues_that_are_none(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(none); i++) {
 		select_queue(world, none[i]);
 		assert_null(virtio_selected_queue(&world->device));
-		assert_false(virtio_queue_writable(&world->device));
-		virtio_set_queue_size(&world->device, 2);
-		virtio_enable_queue(&world->device, true);
+		assert_null(virtio_writable_queue(&world->device));
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_SIZE, 2, ~(u64)0);
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
 		virtio_notify(&world->device, none[i]);
 	}
 	virtio_notify(&world->device, 0x10000);
@@ -237,23 +240,24 @@ static void test_who_may_write_to_a_queue(void **state)
 	struct virtio_world *world = *state;
 
 	select_queue(world, 0);
-	assert_true(virtio_queue_writable(&world->device));
+	assert_non_null(virtio_writable_queue(&world->device));
 	place_queue(world, 0);
-	assert_false(virtio_queue_writable(&world->device));
-	virtio_set_queue_size(&world->device, 2);
+	assert_null(virtio_writable_queue(&world->device));
+	virtio_write_register(&world->device, VIRTIO_REG_QUEUE_SIZE, 2, ~(u64)0);
 	assert_int_equal(world->device.regs.queue[0].size, world->driver[0].size);
 	/* Let go of again, before anything is started. */
-	virtio_enable_queue(&world->device, false);
-	assert_true(virtio_queue_writable(&world->device));
-	virtio_enable_queue(&world->device, true);
+	virtio_write_register(&world->device, VIRTIO_REG_QUEUE_ENABLE, false, ~(u64)0);
+	assert_non_null(virtio_writable_queue(&world->device));
+	virtio_write_register(&world->device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
 	begin_world(world, WORLD_FEATURES);
 	for (u16 i = 0; i < WORLD_QUEUES; i++) {
 		const struct virtq_regs before = world->device.regs.queue[i];
 
 		select_queue(world, i);
-		assert_false(virtio_queue_writable(&world->device));
-		virtio_set_queue_size(&world->device, 2);
-		virtio_enable_queue(&world->device, !before.enabled);
+		assert_null(virtio_writable_queue(&world->device));
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_SIZE, 2, ~(u64)0);
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_ENABLE, !before.enabled,
+				      ~(u64)0);
 		assert_int_equal(world->device.regs.queue[i].size, before.size);
 		assert_int_equal(world->device.regs.queue[i].enabled, before.enabled);
 	}
@@ -352,10 +356,10 @@ static void test_registers_during_a_reset(void **state)
 	before = world->device.regs;
 	for (u16 i = 0; i < WORLD_QUEUES; i++) {
 		select_queue(world, i);
-		assert_false(virtio_queue_writable(&world->device));
-		virtio_set_queue_size(&world->device, 2);
-		virtio_enable_queue(&world->device, false);
-		virtio_enable_queue(&world->device, true);
+		assert_null(virtio_writable_queue(&world->device));
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_SIZE, 2, ~(u64)0);
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_ENABLE, false, ~(u64)0);
+		virtio_write_register(&world->device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
 	}
 	choose_features(world, WORLD_FEATURES);
 	virtio_write_config(&world->device, 0, 4, 1);

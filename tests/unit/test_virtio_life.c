@@ -41,7 +41,7 @@ static void test_interrupts_by_descriptor(void **state)
 	for (unsigned lines = 0; lines < 2; lines++) {
 		world->device.line_interrupts = lines;
 		start_world(world, VIRTIO_VERSION_1);
-		virtio_set_interrupt(&world->device, 1, fd);
+		atomic_store(&world->device.queue[1].interrupt_fd, fd);
 		virtio_signal(&world->device, 1, NULL);
 		assert_false(bell_rang(fd)); /* nothing was pushed */
 		offer(world, 1);
@@ -74,7 +74,7 @@ static void test_interrupts_by_the_transport(void **state)
 
 	start_world(world, VIRTIO_VERSION_1);
 	for (unsigned i = 0; i < WORLD_QUEUES; i++) {
-		virtio_set_interrupt(&world->device, i, VIRTIO_BY_TRANSPORT);
+		atomic_store(&world->device.queue[i].interrupt_fd, VIRTIO_BY_TRANSPORT);
 		offer(world, i);
 		serve_one(world, i);
 		virtio_signal(&world->device, i, NULL);
@@ -90,12 +90,12 @@ static void test_no_interrupts(void **state)
 	struct virtio_world *world = *state;
 
 	start_world(world, VIRTIO_VERSION_1);
-	virtio_set_interrupt(&world->device, 0, VIRTIO_NO_INTERRUPT);
+	atomic_store(&world->device.queue[0].interrupt_fd, VIRTIO_NO_INTERRUPT);
 	offer(world, 0);
 	serve_one(world, 0);
 	virtio_signal(&world->device, 0, NULL);
 	assert_int_equal(world->interrupts, 0);
-	virtio_set_interrupt(&world->device, 0, VIRTIO_BY_TRANSPORT);
+	atomic_store(&world->device.queue[0].interrupt_fd, VIRTIO_BY_TRANSPORT);
 	virtio_signal(&world->device, 0, NULL);
 	assert_int_equal(world->interrupts, 0);
 }
@@ -376,7 +376,7 @@ static void test_words_for_the_trace(void **state)
 	assert_int_equal(trace_open(&trace, TRACE_VIRTIO, file.path, 0, &loop, &err), 0);
 	world->device.trace = &trace;
 	start_world(world, VIRTIO_VERSION_1);
-	virtio_set_interrupt(&world->device, 2, VIRTIO_BY_TRANSPORT);
+	atomic_store(&world->device.queue[2].interrupt_fd, VIRTIO_BY_TRANSPORT);
 	for (u16 i = 0; i < 3; i++) {
 		offer(world, 2);
 		serve_one(world, 2);

@@ -64,7 +64,7 @@ static void failed(void *owner, const char *why)
 
 static void open_worker(enum sandbox_mode sandbox)
 {
-	const struct worker_setup setup = {.sandbox = sandbox, .failed = failed, .owner = &world};
+	const struct thread_setup setup = {.sandbox = sandbox, .failed = failed, .owner = &world};
 	struct io_setup io = {.depth = 1, .ring = {world.rig.interrupt_fd[0]}, .rings = 1};
 	struct error err = {.text = ""};
 
@@ -76,13 +76,12 @@ static int set_up(void **state)
 {
 	struct error err;
 
-	world = (struct world){.device = {.class = &class,
-					  .name = "virtio1",
+	world = (struct world){.device = {.name = "virtio1",
 					  .features = VIRTIO_VERSION_1,
 					  .queues = 1,
 					  .queue_size_max = RIG_QUEUE_SIZE}};
 	rig_init(&world.rig, MIB);
-	assert_int_equal(virtio_device_init(&world.device, &err), 0);
+	assert_int_equal(virtio_device_init(&world.device, &class, &err), 0);
 	rig_attach(&world.rig, &world.device);
 	world.worker.device = &world.device;
 	world.worker.serve = serve;

@@ -190,7 +190,7 @@ static void make_port(struct vconsole_world *world, unsigned index, bool descrip
 
 void vconsole_world_init(struct vconsole_world *world, unsigned ports, bool descriptors)
 {
-	const struct worker_setup setup = {
+	const struct thread_setup setup = {
 		.sandbox = SANDBOX_OFF, .failed = worker_failed, .owner = world};
 	struct error err = {.text = ""};
 
@@ -203,12 +203,13 @@ void vconsole_world_init(struct vconsole_world *world, unsigned ports, bool desc
 		if (i != MISSING)
 			make_port(world, i, descriptors);
 	}
-	if (vconsole_open(&world->console, ports, "virtio3", &err))
+	memcpy(world->console.device.name, "virtio3", sizeof("virtio3"));
+	if (vconsole_open(&world->console, ports, &err))
 		fail_msg("%s", err.text);
 	world->console.device.trace = &world->trace;
 	rig_attach(&world->rig, &world->console.device);
 	watch_worker(world);
-	if (vconsole_start_worker(&world->console, &setup, &err))
+	if (virtio_worker_open(&world->console.worker, &setup, NULL, &err))
 		fail_msg("%s", err.text);
 }
 
@@ -216,7 +217,7 @@ void vconsole_world_close(struct vconsole_world *world)
 {
 	const unsigned ports = world->console.ports;
 
-	assert_true(vconsole_close(&world->console, 3600 * 1000));
+	assert_true(virtio_device_close(&world->console.device, 3600 * 1000));
 	for (unsigned i = 0; i < ports; i++) {
 		const struct vconsole_port *port = &world->console.port[i];
 

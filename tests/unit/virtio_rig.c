@@ -22,24 +22,13 @@ static void ring(int fd)
 	(void)!write(fd, &one, sizeof(one));
 }
 
-static void config_changed(void *transport)
+static void interrupt(void *transport, int queue)
 {
 	struct rig *rig = transport;
 
-	atomic_fetch_add(&rig->config_interrupts, 1);
-	ring(rig->config_fd);
-}
-
-static void was_reset(void *transport)
-{
-	(void)transport;
-}
-
-static void interrupt(void *transport, unsigned queue)
-{
-	struct rig *rig = transport;
-
-	ring(rig->interrupt_fd[queue]);
+	if (queue == VIRTIO_CONFIGURATION)
+		atomic_fetch_add(&rig->config_interrupts, 1);
+	ring(queue == VIRTIO_CONFIGURATION ? rig->config_fd : rig->interrupt_fd[queue]);
 }
 
 static void describe_interrupt(void *transport, unsigned queue, char *text, size_t bytes)
@@ -50,8 +39,6 @@ static void describe_interrupt(void *transport, unsigned queue, char *text, size
 
 static const struct virtio_transport rig_transport = {
 	.doorbells = doorbells,
-	.config_changed = config_changed,
-	.was_reset = was_reset,
 	.interrupt = interrupt,
 	.describe_interrupt = describe_interrupt,
 };
@@ -76,7 +63,7 @@ void rig_attach(struct rig *rig, struct virtio_device *device)
 	device->transport_owner = rig;
 	device->told = true; /* that it is broken: tests stay silent */
 	for (unsigned i = 0; i < device->queues && i < RIG_QUEUES; i++)
-		virtio_set_interrupt(device, i, rig->interrupt_fd[i]);
+		atomic_store(&device->queue[i].interrupt_fd, rig->interrupt_fd[i]);
 }
 
 void rig_destroy(struct rig *rig)
@@ -113,14 +100,14 @@ static void lay_queue(struct rig *rig, unsigned i, u64 features)
 	assert_true(driver->end <= RIG_DATA);
 	driver->event_index = features & VIRTIO_EVENT_IDX;
 	rig->device->regs.queue_select = (u16)i;
-	virtio_set_queue_size(rig->device, driver->size);
+	virtio_write_register(rig->device, VIRTIO_REG_QUEUE_SIZE, driver->size, ~(u64)0);
 	regs = virtio_selected_queue(rig->device);
 	assert_non_null(regs);
 	assert_int_equal(regs->size, driver->size);
 	regs->descriptors = driver->descriptors;
 	regs->available = driver->available;
 	regs->used = driver->used;
-	virtio_enable_queue(rig->device, true);
+	virtio_write_register(rig->device, VIRTIO_REG_QUEUE_ENABLE, true, ~(u64)0);
 }
 
 void rig_start(struct rig *rig, u64 features, unsigned queues)
@@ -133,7 +120,8 @@ void rig_start(struct rig *rig, u64 features, unsigned queues)
 	pthread_mutex_lock(&rig->device->lock);
 	for (u32 half = 0; half < 2; half++) {
 		rig->device->regs.driver_features_select = half;
-		virtio_set_driver_features(rig->device, (u32)(features >> (32 * half)));
+		virtio_write_register(rig->device, VIRTIO_REG_DRIVER_FEATURES,
+				      (u32)(features >> (32 * half)), ~(u64)0);
 	}
 	for (unsigned i = 0; i < queues; i++) {
 		lay_queue(rig, i, features);

@@ -8,8 +8,7 @@
  *
  * Source: Linux Documentation/x86/boot.rst and zero-page.rst; Xen public/arch-x86/hvm/start_info.h.
  */
-#include <asm/bootparam.h>
-
+#include "boot/x86/handover.h"
 #include "boot/x86/layout.h"
 #include "vmm/dry_run.h"
 #include "vmm/x86/entry.h"
@@ -89,26 +88,26 @@ static const struct field header_fields[] = {
 
 /* ---- PVH */
 
+#define INFO(name, field, kind, meaning) FIELD(name, struct start_info, field, kind, meaning)
+#define MODULE(name, field, kind)        FIELD(name, struct start_info_module, field, kind, NULL)
+
 static const struct field start_info_fields[] = {
-	{"magic", 0, 4, CELL_HEX, 0, "0x336ec578, \"xEn3\", marks this structure"},
-	{"version", 4, 4, CELL_COUNT, 0, "1: has a memory map"},
-	{"flags", 8, 4, CELL_HEX, 0, "0: no Xen domain"},
-	{"nr_modules", 12, 4, CELL_COUNT, 0, "how many modules; the first is the initrd"},
-	{"modlist_paddr", 16, 8, CELL_HEX, 0, "the list of modules; 0: there is none"},
-	{"cmdline_paddr", 24, 8, CELL_TEXT, 0, NULL},
-	{"rsdp_paddr", 32, 8, CELL_HEX, 0, "the ACPI tables' root"},
-	{"memmap_paddr", 40, 8, CELL_HEX, 0, "the memory map"},
-	{"memmap_entries", 48, 4, CELL_COUNT, 0, "how many entries it has"},
-	{"reserved", 52, 4, CELL_HEX, 0, NULL},
+	INFO("magic", magic, CELL_HEX, "0x336ec578, \"xEn3\", marks this structure"),
+	INFO("version", version, CELL_COUNT, "1: has a memory map"),
+	INFO("flags", flags, CELL_HEX, "0: no Xen domain"),
+	INFO("nr_modules", modules, CELL_COUNT, "how many modules; the first is the initrd"),
+	INFO("modlist_paddr", module_list_gpa, CELL_HEX, "the list of modules; 0: there is none"),
+	INFO("cmdline_paddr", cmdline_gpa, CELL_TEXT, NULL),
+	INFO("rsdp_paddr", rsdp_gpa, CELL_HEX, "the ACPI tables' root"),
+	INFO("memmap_paddr", memory_map_gpa, CELL_HEX, "the memory map"),
+	INFO("memmap_entries", memory_map_entries, CELL_COUNT, "how many entries it has"),
+	INFO("reserved", reserved, CELL_HEX, NULL),
 };
 
-enum { INFO_MODULES = 12, INFO_MODLIST = 16, INFO_MEMMAP = 40, INFO_MEMMAP_ENTRIES = 48 };
-enum { INFO_BYTES = 56, MODULE_BYTES = 32, MEMMAP_BYTES = 24 };
-
 static const struct field module_fields[] = {
-	{"paddr", 0, 8, CELL_HEX, 0, NULL},
-	{"size", 8, 8, CELL_SIZE, 0, NULL},
-	{"cmdline_paddr", 16, 8, CELL_HEX, 0, NULL},
+	MODULE("paddr", gpa, CELL_HEX),
+	MODULE("size", bytes, CELL_SIZE),
+	MODULE("cmdline_paddr", cmdline_gpa, CELL_HEX),
 };
 
 /* The memory map in either form: entries of `stride` bytes that begin in the same way. */
@@ -148,20 +147,21 @@ static void show_boot_params(struct sheet *sheet, const struct memory *memory, u
 
 static void show_start_info(struct sheet *sheet, const struct memory *memory, u64 gpa)
 {
-	const u8 *info = memory_at(memory, gpa, INFO_BYTES), *module;
+	const u8 *bytes = memory_at(memory, gpa, sizeof(struct start_info)), *module;
+	struct start_info info;
 
-	if (!info)
+	if (!memory_read(memory, gpa, &info, sizeof(info)))
 		return;
 	sheet_open(sheet, "hvm_start_info", "what a PVH kernel is told", sheet_field_columns);
-	sheet_fields(sheet, memory, info, start_info_fields, ARRAY_LEN(start_info_fields));
-	module = memory_at(memory, sheet_load(info + INFO_MODLIST, 8), MODULE_BYTES);
-	if (module && sheet_load(info + INFO_MODULES, 4)) {
+	sheet_fields(sheet, memory, bytes, start_info_fields, ARRAY_LEN(start_info_fields));
+	module = memory_at(memory, info.module_list_gpa, sizeof(struct start_info_module));
+	if (module && info.modules) {
 		sheet_open(sheet, "hvm_modlist_entry", "the first module: the initrd",
 			   sheet_field_columns);
 		sheet_fields(sheet, memory, module, module_fields, ARRAY_LEN(module_fields));
 	}
-	show_e820(sheet, memory, sheet_load(info + INFO_MEMMAP, 8),
-		  sheet_load(info + INFO_MEMMAP_ENTRIES, 4), MEMMAP_BYTES);
+	show_e820(sheet, memory, info.memory_map_gpa, info.memory_map_entries,
+		  sizeof(struct start_info_memory));
 }
 
 /* ---- the first vCPU at its first instruction */
