@@ -3,8 +3,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -223,6 +225,16 @@ void peer_sends(struct net_world *world, u32 bytes, u32 seed)
 	fill_pattern(frame + sizeof(length), bytes, seed);
 	write_all(world->peer, frame, bytes + sizeof(length));
 	free(frame);
+}
+
+void wait_taken(int peer)
+{
+	int left = 1;
+
+	while (left) {
+		assert_int_equal(ioctl(peer, SIOCOUTQ, &left), 0);
+		(void)poll(NULL, 0, 1);
+	}
 }
 
 void peer_expects(struct net_world *world, const u8 *frame, u32 bytes)
