@@ -26,7 +26,6 @@ enum { NOTES_MAX_BYTES = 4096, NOTE_HEADER_BYTES = 12 };
 
 /* What vmlinux has no header to tell: Linux's COMMAND_LINE_SIZE, and the customary limit. */
 enum { VMLINUX_CMDLINE_BYTES = 2047 };
-/* Its banner lies among the read-only data: near the front, whatever else the file has. */
 enum { VERSION_PIECE_BYTES = 65536 };
 #define VERSION_MAX_OFFSET   (64 * MIB)
 #define VMLINUX_INITRD_LIMIT ((u64)0x80000000)
@@ -241,24 +240,54 @@ int elf_load(const struct boot_file *file, const struct kernel_head *head,
 	return 0;
 }
 
-void elf_version(const struct boot_file *file, char version[KERNEL_VERSION_BYTES])
+/*
+ * Where Linux's banner is looked for first: it lies at the front of the read-only data, and those are
+ * the first section that isn't code. Returns 0 where there are no sections.
+ */
+static u64 first_data(const struct boot_file *file)
+{
+	Elf64_Ehdr header;
+	Elf64_Shdr section;
+	struct error ignored;
+
+	if (file_read(file, 0, &header, sizeof(header), &ignored) ||
+	    header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_shentsize != sizeof(section))
+		return 0;
+	for (u64 i = 0; i < header.e_shnum; i++) {
+		if (file_read(file, header.e_shoff + i * sizeof(section), &section, sizeof(section),
+			      &ignored))
+			return 0;
+		if (section.sh_type == SHT_PROGBITS && !(section.sh_flags & SHF_EXECINSTR))
+			return section.sh_offset;
+	}
+	return 0;
+}
+
+static bool find_version(const struct boot_file *file, u64 at, char version[KERNEL_VERSION_BYTES])
 {
 	static const char banner[] = "Linux version ";
 	struct error ignored;
 
-	version[0] = '\0';
-	for (u64 at = 0; at < file->bytes && at < VERSION_MAX_OFFSET; at += VERSION_PIECE_BYTES) {
+	for (; at < file->bytes && at < VERSION_MAX_OFFSET; at += VERSION_PIECE_BYTES) {
 		/* Pieces overlap, so that one of them has all of it. */
 		char piece[VERSION_PIECE_BYTES + sizeof(banner) + KERNEL_VERSION_BYTES] = "";
 		const u64 left = file->bytes - at, most = sizeof(piece) - 1;
 		const char *found;
 
 		if (file_read(file, at, piece, left < most ? left : most, &ignored))
-			return;
+			return false;
 		found = memmem(piece, sizeof(piece), banner, strlen(banner));
 		if (found && found < piece + VERSION_PIECE_BYTES) {
 			snprintf(version, KERNEL_VERSION_BYTES, "%s", found + strlen(banner));
-			return;
+			return true;
 		}
 	}
+	return false;
+}
+
+void elf_version(const struct boot_file *file, char version[KERNEL_VERSION_BYTES])
+{
+	version[0] = '\0';
+	if (!find_version(file, first_data(file), version))
+		(void)find_version(file, 0, version);
 }

@@ -4,6 +4,7 @@
  */
 #include "tests/unit/test.h"
 
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -125,6 +126,39 @@ static void test_elf(void **state)
 	elf_says(4096, 4096 - 5, 0, banner, "");
 }
 
+/* Code may hold what looks like a banner; where sections are told, the first data's is the kernel's. */
+static void test_elf_with_sections(void **state)
+{
+	enum { CODE = 4096, DATA = 3 * 4096, TABLE = 5 * 4096, BYTES = 6 * 4096 };
+	u8 image[BYTES] = "\177ELF\2\1";
+	Elf64_Shdr section[] = {
+		{.sh_type = SHT_NULL},
+		{.sh_type = SHT_PROGBITS, .sh_flags = SHF_EXECINSTR, .sh_offset = CODE},
+		{.sh_type = SHT_PROGBITS, .sh_offset = DATA},
+	};
+	Elf64_Ehdr header = {
+		.e_shoff = TABLE, .e_shnum = ARRAY_LEN(section), .e_shentsize = sizeof(section[0])};
+
+	(void)state;
+	memcpy(header.e_ident, image, 6);
+	memcpy(image, &header, sizeof(header));
+	memcpy(image + CODE, "Linux version 1.0-code ", 23);
+	memcpy(image + DATA + 500, "Linux version 1.0-data ", 23);
+	for (int row = 0; row < 4; row++) {
+		static const u64 offsets[] = {DATA, DATA + 501, BYTES + 1, ~(u64)0};
+
+		section[2].sh_offset = offsets[row];
+		memcpy(image + TABLE, section, sizeof(section));
+		temp_file_set(&temp, image, sizeof(image));
+		says(row ? "1.0-code" : "1.0-data");
+	}
+	/* No table where it should be. */
+	header.e_shoff = ~(u64)0 - 63;
+	memcpy(image, &header, sizeof(header));
+	temp_file_set(&temp, image, sizeof(image));
+	says("1.0-code");
+}
+
 /* Not one NUL in sight. */
 static void test_elf_without_an_end(void **state)
 {
@@ -187,6 +221,7 @@ int main(void)
 		TEST(test_bzimage),
 		TEST(test_a_bzimage_that_tells_nothing),
 		TEST(test_elf),
+		TEST(test_elf_with_sections),
 		TEST(test_elf_without_an_end),
 		TEST(test_what_is_no_kernel),
 		TEST(test_stock_kernels),
