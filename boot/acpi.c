@@ -247,8 +247,7 @@ int acpi_place(struct place_map *map, u64 at, u64 bytes, const struct acpi_machi
 	xsdt_gpa = table_add(&tables, entry, entries * sizeof(entry[0]), ACPI_PLACE "XSDT",
 			     XSDT_REVISION);
 	if (tables.full)
-		return error_set(err, "the ACPI tables don't fit into %llu KiB",
-				 (unsigned long long)(bytes / KIB));
+		return error_set(err, "the ACPI tables don't fit into %llu KiB", bytes / KIB);
 	write_rsdp(tables.host, xsdt_gpa);
 	return 0;
 }

@@ -74,7 +74,7 @@ static int load_cmdline(const char *cmdline, struct boot_plan *plan, struct hand
 	if (bytes > most)
 		return error_set(
 			err, "the kernel command line has %llu bytes, and this kernel takes %llu",
-			(unsigned long long)bytes, (unsigned long long)most);
+			bytes, most);
 	host = place_at(&plan->map, "command line", LAYOUT_CMDLINE, bytes + 1, err);
 	if (!host)
 		return -1;

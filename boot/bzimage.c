@@ -104,17 +104,17 @@ int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
 		return error_set(err,
 				 "the file is truncated: it has %llu bytes, and its header "
 				 "promises %llu",
-				 (unsigned long long)file->bytes, (unsigned long long)needed_bytes);
+				 file->bytes, needed_bytes);
 	image_bytes = file->bytes - setup_bytes;
 	if (hdr->init_size < image_bytes)
 		return error_set(err,
 				 "its header is broken: init_size is %u, less than the %llu bytes "
 				 "to load",
-				 hdr->init_size, (unsigned long long)image_bytes);
+				 hdr->init_size, image_bytes);
 
 	if (hdr->pref_address < LAYOUT_HIGH_RAM || hdr->pref_address > UINT32_MAX)
 		return error_set(err, "its header is broken: it wants to be loaded at 0x%llx",
-				 (unsigned long long)hdr->pref_address);
+				 hdr->pref_address);
 	host = place_at(map, "kernel", hdr->pref_address, hdr->init_size, err);
 	if (!host || file_read(file, setup_bytes, host, image_bytes, err))
 		return -1;

@@ -65,7 +65,7 @@ int cpio_end(struct cpio *cpio, struct error *err)
 		return error_set(err,
 				 "what is sent into the guest is larger than %llu MiB, or than "
 				 "the memory for it",
-				 (unsigned long long)(CPIO_MAX_BYTES / MIB));
+				 CPIO_MAX_BYTES / MIB);
 	return 0;
 }
 

@@ -173,7 +173,7 @@ static int load_segment(const struct elf *elf, const Elf64_Phdr *segment, struct
 		return error_set(err,
 				 "it has a segment at 0x%llx; the first MiB belongs to the boot "
 				 "data and the firmware tables",
-				 (unsigned long long)segment->p_paddr);
+				 (u64)segment->p_paddr);
 	host = place_at(map, "kernel segment", segment->p_paddr, segment->p_memsz, err);
 	if (!host)
 		return -1;
@@ -209,11 +209,9 @@ static int choose_protocol(const struct elf *elf, enum boot_protocol wanted,
 		return error_set(err, "it is a 32-bit ELF file without a PVH note; bantam runs "
 				      "64-bit kernels and PVH kernels");
 	if (entry > UINT32_MAX)
-		return error_set(err, "its entry 0x%llx lies above 4 GiB",
-				 (unsigned long long)entry);
+		return error_set(err, "its entry 0x%llx lies above 4 GiB", entry);
 	if (!entry_is_loaded(elf, entry))
-		return error_set(err, "its entry 0x%llx lies in no segment",
-				 (unsigned long long)entry);
+		return error_set(err, "its entry 0x%llx lies in no segment", entry);
 	kernel->protocol = pvh ? BOOT_PVH : BOOT_LINUX;
 	kernel->entry = entry;
 	return 0;

@@ -81,8 +81,7 @@ int file_read(const struct boot_file *file, u64 offset, void *to, u64 bytes, str
 		return error_set(err,
 				 "the file is truncated: it has %llu bytes, and bytes %llu to %llu "
 				 "are needed",
-				 (unsigned long long)file->bytes, (unsigned long long)offset,
-				 (unsigned long long)(offset + bytes - 1));
+				 file->bytes, offset, offset + bytes - 1);
 	while (bytes > 0) {
 		const u64 piece = bytes < READ_MAX_BYTES ? bytes : READ_MAX_BYTES;
 		const ssize_t got = pread(file->fd, at, piece, (off_t)offset);

@@ -27,15 +27,13 @@ void *place_at(struct place_map *map, const char *name, u64 gpa, u64 bytes, stru
 		error_set(err,
 			  "the %s (%llu KiB at 0x%llx) doesn't fit into %llu MiB of memory; give "
 			  "the guest more with --memory",
-			  name, (unsigned long long)((bytes + KIB - 1) / KIB),
-			  (unsigned long long)gpa, (unsigned long long)(map->memory->bytes / MIB));
+			  name, (bytes + KIB - 1) / KIB, gpa, map->memory->bytes / MIB);
 		return NULL;
 	}
 	other = overlapped(map, gpa, bytes);
 	if (other) {
 		error_set(err, "the %s (0x%llx, %llu bytes) overlaps the %s (0x%llx, %llu bytes)",
-			  name, (unsigned long long)gpa, (unsigned long long)bytes, other->name,
-			  (unsigned long long)other->gpa, (unsigned long long)other->bytes);
+			  name, gpa, bytes, other->name, other->gpa, other->bytes);
 		return NULL;
 	}
 	if (map->places == PLACES_MAX) {
@@ -70,7 +68,6 @@ void *place_high(struct place_map *map, const char *name, u64 bytes, u64 floor, 
 	error_set(err,
 		  "no room for the %s (%llu MiB) below 0x%llx in %llu MiB of memory; give the "
 		  "guest more with --memory",
-		  name, (unsigned long long)((bytes + MIB - 1) / MIB), (unsigned long long)limit,
-		  (unsigned long long)(map->memory->bytes / MIB));
+		  name, (bytes + MIB - 1) / MIB, limit, map->memory->bytes / MIB);
 	return NULL;
 }

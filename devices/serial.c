@@ -360,7 +360,7 @@ static void serial_explain(void *device, u64 offset, bool write, u64 value, char
 	else if (offset == REG_IIR_FCR)
 		snprintf(text, bytes, "%s%s", iir_words(value), value & IIR_FIFO_ON ? ",fifo" : "");
 	else if (offset == REG_LCR)
-		snprintf(text, bytes, "%llu bits%s", 5 + (unsigned long long)(value & 3),
+		snprintf(text, bytes, "%llu bits%s", 5 + (value & 3),
 			 value & LCR_DLAB ? ",dlab" : "");
 	else if (offset == REG_MCR)
 		bit_names(value, mcr, ARRAY_LEN(mcr), text, bytes);

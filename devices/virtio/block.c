@@ -226,7 +226,7 @@ static void describe(struct request *request, u64 sector)
 
 	at = describe_pieces(chain, at, piece, sizeof(piece));
 	used = (size_t)snprintf(words, bytes, "%s (%s sector %llu)", piece, name ? name : "unknown",
-				(unsigned long long)sector);
+				sector);
 	while (at < chain->out + chain->in && used < bytes) {
 		at = describe_pieces(chain, at, piece, sizeof(piece));
 		used += (size_t)snprintf(words + used, bytes - used, ", %s", piece);

@@ -145,7 +145,7 @@ static int check_size(const struct disk *disk, struct error *err)
 		return error_set(err,
 				 "its size, %llu bytes, is no multiple of 512; round it up: "
 				 "truncate -s %%512 '%s'",
-				 (unsigned long long)disk->bytes, path);
+				 disk->bytes, path);
 	return 0;
 }
 
