@@ -227,7 +227,7 @@ void peer_sends(struct net_world *world, u32 bytes, u32 seed)
 	free(frame);
 }
 
-void wait_taken(int peer)
+void peer_drained(int peer)
 {
 	int left = 1;
 

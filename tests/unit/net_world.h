@@ -55,7 +55,7 @@ void peer_sends(struct net_world *world, u32 bytes, u32 seed);
 void peer_expects(struct net_world *world, const u8 *frame, u32 bytes);
 
 /* Waits until the device has read all that was written to the peer's end. */
-void wait_taken(int peer);
+void peer_drained(int peer);
 
 /* The peer reads or writes exactly so many bytes. */
 void read_all(int fd, void *bytes, size_t count);

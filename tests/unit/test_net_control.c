@@ -266,7 +266,7 @@ static void test_the_spill(void **state)
 	fill_pattern(frame, sizeof(frame), 1);
 	give_buffer(world, 0, 1500);
 	write_all(world->tap_peer[0], frame, sizeof(frame));
-	wait_taken(world->tap_peer[0]);
+	peer_drained(world->tap_peer[0]);
 	assert_int_equal(received(world).frames, 0);
 	for (u32 at = 1500; at < LARGE; at += 1500)
 		give_buffer(world, at, 1500);
@@ -274,7 +274,7 @@ static void test_the_spill(void **state)
 	/* A reset forgets what waits. */
 	give_buffer(world, 0, 100);
 	write_all(world->tap_peer[0], frame, 1000);
-	wait_taken(world->tap_peer[0]);
+	peer_drained(world->tap_peer[0]);
 	rig_reset(&world->rig);
 	assert_int_equal(received(world).drops, 1);
 }

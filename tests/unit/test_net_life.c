@@ -171,7 +171,7 @@ static void test_a_reset_in_a_frame(void **state)
 		give_buffer(world, 0, 2000);
 		write_all(world->peer, &length, sizeof(length));
 		write_all(world->peer, frame, cut);
-		wait_taken(world->peer);
+		peer_drained(world->peer);
 		rig_reset(&world->rig);
 		write_all(world->peer, frame + cut, sizeof(frame) - cut);
 		peer_sends(world, 77, 2);
