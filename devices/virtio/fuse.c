@@ -183,10 +183,10 @@ static const struct {
 	[FUSE_FSYNC] = {fuse_call_fsync, sizeof(struct fuse_fsync_in), HANDLE},
 	/* Without FUSE_SETXATTR_EXT it ends in front of setxattr_flags. */
 	[FUSE_SETXATTR] = {fuse_call_setxattr, offsetof(struct fuse_setxattr_in, setxattr_flags),
-			   WRITES | INODE},
-	[FUSE_GETXATTR] = {fuse_call_getxattr, sizeof(struct fuse_getxattr_in), INODE},
-	[FUSE_LISTXATTR] = {fuse_call_listxattr, sizeof(struct fuse_getxattr_in), INODE},
-	[FUSE_REMOVEXATTR] = {fuse_call_removexattr, 0, WRITES | INODE},
+			   WRITES},
+	[FUSE_GETXATTR] = {fuse_call_getxattr, sizeof(struct fuse_getxattr_in), 0},
+	[FUSE_LISTXATTR] = {fuse_call_listxattr, sizeof(struct fuse_getxattr_in), 0},
+	[FUSE_REMOVEXATTR] = {fuse_call_removexattr, 0, WRITES},
 	/* Older drivers send less of it, and take less. */
 	[FUSE_INIT] = {call_init, offsetof(struct fuse_init_in, flags2), 0},
 	[FUSE_OPENDIR] = {fuse_call_opendir, 0, INODE},
@@ -369,6 +369,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	own->handles_max = descriptors(export) / 2;
 	own->dev = status.st_dev;
 	own->as_root = geteuid() == 0;
+	own->gid = getegid();
 	own->valid_s = export->cache == FUSE_CACHE_NONE     ? 0
 		       : export->cache == FUSE_CACHE_ALWAYS ? VALID_ALWAYS_S
 							    : VALID_AUTO_S;

@@ -202,6 +202,17 @@ static int xattr_name(struct fuse_request *request)
 	return !request->name ? -EINVAL : is_users(request->name) ? 0 : -EOPNOTSUPP;
 }
 
+/*
+ * A descriptor for the inode's attributes; to be closed. The names that guests ask for most aren't
+ * theirs, so the inode is only looked for here.
+ */
+static int xattr_open(struct fuse_request *request)
+{
+	const int result = fuse_get(request, request->head.nodeid, false, &request->inode);
+
+	return result ? result : open_again(request, O_RDONLY);
+}
+
 long fuse_call_setxattr(struct fuse_request *request)
 {
 	const struct fuse_setxattr_in *in = request->body;
@@ -211,7 +222,7 @@ long fuse_call_setxattr(struct fuse_request *request)
 
 	if (in->size > XATTR_SIZE_MAX || in->size > request->bytes - request->taken)
 		return -EINVAL;
-	fd = wrong ? wrong : open_again(request, O_RDONLY);
+	fd = wrong ? wrong : xattr_open(request);
 	if (fd < 0)
 		return fd;
 	result = fsetxattr(fd, request->name, (const u8 *)request->body + request->taken, in->size,
@@ -245,7 +256,7 @@ static long read_xattr(struct fuse_request *request)
 	const struct fuse_getxattr_in *in = request->body;
 	const char *name = request->name;
 	struct fuse_getxattr_out out;
-	const int fd = open_again(request, O_RDONLY);
+	const int fd = xattr_open(request);
 	char *value;
 	ssize_t bytes;
 	long result;
@@ -285,7 +296,7 @@ long fuse_call_listxattr(struct fuse_request *request)
 
 long fuse_call_removexattr(struct fuse_request *request)
 {
-	const int wrong = xattr_name(request), fd = wrong ? wrong : open_again(request, O_RDONLY);
+	const int wrong = xattr_name(request), fd = wrong ? wrong : xattr_open(request);
 	long result;
 
 	if (fd < 0)

@@ -50,6 +50,8 @@ static void close_unused(struct fuse_server *server, u32 place)
 	if (handle->users || !handle->closing || fd < 0)
 		return;
 	handle->fd = -1;
+	free(handle->list);
+	handle->list = NULL;
 	if (place < server->first_free)
 		server->first_free = place;
 	pthread_mutex_unlock(&server->lock);
@@ -67,27 +69,28 @@ void fuse_handle_put(struct fuse_server *server, struct fuse_handle *handle)
 	pthread_mutex_unlock(&server->lock);
 }
 
-/* A free place, or a new one; -1: there is none. */
-static long find_place(struct fuse_server *server)
+/* A free handle, or a new one; NULL: there is none. The lock is held. */
+static struct fuse_handle *find_place(struct fuse_server *server)
 {
-	struct fuse_handle **grown;
+	struct fuse_handle **grown, *handle;
 
 	for (; server->first_free < server->handles; server->first_free++) {
 		if (server->handle[server->first_free]->fd < 0)
-			return (long)server->first_free;
+			return server->handle[server->first_free];
 	}
 	if (server->handles == server->handles_max)
-		return -1;
+		return NULL;
 	grown = realloc(server->handle, (server->handles + 1) * sizeof(struct fuse_handle *));
 	if (!grown)
-		return -1;
+		return NULL;
 	server->handle = grown;
-	grown[server->handles] = calloc(1, sizeof(**grown));
-	if (!grown[server->handles])
-		return -1;
-	grown[server->handles]->place = server->handles;
-	pthread_mutex_init(&grown[server->handles]->lock, NULL);
-	return (long)server->handles++;
+	handle = calloc(1, sizeof(*handle));
+	if (!handle)
+		return NULL;
+	pthread_mutex_init(&handle->lock, NULL);
+	handle->place = server->handles++;
+	grown[handle->place] = handle;
+	return handle;
 }
 
 /* A handle for fd, or fd is closed; and what the guest gets to know of it. 0, or -errno. */
@@ -95,25 +98,28 @@ static int add_handle(struct fuse_server *server, u64 nodeid, int fd, bool direc
 		      struct fuse_open_out *out)
 {
 	const enum fuse_cache cache = server->export.cache;
-	long place;
+	struct fuse_handle *handle;
 
 	pthread_mutex_lock(&server->lock);
-	place = find_place(server);
-	if (place >= 0) {
-		server->handle[place]->closing = false;
-		server->handle[place]->nodeid = nodeid;
-		server->handle[place]->fd = fd;
+	handle = find_place(server);
+	if (handle) {
+		handle->closing = handle->ended = false;
+		handle->nodeid = nodeid;
+		handle->fd = fd;
+		handle->at = 0;
+		handle->list_at = handle->list_bytes = 0;
 	}
 	pthread_mutex_unlock(&server->lock);
-	*out = (struct fuse_open_out){.fh = (u64)place + 1};
+	if (!handle) {
+		close(fd);
+		return -ENFILE;
+	}
+	*out = (struct fuse_open_out){.fh = (u64)handle->place + 1};
 	if (cache == FUSE_CACHE_ALWAYS)
 		out->open_flags = FOPEN_KEEP_CACHE | (directory ? FOPEN_CACHE_DIR : 0);
 	else if (cache == FUSE_CACHE_NONE && !directory)
 		out->open_flags = FOPEN_DIRECT_IO;
-	if (place >= 0)
-		return 0;
-	close(fd);
-	return -ENFILE;
+	return 0;
 }
 
 void fuse_handles_close(struct fuse_server *server)

@@ -24,8 +24,12 @@ struct fuse_handle {
 	int fd; /* -1: free */
 	u64 nodeid;
 	u32 place, users;
-	bool closing;         /* nobody gets it any more */
-	pthread_mutex_t lock; /* a directory's position */
+	bool closing;            /* nobody gets it any more */
+	pthread_mutex_t lock;    /* guards what follows, and the descriptor's position */
+	u64 at;                  /* a directory: behind the last entry that the guest got */
+	char *list;              /* what was read of it, or NULL … */
+	u32 list_at, list_bytes; /* … and the part that the guest has yet to get */
+	bool ended;              /* nothing comes behind that */
 };
 
 struct fuse_server {
@@ -34,6 +38,7 @@ struct fuse_server {
 	dev_t dev;    /* of the root */
 	int paths_fd; /* /proc/self/fd: descriptors as paths */
 	bool as_root; /* files can be given away */
+	gid_t gid;    /* what is made has it */
 	u64 valid_s;  /* how long the guest may keep names and attributes */
 	struct {
 		dev_t dev;

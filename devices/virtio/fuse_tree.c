@@ -7,11 +7,12 @@
  * their like), through which the guest could reach this process or the host's kernel: those appear
  * empty, and so do the directories that are to be hidden.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -70,10 +71,23 @@ static bool is_hidden(const struct fuse_server *server, const struct stat *statu
 	return false;
 }
 
-/* A descriptor for a name and what it is. 0, or -errno. */
-static int look(const struct fuse_server *server, const struct fuse_inode *parent, const char *name,
+/*
+ * What a name in the request's directory leads to. *fd: a descriptor for it, or -1 when none is wanted
+ * yet: one call then instead of three. Directories have one always, to be found by when the host moves
+ * them; what is on another file system, to be asked which. 0, or -errno.
+ */
+static int look(const struct fuse_request *request, const char *name, bool wanted,
 		struct stat *status, int *fd, bool *empty)
 {
+	const struct fuse_inode *parent = request->inode;
+
+	*fd = -1;
+	*empty = false;
+	if (!wanted && fstatat(parent->fd, name, status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+		return -errno;
+	if (!wanted && !S_ISDIR(status->st_mode) && status->st_dev == parent->dev &&
+	    !is_hidden(request->server, status))
+		return 0;
 	*fd = fuse_open_beneath(parent->fd, name, O_PATH, 0);
 	if (*fd < 0)
 		return *fd;
@@ -83,46 +97,46 @@ static int look(const struct fuse_server *server, const struct fuse_inode *paren
 		close(*fd);
 		return error;
 	}
-	*empty = is_hidden(server, status) || (status->st_dev != parent->dev && is_kernels(*fd));
+	*empty = is_hidden(request->server, status) ||
+		 (status->st_dev != parent->dev && is_kernels(*fd));
 	if (!*empty || S_ISDIR(status->st_mode))
 		return 0;
 	close(*fd);
 	return -ENOENT;
 }
 
-static int known(struct fuse_request *request, const char *name, const struct stat *status, int fd,
-		 bool empty, struct fuse_entry_out *entry)
+/*
+ * Looks a name up in the request's directory and fills the entry; with one lookup more. wanted: a
+ * descriptor will be needed soon. Returns 0 or -errno.
+ */
+static int enter(struct fuse_request *request, const char *name, bool wanted,
+		 struct fuse_entry_out *entry)
 {
 	struct fuse_server *server = request->server;
-	struct fuse_inode *inode =
-		fuse_inode_found(&server->inodes, request->inode, name, status, fd, empty);
+	struct fuse_inode *inode;
+	struct stat status;
+	bool empty;
+	int fd;
+	const int result =
+		request->inode->empty ? -ENOENT : look(request, name, wanted, &status, &fd, &empty);
 
+	if (result)
+		return result;
+	inode = fuse_inode_found(&server->inodes, request->inode, name, &status, fd, empty);
 	if (!inode)
 		return -ENOMEM;
 	*entry = (struct fuse_entry_out){.nodeid = inode->nodeid,
 					 .entry_valid = server->valid_s,
 					 .attr_valid = server->valid_s};
-	fuse_fill_attr(server, status, empty, &entry->attr);
+	fuse_fill_attr(server, &status, empty, &entry->attr);
 	fuse_inode_put(&server->inodes, inode);
 	return 0;
 }
 
-/* Looks the request's name up and fills the entry; with one lookup more. Returns 0 or -errno. */
-static int enter(struct fuse_request *request, struct fuse_entry_out *entry)
-{
-	struct stat status;
-	bool empty = false;
-	int fd, result = -ENOENT;
-
-	if (!request->inode->empty)
-		result = look(request->server, request->inode, request->name, &status, &fd, &empty);
-	return result ? result : known(request, request->name, &status, fd, empty, entry);
-}
-
-static long reply_entry(struct fuse_request *request)
+static long reply_entry(struct fuse_request *request, bool wanted)
 {
 	struct fuse_entry_out entry;
-	const int result = enter(request, &entry);
+	const int result = enter(request, request->name, wanted, &entry);
 
 	return result ? result : fuse_reply(request, 0, &entry, sizeof(entry));
 }
@@ -131,7 +145,7 @@ long fuse_call_lookup(struct fuse_request *request)
 {
 	/* That there is no such name may be kept, too. */
 	const struct fuse_entry_out none = {.entry_valid = request->server->valid_s};
-	const long result = reply_entry(request);
+	const long result = reply_entry(request, false);
 
 	return result == -ENOENT && request->server->export.cache == FUSE_CACHE_ALWAYS
 		       ? fuse_reply(request, 0, &none, sizeof(none))
@@ -140,16 +154,16 @@ long fuse_call_lookup(struct fuse_request *request)
 
 void fuse_give(const struct fuse_request *request, int directory, const char *name)
 {
+	const uid_t uid = fuse_uid(request->server, request->head.uid);
 	gid_t gid = fuse_gid(request->server, request->head.gid);
 	struct stat status;
 
-	if (!request->server->as_root)
+	if (!request->server->as_root || (uid == 0 && gid == request->server->gid))
 		return;
 	if (fstatat(request->inode->fd, "", &status, AT_EMPTY_PATH) == 0 &&
 	    status.st_mode & S_ISGID)
 		gid = (gid_t)-1;
-	(void)!fchownat(directory, name, fuse_uid(request->server, request->head.uid), gid,
-			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+	(void)!fchownat(directory, name, uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }
 
 /* Something new has the request's name, if result is 0: replies what it is. */
@@ -158,7 +172,7 @@ static long reply_made(struct fuse_request *request, int result)
 	if (result)
 		return -errno;
 	fuse_give(request, request->inode->fd, request->name);
-	return reply_entry(request);
+	return reply_entry(request, true);
 }
 
 long fuse_call_mknod(struct fuse_request *request)
@@ -201,7 +215,7 @@ long fuse_call_link(struct fuse_request *request)
 	result = linkat(server->paths_fd, fuse_path_name(number, inode->fd), request->inode->fd,
 			request->name, AT_SYMLINK_FOLLOW)
 			 ? -errno
-			 : reply_entry(request);
+			 : reply_entry(request, true);
 	fuse_inode_put(&server->inodes, inode);
 	return result;
 }
@@ -256,8 +270,7 @@ static int open_existing(const struct fuse_request *request, int flags)
 	struct stat status;
 	bool empty;
 	int path, fd;
-	const int result =
-		look(request->server, request->inode, request->name, &status, &path, &empty);
+	const int result = look(request, request->name, true, &status, &path, &empty);
 
 	if (result)
 		return result;
@@ -281,10 +294,14 @@ long fuse_call_create(struct fuse_request *request)
 		fuse_give(request, fd, "");
 	else if (fd == -EEXIST && !(in->flags & O_EXCL))
 		fd = open_existing(request, flags);
-	return fd < 0 ? fd : fuse_reply_created(request, fd, enter(request, &entry), &entry);
+	return fd < 0 ? fd
+		      : fuse_reply_created(request, fd, enter(request, request->name, true, &entry),
+					   &entry);
 }
 
 /* Directories. */
+
+enum { LIST_BYTES = 2048 };
 
 /* One entry in the kernel's form. */
 struct raw_entry {
@@ -304,62 +321,79 @@ static bool is_dot(const char *name)
  * Appends an entry to the reply at `at`; returns the offset behind it, or 0 when there is no room. With
  * plus, the entry is looked up as well, if it can be: a node id of 0 says that it wasn't.
  */
-static u32 add_entry(struct fuse_request *request, const struct raw_entry *found, u32 at, bool plus)
+static u32 add_entry(struct fuse_request *request, const struct raw_entry *found, u32 at)
 {
-	const struct fuse_inode *directory = request->inode;
+	const bool plus = request->head.opcode == FUSE_READDIRPLUS;
 	struct fuse_direntplus entry = {
-		.dirent = {.ino = fuse_number(request->server, directory->dev, found->ino),
+		.dirent = {.ino = fuse_number(request->server, request->inode->dev, found->ino),
 			   .off = (u64)found->off,
 			   .namelen = (u32)strlen(found->name),
 			   .type = found->type}};
 	const u32 head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
 	const u32 bytes = (u32)FUSE_REC_ALIGN(head + entry.dirent.namelen);
 	const u64 zero = 0;
-	struct stat status;
 
 	if (bytes > request->room - at)
 		return 0;
+	/* Where something is mounted, the two numbers would differ. */
 	if (plus && !is_dot(found->name) &&
-	    fstatat(directory->fd, found->name, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) ==
-		    0 &&
-	    status.st_dev == directory->dev && !is_hidden(request->server, &status))
-		(void)known(request, found->name, &status, -1, false, &entry.entry_out);
+	    enter(request, found->name, found->type == DT_DIR, &entry.entry_out) == 0)
+		entry.dirent.ino = entry.entry_out.attr.ino;
 	fuse_reply(request, at + bytes - (u32)sizeof(zero), &zero, sizeof(zero));
 	fuse_reply(request, at, plus ? (void *)&entry : (void *)&entry.dirent, head);
 	fuse_reply(request, at + head, found->name, entry.dirent.namelen);
 	return at + bytes;
 }
 
-/* Reads from the place that the guest names on, as much as fits. */
+/*
+ * Reads from the place that the guest names on, as much as fits. What doesn't is kept for the next
+ * request: going back in a directory costs more than reading it, and where a place is a count of
+ * entries (tmpfs), it is another one when some were removed meanwhile.
+ */
 static long read_entries(struct fuse_request *request)
 {
 	const struct fuse_read_in *in = request->body;
-	const bool plus = request->head.opcode == FUSE_READDIRPLUS;
-	const int fd = request->handle->fd;
-	_Alignas(struct raw_entry) char buffer[16384];
+	struct fuse_handle *handle = request->handle;
 	u32 used = 0;
 
 	if (in->size < request->room)
 		request->room = in->size;
-	if (lseek(fd, (off_t)in->offset, SEEK_SET) < 0)
-		return -errno;
-	for (;;) {
-		const long count = syscall(SYS_getdents64, fd, buffer, sizeof(buffer));
-
-		if (count < 0)
-			return used ? (long)used : -errno;
-		if (count == 0)
-			return (long)used;
-		for (long at = 0; at < count;) {
-			const struct raw_entry *found = (const void *)(buffer + at);
-			const u32 next = add_entry(request, found, used, plus);
-
-			if (next == 0)
-				return (long)used;
-			used = next;
-			at += found->bytes;
-		}
+	if (!handle->list && !(handle->list = malloc(LIST_BYTES)))
+		return -ENOMEM;
+	if (handle->at != in->offset) {
+		if (lseek(handle->fd, (off_t)in->offset, SEEK_SET) < 0)
+			return -errno;
+		handle->at = in->offset;
+		handle->list_at = handle->list_bytes = 0;
+		handle->ended = false;
 	}
+	for (;;) {
+		const struct raw_entry *found;
+		u32 next;
+
+		if (handle->list_at == handle->list_bytes && !handle->ended) {
+			const long count =
+				syscall(SYS_getdents64, handle->fd, handle->list, LIST_BYTES);
+
+			if (count < 0)
+				return used ? (long)used : -errno;
+			handle->list_at = 0;
+			handle->list_bytes = (u32)count;
+			handle->ended = count == 0;
+		}
+		if (handle->ended)
+			break;
+		found = (const void *)(handle->list + handle->list_at);
+		next = add_entry(request, found, used);
+		if (next == 0)
+			return (long)used;
+		used = next;
+		handle->at = (u64)found->off;
+		handle->list_at += found->bytes;
+	}
+	/* The end is told once: who asks again wants to know anew. */
+	handle->ended = used != 0;
+	return (long)used;
 }
 
 long fuse_call_readdir(struct fuse_request *request)
