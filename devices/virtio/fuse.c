@@ -148,13 +148,14 @@ static long call_nothing(struct fuse_request *request)
 }
 
 enum {
-	WRITES = 1,     /* refused where the directory is read-only */
-	NO_REPLY = 2,   /* whatever happens */
-	NAME = 4,       /* follows the struct */
-	HANDLE = 8,     /* begins the struct */
-	OFFSET = 16,    /* stands behind it and isn't negative */
-	INODE = 32,     /* is that of the header's node id */
-	DIRECTORY = 64, /* the same, and names in it can be changed */
+	WRITES = 1,      /* refused where the directory is read-only */
+	NO_REPLY = 2,    /* whatever happens */
+	NAME = 4,        /* follows the struct */
+	XATTR = 8,       /* the same: an attribute's, of those that are the guest's */
+	HANDLE = 16,     /* begins the struct */
+	OFFSET = 32,     /* stands behind it and isn't negative */
+	INODE = 64,      /* is that of the header's node id */
+	DIRECTORY = 128, /* the same, and names in it can be changed */
 };
 
 /* By opcode: what serves it, how many bytes of a struct the body begins with, and what it needs. */
@@ -183,10 +184,10 @@ static const struct {
 	[FUSE_FSYNC] = {fuse_call_fsync, sizeof(struct fuse_fsync_in), HANDLE},
 	/* Without FUSE_SETXATTR_EXT it ends in front of setxattr_flags. */
 	[FUSE_SETXATTR] = {fuse_call_setxattr, offsetof(struct fuse_setxattr_in, setxattr_flags),
-			   WRITES},
-	[FUSE_GETXATTR] = {fuse_call_getxattr, sizeof(struct fuse_getxattr_in), 0},
-	[FUSE_LISTXATTR] = {fuse_call_listxattr, sizeof(struct fuse_getxattr_in), 0},
-	[FUSE_REMOVEXATTR] = {fuse_call_removexattr, 0, WRITES},
+			   WRITES | XATTR | INODE},
+	[FUSE_GETXATTR] = {fuse_call_getxattr, sizeof(struct fuse_getxattr_in), XATTR | INODE},
+	[FUSE_LISTXATTR] = {fuse_call_getxattr, sizeof(struct fuse_getxattr_in), INODE},
+	[FUSE_REMOVEXATTR] = {fuse_call_removexattr, 0, WRITES | XATTR | INODE},
 	/* Older drivers send less of it, and take less. */
 	[FUSE_INIT] = {call_init, offsetof(struct fuse_init_in, flags2), 0},
 	[FUSE_OPENDIR] = {fuse_call_opendir, 0, INODE},
@@ -236,6 +237,7 @@ static long prepare(struct fuse_request *request, u32 bytes, unsigned flags)
 {
 	struct fuse_server *server = request->server;
 	const u64 *number = request->body; /* a handle and an offset */
+	int wrong;
 
 	if (flags & WRITES && server->export.read_only)
 		return -EROFS;
@@ -245,6 +247,8 @@ static long prepare(struct fuse_request *request, u32 bytes, unsigned flags)
 	if (flags & NAME && !(request->name = fuse_name(request)))
 		return strlen((const char *)request->body + bytes) > NAME_MAX ? -ENAMETOOLONG
 									      : -EINVAL;
+	if (flags & XATTR && (wrong = fuse_xattr_name(request)))
+		return wrong;
 	if (flags & OFFSET && number[1] > INT64_MAX)
 		return -EINVAL;
 	if (flags & HANDLE &&

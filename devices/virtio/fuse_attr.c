@@ -195,40 +195,25 @@ static bool is_users(const char *name)
 	return strncmp(name, "user.", 5) == 0;
 }
 
-/* The next of the body is the name of an attribute that the guest may have. 0, or -errno. */
-static int xattr_name(struct fuse_request *request)
+int fuse_xattr_name(struct fuse_request *request)
 {
 	request->name = fuse_text(request, XATTR_NAME_MAX);
 	return !request->name ? -EINVAL : is_users(request->name) ? 0 : -EOPNOTSUPP;
 }
 
-/*
- * A descriptor for the inode's attributes; to be closed. The names that guests ask for most aren't
- * theirs, so the inode is only looked for here.
- */
-static int xattr_open(struct fuse_request *request)
-{
-	const int result = fuse_get(request, request->head.nodeid, false, &request->inode);
-
-	return result ? result : open_again(request, O_RDONLY);
-}
-
 long fuse_call_setxattr(struct fuse_request *request)
 {
 	const struct fuse_setxattr_in *in = request->body;
-	const int wrong = xattr_name(request);
+	const u8 *value = (const u8 *)request->body + request->taken;
 	long result;
 	int fd;
 
 	if (in->size > XATTR_SIZE_MAX || in->size > request->bytes - request->taken)
 		return -EINVAL;
-	fd = wrong ? wrong : xattr_open(request);
+	fd = open_again(request, O_RDONLY);
 	if (fd < 0)
 		return fd;
-	result = fsetxattr(fd, request->name, (const u8 *)request->body + request->taken, in->size,
-			   (int)in->flags)
-			 ? -errno
-			 : 0;
+	result = fsetxattr(fd, request->name, value, in->size, (int)in->flags) ? -errno : 0;
 	close(fd);
 	return result;
 }
@@ -250,13 +235,13 @@ static ssize_t keep_users(char *names, ssize_t bytes)
 	return to - names;
 }
 
-/* Answers how long a value (or, without a name, the list of names) is, and what it is. */
-static long read_xattr(struct fuse_request *request)
+/* Answers how long a value (or, without a name, the list of names) is, or what it is. */
+long fuse_call_getxattr(struct fuse_request *request)
 {
 	const struct fuse_getxattr_in *in = request->body;
 	const char *name = request->name;
 	struct fuse_getxattr_out out;
-	const int fd = xattr_open(request);
+	const int fd = open_again(request, O_RDONLY);
 	char *value;
 	ssize_t bytes;
 	long result;
@@ -282,21 +267,9 @@ static long read_xattr(struct fuse_request *request)
 	return result;
 }
 
-long fuse_call_getxattr(struct fuse_request *request)
-{
-	const int wrong = xattr_name(request);
-
-	return wrong ? wrong : read_xattr(request);
-}
-
-long fuse_call_listxattr(struct fuse_request *request)
-{
-	return read_xattr(request);
-}
-
 long fuse_call_removexattr(struct fuse_request *request)
 {
-	const int wrong = xattr_name(request), fd = wrong ? wrong : xattr_open(request);
+	const int fd = open_again(request, O_RDONLY);
 	long result;
 
 	if (fd < 0)

@@ -125,7 +125,9 @@ fuse_call fuse_call_lookup, fuse_call_mknod, fuse_call_mkdir, fuse_call_symlink,
 /* fuse_attr.c: attributes. */
 u32 fuse_uid(const struct fuse_server *server, u32 uid); /* either way */
 u32 fuse_gid(const struct fuse_server *server, u32 gid);
+/* Takes the name of an attribute that the guest may have off the body. 0, or -errno. */
+int fuse_xattr_name(struct fuse_request *request);
 fuse_call fuse_call_getattr, fuse_call_setattr, fuse_call_readlink, fuse_call_statfs,
-	fuse_call_setxattr, fuse_call_getxattr, fuse_call_listxattr, fuse_call_removexattr;
+	fuse_call_setxattr, fuse_call_getxattr, fuse_call_removexattr;
 
 #endif

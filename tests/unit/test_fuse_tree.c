@@ -86,6 +86,7 @@ static void test_bad_names(void **state)
 	memset(name, 'n', 256);
 	name[256] = '\0';
 	assert_int_equal(fuse_find(client, directory, name), -ENAMETOOLONG);
+	assert_int_equal(fuse_unlink(client, directory, name), -ENAMETOOLONG);
 	/* What stands behind a NUL is no part of a name. */
 	assert_int_equal(fuse_ask(client, FUSE_LOOKUP, directory, "file\0/../..", 12, NULL, NULL),
 			 0);
@@ -546,7 +547,7 @@ static void check_mounts(struct fuse_world *world)
 	struct fuse_client *client = &world->client;
 	struct fuse_attr one, two, proc;
 	struct list list = {.client = client};
-	char shown[64];
+	char shown[64], options[200];
 	u64 fh;
 
 	assert_int_equal(mkdir(fuse_world_path(world, "proc"), 0755), 0);
@@ -581,6 +582,16 @@ static void check_mounts(struct fuse_world *world)
 				     fuse_lookup(client, 1, "b"), "new", 0),
 			 -EXDEV);
 	assert_int_equal(remove_directory(client, FUSE_ROOT_ID, "a"), -EBUSY);
+	/* A file of an overlay is on another device than its directory, and known all the same. */
+	list = (struct list){.client = client};
+	assert_int_equal(mkdir(fuse_world_path(world, "overlay"), 0755), 0);
+	snprintf(options, sizeof(options), "xino=off,lowerdir=%s/share/a:%s/share/b", world->place,
+		 world->place);
+	if (mount("overlay", fuse_world_path(world, "overlay"), "overlay", 0, options))
+		_exit(77);
+	fh = fuse_open_directory(client, fuse_lookup(client, 1, "overlay"));
+	fuse_list(client, fuse_lookup(client, 1, "overlay"), fh, true, saw, &list);
+	assert_true(list.known == 1 && list.count == 1);
 }
 
 static void test_mounts(void **state)
