@@ -198,6 +198,28 @@ static void test_opened_when_needed(void **state)
 	assert_int_equal(count_descriptors(), open + 2);
 }
 
+/* A FIFO that has got the number of a file that is gone isn't opened in its place: it would wait. */
+static void test_number_used_again(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	struct fuse_inodes *inodes = &client->server->inodes;
+	struct fuse_inode *inode;
+	ino_t number;
+	u64 file;
+
+	host_write(world, "file", "");
+	file = fuse_lookup(client, FUSE_ROOT_ID, "file");
+	assert_int_equal(unlink(fuse_world_path(world, "file")), 0);
+	assert_int_equal(mkfifo(fuse_world_path(world, "file"), 0644), 0);
+	inode = fuse_inode_get(inodes, file);
+	number = inode->ino;
+	inode->ino = ino_of(world, "file");
+	assert_int_equal(fuse_open_with(client, file, O_RDWR), -ESTALE);
+	inode->ino = number;
+	fuse_inode_put(inodes, inode);
+}
+
 /* The host turns a path round: what was above is below. Nothing becomes its own ancestor. */
 static void test_turned_round(void **state)
 {
@@ -477,6 +499,7 @@ int main(void)
 		FEW_TEST(test_moved_by_host),
 		FEW_TEST(test_opened_when_needed),
 		FEW_TEST(test_deleted_while_open),
+		FEW_TEST(test_number_used_again),
 		FEW_TEST(test_turned_round),
 		FEW_TEST(test_deleted_while_open),
 		FEW_TEST(test_hard_links),
