@@ -8,6 +8,7 @@
  */
 #include <linux/fcntl.h>
 #include <linux/mount.h>
+#include <linux/stat.h>
 #include <string.h>
 
 #include "boot/init/init.h"
@@ -67,6 +68,26 @@ static const char *mount_root(const char *words)
 	return cow ? mount_overlay() : NULL;
 }
 
+/*
+ * Large files are read ahead by as much as the server takes at once, where the kernel's 128 KiB make
+ * requests of that size: half as fast. The server isn't asked for the device number.
+ */
+static void read_ahead(const char *path)
+{
+	struct statx status = {.stx_mask = 0};
+	char name[NAME_BYTES];
+	int fd;
+
+	if (sys(statx, AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &status))
+		return;
+	text_join(name, sizeof(name),
+		  STRINGS("/sys/class/bdi/", TEXT_NUMBER(status.stx_dev_major), ":",
+			  TEXT_NUMBER(status.stx_dev_minor), "/read_ahead_kb"));
+	fd = file_take(name, O_WRONLY);
+	sys(write, fd, "1024", 4);
+	sys(close, fd);
+}
+
 static const char *mount_volume(char *record)
 {
 	const char *tag = text_split(&record, ' '), *mode = text_split(&record, ' ');
@@ -76,7 +97,10 @@ static const char *mount_volume(char *record)
 		return "the configuration's volume has too few words";
 	directory_make(record);
 	error = sys(mount, tag, record, "virtiofs", strcmp(mode, "ro") == 0 ? MS_RDONLY : 0, NULL);
-	return error ? wrong_with("mounting the volume", record, error) : NULL;
+	if (error)
+		return wrong_with("mounting the volume", record, error);
+	read_ahead(record);
+	return NULL;
 }
 
 bool root_is_in_memory(const struct init_config *config)

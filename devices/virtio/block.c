@@ -239,22 +239,11 @@ static void cut_data(struct request *request)
 	struct virtq_chain *chain = &request->chain;
 	const bool write = request->type == VIRTIO_BLK_T_OUT;
 	struct iovec *piece = write ? chain->piece : chain->piece + chain->out;
-	unsigned pieces = write ? chain->out : chain->in;
-	size_t header = write ? sizeof(struct virtio_blk_outhdr) : 0;
 
-	while (pieces && header >= piece->iov_len) {
-		header -= piece->iov_len;
-		piece++;
-		pieces--;
-	}
-	if (pieces && header) {
-		piece->iov_base = (u8 *)piece->iov_base + header;
-		piece->iov_len -= header;
-	}
-	if (!write && pieces && --piece[pieces - 1].iov_len == 0)
-		pieces--;
 	request->op.piece = piece;
-	request->op.pieces = pieces;
+	request->op.pieces = write ? virtq_cut(piece, piece, chain->out,
+					       sizeof(struct virtio_blk_outhdr), chain->out_bytes)
+				   : virtq_cut(piece, piece, chain->in, 0, chain->in_bytes - 1);
 }
 
 static void handle(struct request *request)

@@ -60,35 +60,6 @@ static bool next_chain(struct vconsole *console, unsigned queue)
 	return false;
 }
 
-/* The pieces of one direction from an offset on; returns how many, in *piece. */
-static unsigned cut(struct iovec **piece, unsigned pieces, u32 offset)
-{
-	while (pieces && offset >= (*piece)->iov_len) {
-		offset -= (u32)(*piece)->iov_len;
-		(*piece)++;
-		pieces--;
-	}
-	if (pieces) {
-		(*piece)->iov_base = (u8 *)(*piece)->iov_base + offset;
-		(*piece)->iov_len -= offset;
-	}
-	return pieces;
-}
-
-/* As many pieces as are for one turn, of which the last is shortened. */
-static unsigned limit(struct iovec *piece, unsigned pieces)
-{
-	size_t left = TURN_BYTES;
-	unsigned count = 0;
-
-	for (; count < pieces && left; count++) {
-		if (piece[count].iov_len > left)
-			piece[count].iov_len = left;
-		left -= piece[count].iov_len;
-	}
-	return count;
-}
-
 /* What the guest has sent to a port goes to the host. Returns how many chains were done. */
 static unsigned take_output(struct vconsole *console, unsigned index)
 {
@@ -99,10 +70,11 @@ static unsigned take_output(struct vconsole *console, unsigned index)
 
 	while (done < BUDGET && next_chain(console, queue)) {
 		struct iovec *piece = console->chain.piece;
-		const unsigned pieces = cut(&piece, console->chain.out, *offset);
+		const unsigned pieces =
+			virtq_cut(piece, piece, console->chain.out, *offset, TURN_BYTES);
 
 		if (pieces) {
-			const size_t taken = port->take(port->owner, piece, limit(piece, pieces));
+			const size_t taken = port->take(port->owner, piece, pieces);
 
 			*offset += (u32)taken;
 			if (*offset < console->chain.out_bytes) {

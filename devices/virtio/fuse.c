@@ -39,43 +39,41 @@ long fuse_reply(struct fuse_request *request, u32 offset, const void *from, u32 
 	return (long)offset + (long)bytes;
 }
 
-bool fuse_args(const struct fuse_request *request, void *args, u32 bytes)
+const char *fuse_text(struct fuse_request *request, size_t most)
 {
-	if (request->bytes < bytes)
-		return false;
-	memcpy(args, request->body, bytes);
-	return true;
+	const char *text = (const char *)request->body + request->taken;
+	/* There is a NUL behind the body. */
+	const size_t length = request->taken < request->bytes ? strlen(text) : 0;
+
+	if (length == 0 || length > most || request->taken + length >= request->bytes)
+		return NULL;
+	request->taken += (u32)length + 1;
+	return text;
 }
 
-const char *fuse_name(const struct fuse_request *request, u32 offset, u32 *end)
+const char *fuse_name(struct fuse_request *request)
 {
-	const char *name = (const char *)request->body + offset;
-	size_t length;
+	const char *name = fuse_text(request, NAME_MAX);
 
-	if (offset >= request->bytes)
-		return NULL;
-	length = strlen(name); /* there is a NUL behind the body */
-	if (length == 0 || length >= FUSE_NAME_BYTES || offset + length >= request->bytes ||
-	    strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return NULL;
-	*end = offset + (u32)length + 1;
-	return name;
+	return name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0
+		       ? name
+		       : NULL;
 }
 
-int fuse_get(struct fuse_request *request, u64 nodeid, struct fuse_inode **inode)
+int fuse_get(struct fuse_request *request, u64 nodeid, bool directory, struct fuse_inode **inode)
 {
 	struct fuse_inodes *inodes = &request->server->inodes;
-	int fd;
+	struct fuse_inode *found = fuse_inode_get(inodes, nodeid);
+	int result = found ? fuse_inode_path(inodes, found) : -ENOENT;
 
-	*inode = fuse_inode_get(inodes, nodeid);
-	if (!*inode)
-		return -ENOENT;
-	fd = fuse_inode_path(inodes, *inode);
-	if (fd < 0) {
-		fuse_inode_put(inodes, *inode);
-		*inode = NULL;
-	}
-	return fd;
+	if (result >= 0 && directory && found->type != S_IFDIR)
+		result = -ENOTDIR;
+	else if (result >= 0 && directory && found->empty)
+		result = -EACCES;
+	if (result < 0)
+		fuse_inode_put(inodes, found);
+	*inode = result < 0 ? NULL : found;
+	return result < 0 ? result : 0;
 }
 
 const char *fuse_path_name(char *text, int fd)
@@ -91,7 +89,7 @@ static long call_init(struct fuse_request *request)
 				  FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_ASYNC_DIO |
 				  FUSE_AUTO_INVAL_DATA | FUSE_HANDLE_KILLPRIV_V2;
 	const struct fuse_export *export = &request->server->export;
-	struct fuse_init_in in = {.major = 0};
+	const struct fuse_init_in *in = request->body;
 	struct fuse_init_out out = {
 		.major = FUSE_KERNEL_VERSION,
 		.minor = FUSE_KERNEL_MINOR_VERSION,
@@ -102,43 +100,32 @@ static long call_init(struct fuse_request *request)
 		.max_pages = FUSE_WRITE_BYTES / PAGE_BYTES,
 	};
 
-	/* Older drivers send less of it, and take less. */
-	if (!fuse_args(request, &in, offsetof(struct fuse_init_in, flags2)))
-		return -EINVAL;
-	if (in.major != FUSE_KERNEL_VERSION || in.minor < 31)
+	if (in->major != FUSE_KERNEL_VERSION || in->minor < 31)
 		return -EPROTO;
-	out.max_readahead = in.max_readahead;
-	out.flags = in.flags & wanted;
+	out.max_readahead = in->max_readahead;
+	out.flags = in->flags & wanted;
 	if (export->cache == FUSE_CACHE_ALWAYS)
-		out.flags |= in.flags &
+		out.flags |= in->flags &
 			     (FUSE_CACHE_SYMLINKS | (export->read_only ? 0 : FUSE_WRITEBACK_CACHE));
 	return fuse_reply(request, 0, &out, sizeof(out));
 }
 
 static long call_forget(struct fuse_request *request)
 {
-	struct fuse_forget_in in;
+	const struct fuse_forget_in *in = request->body;
 
-	if (fuse_args(request, &in, sizeof(in)))
-		fuse_inode_forget(&request->server->inodes, request->head.nodeid, in.nlookup);
+	fuse_inode_forget(&request->server->inodes, request->head.nodeid, in->nlookup);
 	return 0;
 }
 
 static long call_batch_forget(struct fuse_request *request)
 {
-	struct fuse_batch_forget_in in;
-	struct fuse_forget_one one;
+	const struct fuse_batch_forget_in *in = request->body;
+	const struct fuse_forget_one *one = (const void *)(in + 1);
+	const u32 whole = (request->bytes - (u32)sizeof(*in)) / (u32)sizeof(*one);
 
-	if (!fuse_args(request, &in, sizeof(in)))
-		return 0;
-	for (u32 i = 0; i < in.count; i++) {
-		const u64 at = sizeof(in) + i * (u64)sizeof(one);
-
-		if (at + sizeof(one) > request->bytes)
-			break;
-		memcpy(&one, request->body + at, sizeof(one));
-		fuse_inode_forget(&request->server->inodes, one.nodeid, one.nlookup);
-	}
+	for (u32 i = 0; i < in->count && i < whole; i++)
+		fuse_inode_forget(&request->server->inodes, one[i].nodeid, one[i].nlookup);
 	return 0;
 }
 
@@ -161,53 +148,69 @@ static long call_nothing(struct fuse_request *request)
 }
 
 enum {
-	WRITES = 1,   /* refused where the directory is read-only */
-	NO_REPLY = 2, /* whatever happens */
+	WRITES = 1,      /* refused where the directory is read-only */
+	NO_REPLY = 2,    /* whatever happens */
+	NAME = 4,        /* follows the struct */
+	XATTR = 8,       /* the same: an attribute's, of those that are the guest's */
+	HANDLE = 16,     /* begins the struct */
+	OFFSET = 32,     /* stands behind it and isn't negative */
+	INODE = 64,      /* is that of the header's node id */
+	DIRECTORY = 128, /* the same, and names in it can be changed */
 };
 
+/* By opcode: what serves it, how many bytes of a struct the body begins with, and what it needs. */
 static const struct {
 	fuse_call *call;
-	unsigned flags;
+	u16 bytes, flags;
 } calls[] = {
-	[FUSE_LOOKUP] = {fuse_call_lookup, 0},
-	[FUSE_FORGET] = {call_forget, NO_REPLY},
-	[FUSE_GETATTR] = {fuse_call_getattr, 0},
-	[FUSE_SETATTR] = {fuse_call_setattr, WRITES},
-	[FUSE_READLINK] = {fuse_call_readlink, 0},
-	[FUSE_SYMLINK] = {fuse_call_symlink, WRITES},
-	[FUSE_MKNOD] = {fuse_call_mknod, WRITES},
-	[FUSE_MKDIR] = {fuse_call_mkdir, WRITES},
-	[FUSE_UNLINK] = {fuse_call_unlink, WRITES},
-	[FUSE_RMDIR] = {fuse_call_rmdir, WRITES},
-	[FUSE_RENAME] = {fuse_call_rename, WRITES},
-	[FUSE_LINK] = {fuse_call_link, WRITES},
-	[FUSE_OPEN] = {fuse_call_open, 0},
-	[FUSE_READ] = {fuse_call_read, 0},
-	[FUSE_WRITE] = {fuse_call_write, WRITES},
-	[FUSE_STATFS] = {fuse_call_statfs, 0},
-	[FUSE_RELEASE] = {fuse_call_release, 0},
-	[FUSE_FSYNC] = {fuse_call_fsync, 0},
-	[FUSE_SETXATTR] = {fuse_call_setxattr, WRITES},
-	[FUSE_GETXATTR] = {fuse_call_getxattr, 0},
-	[FUSE_LISTXATTR] = {fuse_call_listxattr, 0},
-	[FUSE_REMOVEXATTR] = {fuse_call_removexattr, WRITES},
-	[FUSE_INIT] = {call_init, 0},
-	[FUSE_OPENDIR] = {fuse_call_opendir, 0},
-	[FUSE_READDIR] = {fuse_call_readdir, 0},
-	[FUSE_RELEASEDIR] = {fuse_call_release, 0},
-	[FUSE_FSYNCDIR] = {fuse_call_fsync, 0},
-	[FUSE_CREATE] = {fuse_call_create, WRITES},
+	[FUSE_LOOKUP] = {fuse_call_lookup, 0, NAME | INODE},
+	[FUSE_FORGET] = {call_forget, sizeof(struct fuse_forget_in), NO_REPLY},
+	[FUSE_GETATTR] = {fuse_call_getattr, 0, INODE},
+	[FUSE_SETATTR] = {fuse_call_setattr, sizeof(struct fuse_setattr_in), WRITES | INODE},
+	[FUSE_READLINK] = {fuse_call_readlink, 0, INODE},
+	[FUSE_SYMLINK] = {fuse_call_symlink, 0, WRITES | NAME | DIRECTORY},
+	[FUSE_MKNOD] = {fuse_call_mknod, sizeof(struct fuse_mknod_in), WRITES | NAME | DIRECTORY},
+	[FUSE_MKDIR] = {fuse_call_mkdir, sizeof(struct fuse_mkdir_in), WRITES | NAME | DIRECTORY},
+	[FUSE_UNLINK] = {fuse_call_remove, 0, WRITES | NAME | DIRECTORY},
+	[FUSE_RMDIR] = {fuse_call_remove, 0, WRITES | NAME | DIRECTORY},
+	[FUSE_RENAME] = {fuse_call_rename, sizeof(struct fuse_rename_in),
+			 WRITES | NAME | DIRECTORY},
+	[FUSE_LINK] = {fuse_call_link, sizeof(struct fuse_link_in), WRITES | NAME | DIRECTORY},
+	[FUSE_OPEN] = {fuse_call_open, sizeof(struct fuse_open_in), INODE},
+	[FUSE_READ] = {fuse_call_read, sizeof(struct fuse_read_in), HANDLE | OFFSET},
+	[FUSE_WRITE] = {fuse_call_write, sizeof(struct fuse_write_in), WRITES | HANDLE | OFFSET},
+	[FUSE_STATFS] = {fuse_call_statfs, 0, INODE},
+	[FUSE_RELEASE] = {fuse_call_release, sizeof(struct fuse_release_in), HANDLE},
+	[FUSE_FSYNC] = {fuse_call_fsync, sizeof(struct fuse_fsync_in), HANDLE},
+	/* Without FUSE_SETXATTR_EXT it ends in front of setxattr_flags. */
+	[FUSE_SETXATTR] = {fuse_call_setxattr, offsetof(struct fuse_setxattr_in, setxattr_flags),
+			   WRITES | XATTR | INODE},
+	[FUSE_GETXATTR] = {fuse_call_getxattr, sizeof(struct fuse_getxattr_in), XATTR | INODE},
+	[FUSE_LISTXATTR] = {fuse_call_getxattr, sizeof(struct fuse_getxattr_in), INODE},
+	[FUSE_REMOVEXATTR] = {fuse_call_removexattr, 0, WRITES | XATTR | INODE},
+	/* Older drivers send less of it, and take less. */
+	[FUSE_INIT] = {call_init, offsetof(struct fuse_init_in, flags2), 0},
+	[FUSE_OPENDIR] = {fuse_call_opendir, 0, INODE},
+	[FUSE_READDIR] = {fuse_call_readdir, sizeof(struct fuse_read_in), HANDLE | OFFSET | INODE},
+	[FUSE_RELEASEDIR] = {fuse_call_release, sizeof(struct fuse_release_in), HANDLE},
+	[FUSE_FSYNCDIR] = {fuse_call_fsync, sizeof(struct fuse_fsync_in), HANDLE},
+	[FUSE_CREATE] = {fuse_call_create, sizeof(struct fuse_create_in),
+			 WRITES | NAME | DIRECTORY},
 	/* What is under way is short, or can't be interrupted. */
-	[FUSE_INTERRUPT] = {call_nothing, NO_REPLY},
-	[FUSE_DESTROY] = {call_destroy, 0},
-	[FUSE_BATCH_FORGET] = {call_batch_forget, NO_REPLY},
-	[FUSE_FALLOCATE] = {fuse_call_fallocate, WRITES},
-	[FUSE_READDIRPLUS] = {fuse_call_readdirplus, 0},
-	[FUSE_RENAME2] = {fuse_call_rename2, WRITES},
-	[FUSE_LSEEK] = {fuse_call_lseek, 0},
-	[FUSE_COPY_FILE_RANGE] = {fuse_call_copy, WRITES},
-	[FUSE_SYNCFS] = {call_syncfs, 0},
-	[FUSE_TMPFILE] = {fuse_call_tmpfile, WRITES},
+	[FUSE_INTERRUPT] = {call_nothing, 0, NO_REPLY},
+	[FUSE_DESTROY] = {call_destroy, 0, 0},
+	[FUSE_BATCH_FORGET] = {call_batch_forget, sizeof(struct fuse_batch_forget_in), NO_REPLY},
+	[FUSE_FALLOCATE] = {fuse_call_fallocate, sizeof(struct fuse_fallocate_in),
+			    WRITES | HANDLE | OFFSET},
+	[FUSE_READDIRPLUS] = {fuse_call_readdir, sizeof(struct fuse_read_in),
+			      HANDLE | OFFSET | INODE},
+	[FUSE_RENAME2] = {fuse_call_rename, sizeof(struct fuse_rename2_in),
+			  WRITES | NAME | DIRECTORY},
+	[FUSE_LSEEK] = {fuse_call_lseek, sizeof(struct fuse_lseek_in), HANDLE | OFFSET},
+	[FUSE_COPY_FILE_RANGE] = {fuse_call_copy, sizeof(struct fuse_copy_file_range_in),
+				  WRITES | HANDLE | OFFSET},
+	[FUSE_SYNCFS] = {call_syncfs, 0, 0},
+	[FUSE_TMPFILE] = {fuse_call_tmpfile, sizeof(struct fuse_create_in), WRITES | DIRECTORY},
 };
 
 static size_t bytes_of(const struct iovec *piece, unsigned pieces)
@@ -229,10 +232,37 @@ static u32 body_bytes(const struct fuse_in_header *head)
 	return bytes;
 }
 
+/* Finds what the call needs. Returns 0 or -errno. */
+static long prepare(struct fuse_request *request, u32 bytes, unsigned flags)
+{
+	struct fuse_server *server = request->server;
+	const u64 *number = request->body; /* a handle and an offset */
+	int wrong;
+
+	if (flags & WRITES && server->export.read_only)
+		return -EROFS;
+	if (request->bytes < bytes)
+		return -EINVAL;
+	request->taken = bytes;
+	if (flags & NAME && !(request->name = fuse_name(request)))
+		return strlen((const char *)request->body + bytes) > NAME_MAX ? -ENAMETOOLONG
+									      : -EINVAL;
+	if (flags & XATTR && (wrong = fuse_xattr_name(request)))
+		return wrong;
+	if (flags & OFFSET && number[1] > INT64_MAX)
+		return -EINVAL;
+	if (flags & HANDLE &&
+	    !(request->handle = fuse_handle_get(server, request->head.nodeid, number[0])))
+		return -EBADF;
+	if (flags & (INODE | DIRECTORY))
+		return fuse_get(request, request->head.nodeid, flags & DIRECTORY, &request->inode);
+	return 0;
+}
+
 /* Copies the body and makes the call. */
 static long serve_body(struct fuse_request *request)
 {
-	u8 small[1024];
+	_Alignas(u64) u8 small[1024];
 	u8 *copy = request->bytes < sizeof(small) ? small : malloc(request->bytes + 1);
 	const u32 opcode = request->head.opcode;
 	long result;
@@ -242,11 +272,12 @@ static long serve_body(struct fuse_request *request)
 	virtq_copy(request->in, request->ins, sizeof(request->head), copy, request->bytes, false);
 	copy[request->bytes] = '\0';
 	request->body = copy;
-	if ((calls[opcode].flags & WRITES) && request->server->export.read_only)
-		result = -EROFS;
-	else
+	result = prepare(request, calls[opcode].bytes, calls[opcode].flags);
+	if (!result)
 		result = calls[opcode].call(request);
-	request->body = NULL;
+	fuse_inode_put(&request->server->inodes, request->inode);
+	fuse_handle_put(request->server, request->handle);
+	request->body = request->name = NULL;
 	if (copy != small)
 		free(copy);
 	return result;
@@ -342,6 +373,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	own->handles_max = descriptors(export) / 2;
 	own->dev = status.st_dev;
 	own->as_root = geteuid() == 0;
+	own->gid = getegid();
 	own->valid_s = export->cache == FUSE_CACHE_NONE     ? 0
 		       : export->cache == FUSE_CACHE_ALWAYS ? VALID_ALWAYS_S
 							    : VALID_AUTO_S;

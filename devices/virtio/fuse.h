@@ -52,7 +52,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 
 /*
  * Serves one request; for any number of threads at once. in: the request's pieces, out: room for the
- * reply; both are guest memory and may change under us: everything is copied once before it is looked
+ * reply, VIRTQ_PIECES_MAX of each at most; both are guest memory and may change under us: everything is copied once before it is looked
  * at, data of reads and writes aside. Returns the bytes of the reply, from the first on; 0: there is
  * none (FORGET, or no room for a header).
  */

@@ -72,54 +72,41 @@ void fuse_fill_attr(const struct fuse_server *server, const struct stat *status,
 	};
 }
 
-static long reply_attr(struct fuse_request *request, int fd, bool empty)
+long fuse_call_getattr(struct fuse_request *request)
 {
 	struct fuse_attr_out out = {.attr_valid = request->server->valid_s};
 	struct stat status;
 
-	if (fstatat(fd, "", &status, AT_EMPTY_PATH))
+	if (fstatat(request->inode->fd, "", &status, AT_EMPTY_PATH))
 		return -errno;
-	fuse_fill_attr(request->server, &status, empty, &out.attr);
+	fuse_fill_attr(request->server, &status, request->inode->empty, &out.attr);
 	return fuse_reply(request, 0, &out, sizeof(out));
 }
 
-long fuse_call_getattr(struct fuse_request *request)
+/* A descriptor that can do more than an O_PATH one, for regular files and directories. */
+static int open_again(const struct fuse_request *request, int flags)
 {
-	struct fuse_inode *inode;
-	const int fd = fuse_get(request, request->head.nodeid, &inode);
-	long result;
+	const struct fuse_inode *inode = request->inode;
 
-	if (fd < 0)
-		return fd;
-	result = reply_attr(request, fd, inode->empty);
-	fuse_inode_put(&request->server->inodes, inode);
-	return result;
-}
-
-/* A descriptor of the file that can do more than an O_PATH one, for regular files and directories. */
-static int open_again(const struct fuse_request *request, const struct fuse_inode *inode, int flags)
-{
-	if (inode->type != S_IFREG && inode->type != S_IFDIR)
+	if ((inode->type != S_IFREG && inode->type != S_IFDIR) || inode->empty)
 		return -EOPNOTSUPP;
 	return fuse_open_path(request->server, inode->fd, flags | O_NONBLOCK);
 }
 
-static int set_size(struct fuse_request *request, const struct fuse_inode *inode,
-		    const struct fuse_setattr_in *in)
+static int set_size(struct fuse_request *request, const struct fuse_setattr_in *in)
 {
 	struct fuse_handle *handle =
 		(in->valid & FATTR_FH)
 			? fuse_handle_get(request->server, request->head.nodeid, in->fh)
 			: NULL;
-	const int fd = handle ? handle->fd : open_again(request, inode, O_WRONLY);
+	const int fd = handle ? handle->fd : open_again(request, O_WRONLY);
 	int result = fd;
 
 	if (fd >= 0)
 		result = ftruncate(fd, (off_t)in->size) ? -errno : 0;
-	if (handle)
-		fuse_handle_put(request->server, handle);
-	else if (fd >= 0)
+	if (!handle && fd >= 0)
 		close(fd);
+	fuse_handle_put(request->server, handle);
 	return result;
 }
 
@@ -140,10 +127,8 @@ static bool gives_rights(u32 type, u32 mode)
 	return type != S_IFDIR && mode & (S_ISUID | S_ISGID);
 }
 
-static int set_owner(struct fuse_request *request, int fd, const struct fuse_setattr_in *in)
+static int set_owner(const struct fuse_server *server, int fd, const struct fuse_setattr_in *in)
 {
-	const struct fuse_server *server = request->server;
-
 	return fchownat(fd, "", (in->valid & FATTR_UID) ? fuse_uid(server, in->uid) : (uid_t)-1,
 			(in->valid & FATTR_GID) ? fuse_gid(server, in->gid) : (gid_t)-1,
 			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
@@ -151,77 +136,47 @@ static int set_owner(struct fuse_request *request, int fd, const struct fuse_set
 		       : 0;
 }
 
-static int set_all(struct fuse_request *request, const struct fuse_inode *inode, int fd,
-		   const struct fuse_setattr_in *in)
+long fuse_call_setattr(struct fuse_request *request)
 {
+	const struct fuse_setattr_in *in = request->body;
 	const struct timespec times[] = {
 		time_of(in->valid, FATTR_ATIME, FATTR_ATIME_NOW, in->atime, in->atimensec),
 		time_of(in->valid, FATTR_MTIME, FATTR_MTIME_NOW, in->mtime, in->mtimensec)};
+	const int fd = request->inode->fd;
 	char name[12];
 	int result = 0;
 
-	if (in->valid & FATTR_MODE && gives_rights(inode->type, in->mode))
+	if (request->inode->empty ||
+	    (in->valid & FATTR_MODE && gives_rights(request->inode->type, in->mode)))
 		return -EPERM;
 	if (in->valid & (FATTR_UID | FATTR_GID))
-		result = set_owner(request, fd, in);
+		result = set_owner(request->server, fd, in);
 	if (!result && in->valid & FATTR_MODE &&
 	    fchmodat(request->server->paths_fd, fuse_path_name(name, fd), in->mode & 07777, 0))
 		result = -errno;
 	if (!result && in->valid & FATTR_SIZE)
-		result = set_size(request, inode, in);
+		result = set_size(request, in);
 	if (!result && in->valid & (FATTR_ATIME | FATTR_MTIME) &&
 	    utimensat(fd, "", times, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		result = -errno;
-	return result;
-}
-
-long fuse_call_setattr(struct fuse_request *request)
-{
-	struct fuse_setattr_in in;
-	struct fuse_inode *inode;
-	long result;
-	int fd;
-
-	if (!fuse_args(request, &in, sizeof(in)))
-		return -EINVAL;
-	fd = fuse_get(request, request->head.nodeid, &inode);
-	if (fd < 0)
-		return fd;
-	result = inode->empty ? -EPERM : set_all(request, inode, fd, &in);
-	if (!result)
-		result = reply_attr(request, fd, false);
-	fuse_inode_put(&request->server->inodes, inode);
-	return result;
+	return result ? result : fuse_call_getattr(request);
 }
 
 long fuse_call_readlink(struct fuse_request *request)
 {
-	struct fuse_inode *inode;
-	const int fd = fuse_get(request, request->head.nodeid, &inode);
 	char target[PATH_MAX];
-	ssize_t bytes;
+	const ssize_t bytes = readlinkat(request->inode->fd, "", target, sizeof(target));
 
-	if (fd < 0)
-		return fd;
-	bytes = readlinkat(fd, "", target, sizeof(target));
-	fuse_inode_put(&request->server->inodes, inode);
 	return bytes < 0 ? -errno : fuse_reply(request, 0, target, (u32)bytes);
 }
 
 long fuse_call_statfs(struct fuse_request *request)
 {
 	struct fuse_statfs_out out = {.st = {.blocks = 0}};
-	struct fuse_inode *inode;
-	const int fd = fuse_get(request, request->head.nodeid, &inode);
 	struct statfs status;
-	int error;
 
-	if (fd < 0)
-		return fd;
-	error = fstatfs(fd, &status) ? -errno : 0;
-	fuse_inode_put(&request->server->inodes, inode);
-	if (error)
-		return error;
+	if (fstatfs(request->inode->fd, &status))
+		return -errno;
 	out.st.blocks = status.f_blocks;
 	out.st.bfree = status.f_bfree;
 	out.st.bavail = status.f_bavail;
@@ -240,53 +195,25 @@ static bool is_users(const char *name)
 	return strncmp(name, "user.", 5) == 0;
 }
 
-/* The name of an attribute, at an offset of the body; NULL: none. *end: behind it. */
-static const char *xattr_name(const struct fuse_request *request, u32 offset, u32 *end)
+int fuse_xattr_name(struct fuse_request *request)
 {
-	const char *name = (const char *)request->body + offset;
-	size_t length;
-
-	if (offset >= request->bytes)
-		return NULL;
-	length = strlen(name);
-	if (length == 0 || length > XATTR_NAME_MAX || offset + length >= request->bytes)
-		return NULL;
-	*end = offset + (u32)length + 1;
-	return name;
-}
-
-/* A descriptor for the inode's attributes; to be closed. */
-static int xattr_open(struct fuse_request *request)
-{
-	struct fuse_inode *inode;
-	int fd = fuse_get(request, request->head.nodeid, &inode);
-
-	if (fd < 0)
-		return fd;
-	fd = inode->empty ? -EOPNOTSUPP : open_again(request, inode, O_RDONLY);
-	fuse_inode_put(&request->server->inodes, inode);
-	return fd;
+	request->name = fuse_text(request, XATTR_NAME_MAX);
+	return !request->name ? -EINVAL : is_users(request->name) ? 0 : -EOPNOTSUPP;
 }
 
 long fuse_call_setxattr(struct fuse_request *request)
 {
-	/* Without FUSE_SETXATTR_EXT it ends in front of setxattr_flags. */
-	const u32 head = offsetof(struct fuse_setxattr_in, setxattr_flags);
-	struct fuse_setxattr_in in;
-	const char *name;
+	const struct fuse_setxattr_in *in = request->body;
+	const u8 *value = (const u8 *)request->body + request->taken;
 	long result;
-	u32 end;
 	int fd;
 
-	if (!fuse_args(request, &in, head) || !(name = xattr_name(request, head, &end)) ||
-	    in.size > XATTR_SIZE_MAX || in.size > request->bytes - end)
+	if (in->size > XATTR_SIZE_MAX || in->size > request->bytes - request->taken)
 		return -EINVAL;
-	if (!is_users(name))
-		return -EOPNOTSUPP;
-	fd = xattr_open(request);
+	fd = open_again(request, O_RDONLY);
 	if (fd < 0)
 		return fd;
-	result = fsetxattr(fd, name, request->body + end, in.size, (int)in.flags) ? -errno : 0;
+	result = fsetxattr(fd, request->name, value, in->size, (int)in->flags) ? -errno : 0;
 	close(fd);
 	return result;
 }
@@ -308,11 +235,13 @@ static ssize_t keep_users(char *names, ssize_t bytes)
 	return to - names;
 }
 
-/* Answers how long a value (or, without a name, the list of names) is, and what it is. */
-static long read_xattr(struct fuse_request *request, u32 size, const char *name)
+/* Answers how long a value (or, without a name, the list of names) is, or what it is. */
+long fuse_call_getxattr(struct fuse_request *request)
 {
-	struct fuse_getxattr_out out = {.size = 0};
-	const int fd = xattr_open(request);
+	const struct fuse_getxattr_in *in = request->body;
+	const char *name = request->name;
+	struct fuse_getxattr_out out;
+	const int fd = open_again(request, O_RDONLY);
 	char *value;
 	ssize_t bytes;
 	long result;
@@ -328,48 +257,24 @@ static long read_xattr(struct fuse_request *request, u32 size, const char *name)
 		close(fd);
 	if (!result && !name)
 		bytes = keep_users(value, bytes);
-	out.size = (u32)bytes;
-	if (!result && size == 0)
+	out = (struct fuse_getxattr_out){.size = (u32)bytes};
+	if (!result && in->size == 0)
 		result = fuse_reply(request, 0, &out, sizeof(out));
 	else if (!result)
-		result = (u32)bytes > size ? -ERANGE : fuse_reply(request, 0, value, (u32)bytes);
+		result = (u32)bytes > in->size ? -ERANGE
+					       : fuse_reply(request, 0, value, (u32)bytes);
 	free(value);
 	return result;
 }
 
-long fuse_call_getxattr(struct fuse_request *request)
-{
-	struct fuse_getxattr_in in;
-	const char *name;
-	u32 end;
-
-	if (!fuse_args(request, &in, sizeof(in)) || !(name = xattr_name(request, sizeof(in), &end)))
-		return -EINVAL;
-	return is_users(name) ? read_xattr(request, in.size, name) : -EOPNOTSUPP;
-}
-
-long fuse_call_listxattr(struct fuse_request *request)
-{
-	struct fuse_getxattr_in in;
-
-	return fuse_args(request, &in, sizeof(in)) ? read_xattr(request, in.size, NULL) : -EINVAL;
-}
-
 long fuse_call_removexattr(struct fuse_request *request)
 {
-	const char *name;
+	const int fd = open_again(request, O_RDONLY);
 	long result;
-	u32 end;
-	int fd;
 
-	if (!(name = xattr_name(request, 0, &end)))
-		return -EINVAL;
-	if (!is_users(name))
-		return -EOPNOTSUPP;
-	fd = xattr_open(request);
 	if (fd < 0)
 		return fd;
-	result = fremovexattr(fd, name) ? -errno : 0;
+	result = fremovexattr(fd, request->name) ? -errno : 0;
 	close(fd);
 	return result;
 }

@@ -302,7 +302,7 @@ static int open_again(struct fuse_inodes *inodes, struct fuse_inode *inode, int 
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ENOTDIR ? -ESTALE : fd;
 	if (fstatat(fd, "", &status, AT_EMPTY_PATH) || status.st_dev != inode->dev ||
-	    status.st_ino != inode->ino) {
+	    status.st_ino != inode->ino || (status.st_mode & S_IFMT) != inode->type) {
 		close(fd);
 		return -ESTALE;
 	}

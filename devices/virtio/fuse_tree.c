@@ -7,11 +7,12 @@
  * their like), through which the guest could reach this process or the host's kernel: those appear
  * empty, and so do the directories that are to be hidden.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -70,10 +71,23 @@ static bool is_hidden(const struct fuse_server *server, const struct stat *statu
 	return false;
 }
 
-/* A descriptor for a name and what it is. 0, or -errno. */
-static int look(const struct fuse_server *server, const struct fuse_inode *parent, const char *name,
+/*
+ * What a name in the request's directory leads to. *fd: a descriptor for it, or -1 when none is wanted
+ * yet: one call then instead of three. Directories have one always, to be found by when the host moves
+ * them; what is on another file system, to be asked which. 0, or -errno.
+ */
+static int look(const struct fuse_request *request, const char *name, bool wanted,
 		struct stat *status, int *fd, bool *empty)
 {
+	const struct fuse_inode *parent = request->inode;
+
+	*fd = -1;
+	*empty = false;
+	if (!wanted && fstatat(parent->fd, name, status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+		return -errno;
+	if (!wanted && !S_ISDIR(status->st_mode) && status->st_dev == parent->dev &&
+	    !is_hidden(request->server, status))
+		return 0;
 	*fd = fuse_open_beneath(parent->fd, name, O_PATH, 0);
 	if (*fd < 0)
 		return *fd;
@@ -83,265 +97,161 @@ static int look(const struct fuse_server *server, const struct fuse_inode *paren
 		close(*fd);
 		return error;
 	}
-	*empty = is_hidden(server, status) || (status->st_dev != parent->dev && is_kernels(*fd));
+	*empty = is_hidden(request->server, status) ||
+		 (status->st_dev != parent->dev && is_kernels(*fd));
 	if (!*empty || S_ISDIR(status->st_mode))
 		return 0;
 	close(*fd);
 	return -ENOENT;
 }
 
-static int known(struct fuse_request *request, struct fuse_inode *parent, const char *name,
-		 const struct stat *status, int fd, bool empty, struct fuse_entry_out *entry)
+/*
+ * Looks a name up in the request's directory and fills the entry; with one lookup more. wanted: a
+ * descriptor will be needed soon. Returns 0 or -errno.
+ */
+static int enter(struct fuse_request *request, const char *name, bool wanted,
+		 struct fuse_entry_out *entry)
 {
 	struct fuse_server *server = request->server;
-	struct fuse_inode *inode =
-		fuse_inode_found(&server->inodes, parent, name, status, fd, empty);
+	struct fuse_inode *inode;
+	struct stat status;
+	bool empty;
+	int fd;
+	const int result =
+		request->inode->empty ? -ENOENT : look(request, name, wanted, &status, &fd, &empty);
 
+	if (result)
+		return result;
+	inode = fuse_inode_found(&server->inodes, request->inode, name, &status, fd, empty);
 	if (!inode)
 		return -ENOMEM;
 	*entry = (struct fuse_entry_out){.nodeid = inode->nodeid,
 					 .entry_valid = server->valid_s,
 					 .attr_valid = server->valid_s};
-	fuse_fill_attr(server, status, empty, &entry->attr);
+	fuse_fill_attr(server, &status, empty, &entry->attr);
 	fuse_inode_put(&server->inodes, inode);
 	return 0;
 }
 
-int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const char *name,
-	       struct fuse_entry_out *entry)
+static long reply_entry(struct fuse_request *request, bool wanted)
 {
-	struct stat status;
-	bool empty = false;
-	int fd, result;
+	struct fuse_entry_out entry;
+	const int result = enter(request, request->name, wanted, &entry);
 
-	result = parent->empty ? -ENOENT
-			       : look(request->server, parent, name, &status, &fd, &empty);
-	return result ? result : known(request, parent, name, &status, fd, empty, entry);
-}
-
-/* Gets the directory that a request is about; not for a change in one that appears empty. */
-static int get_directory(struct fuse_request *request, u64 nodeid, struct fuse_inode **inode)
-{
-	const int fd = fuse_get(request, nodeid, inode);
-	int error = 0;
-
-	if (fd < 0)
-		return fd;
-	if ((*inode)->type != S_IFDIR)
-		error = -ENOTDIR;
-	else if ((*inode)->empty)
-		error = -EACCES;
-	if (error)
-		fuse_inode_put(&request->server->inodes, *inode);
-	return error ? error : fd;
-}
-
-static long reply_entry(struct fuse_request *request, struct fuse_inode *parent, const char *name)
-{
-	struct fuse_entry_out entry = {.nodeid = 0};
-	const int result = fuse_enter(request, parent, name, &entry);
-
-	if (result)
-		return result;
-	return fuse_reply(request, 0, &entry, sizeof(entry));
+	return result ? result : fuse_reply(request, 0, &entry, sizeof(entry));
 }
 
 long fuse_call_lookup(struct fuse_request *request)
 {
 	/* That there is no such name may be kept, too. */
 	const struct fuse_entry_out none = {.entry_valid = request->server->valid_s};
-	struct fuse_inode *parent;
-	const char *name;
-	long result;
-	u32 end;
-	int fd;
+	const long result = reply_entry(request, false);
 
-	name = fuse_name(request, 0, &end);
-	if (!name)
-		return strnlen((const char *)request->body, FUSE_NAME_BYTES) == FUSE_NAME_BYTES
-			       ? -ENAMETOOLONG
-			       : -EINVAL;
-	fd = fuse_get(request, request->head.nodeid, &parent);
-	if (fd < 0)
-		return fd;
-	result = reply_entry(request, parent, name);
-	fuse_inode_put(&request->server->inodes, parent);
-	if (result == -ENOENT && request->server->export.cache == FUSE_CACHE_ALWAYS)
-		return fuse_reply(request, 0, &none, sizeof(none));
-	return result;
+	return result == -ENOENT && request->server->export.cache == FUSE_CACHE_ALWAYS
+		       ? fuse_reply(request, 0, &none, sizeof(none))
+		       : result;
 }
 
-void fuse_give(const struct fuse_request *request, int parent, int directory, const char *name)
+void fuse_give(const struct fuse_request *request, int directory, const char *name)
 {
+	const uid_t uid = fuse_uid(request->server, request->head.uid);
 	gid_t gid = fuse_gid(request->server, request->head.gid);
 	struct stat status;
 
-	if (!request->server->as_root)
+	if (!request->server->as_root || (uid == 0 && gid == request->server->gid))
 		return;
-	if (fstatat(parent, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & S_ISGID)
+	if (fstatat(request->inode->fd, "", &status, AT_EMPTY_PATH) == 0 &&
+	    status.st_mode & S_ISGID)
 		gid = (gid_t)-1;
-	(void)!fchownat(directory, name, fuse_uid(request->server, request->head.uid), gid,
-			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+	(void)!fchownat(directory, name, uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }
 
-/* Something new has this name in the directory, if result is 0: replies what it is. */
-static long reply_made(struct fuse_request *request, struct fuse_inode *parent, const char *name,
-		       int result)
+/* Something new has the request's name, if result is 0: replies what it is. */
+static long reply_made(struct fuse_request *request, int result)
 {
 	if (result)
 		return -errno;
-	fuse_give(request, parent->fd, parent->fd, name);
-	return reply_entry(request, parent, name);
+	fuse_give(request, request->inode->fd, request->name);
+	return reply_entry(request, true);
 }
 
 long fuse_call_mknod(struct fuse_request *request)
 {
-	struct fuse_mknod_in in;
-	struct fuse_inode *parent;
-	const char *name;
-	long result;
-	u32 end;
-	int fd;
+	const struct fuse_mknod_in *in = request->body;
 
-	if (!fuse_args(request, &in, sizeof(in)) || !(name = fuse_name(request, sizeof(in), &end)))
-		return -EINVAL;
 	/* A device is one on the host, too; rights that come with execution as well. */
-	if (S_ISCHR(in.mode) || S_ISBLK(in.mode) || in.mode & (S_ISUID | S_ISGID))
+	if (S_ISCHR(in->mode) || S_ISBLK(in->mode) || in->mode & (S_ISUID | S_ISGID))
 		return -EPERM;
-	fd = get_directory(request, request->head.nodeid, &parent);
-	if (fd < 0)
-		return fd;
-	result = reply_made(request, parent, name, mknodat(fd, name, in.mode, 0));
-	fuse_inode_put(&request->server->inodes, parent);
-	return result;
+	return reply_made(request, mknodat(request->inode->fd, request->name, in->mode, 0));
 }
 
 long fuse_call_mkdir(struct fuse_request *request)
 {
-	struct fuse_mkdir_in in;
-	struct fuse_inode *parent;
-	const char *name;
-	long result;
-	u32 end;
-	int fd;
+	const struct fuse_mkdir_in *in = request->body;
 
-	if (!fuse_args(request, &in, sizeof(in)) || !(name = fuse_name(request, sizeof(in), &end)))
-		return -EINVAL;
-	fd = get_directory(request, request->head.nodeid, &parent);
-	if (fd < 0)
-		return fd;
-	result = reply_made(request, parent, name, mkdirat(fd, name, in.mode & 01777));
-	fuse_inode_put(&request->server->inodes, parent);
-	return result;
+	return reply_made(request, mkdirat(request->inode->fd, request->name, in->mode & 01777));
 }
 
 long fuse_call_symlink(struct fuse_request *request)
 {
-	struct fuse_inode *parent;
-	const char *name, *target;
-	long result;
-	u32 end;
-	int fd;
+	/* Any text: it is the guest that follows it. */
+	const char *target = (const char *)request->body + request->taken;
 
-	if (!(name = fuse_name(request, 0, &end)) || end >= request->bytes)
+	if (request->taken >= request->bytes)
 		return -EINVAL;
-	target = (const char *)request->body + end; /* any text: it is the guest that follows it */
-	fd = get_directory(request, request->head.nodeid, &parent);
-	if (fd < 0)
-		return fd;
-	result = reply_made(request, parent, name, symlinkat(target, fd, name));
-	fuse_inode_put(&request->server->inodes, parent);
-	return result;
+	return reply_made(request, symlinkat(target, request->inode->fd, request->name));
 }
 
 long fuse_call_link(struct fuse_request *request)
 {
+	const struct fuse_link_in *in = request->body;
 	struct fuse_server *server = request->server;
-	struct fuse_inode *parent, *inode;
-	struct fuse_link_in in;
-	const char *name;
-	long result;
-	u32 end;
-	int fd, from;
+	struct fuse_inode *inode;
+	char number[12];
+	long result = fuse_get(request, in->oldnodeid, false, &inode);
 
-	if (!fuse_args(request, &in, sizeof(in)) || !(name = fuse_name(request, sizeof(in), &end)))
-		return -EINVAL;
-	fd = get_directory(request, request->head.nodeid, &parent);
-	if (fd < 0)
-		return fd;
-	from = fuse_get(request, in.oldnodeid, &inode);
-	if (from < 0) {
-		result = from;
-	} else {
-		char number[12];
-
-		result = linkat(server->paths_fd, fuse_path_name(number, from), fd, name,
-				AT_SYMLINK_FOLLOW)
-				 ? -errno
-				 : reply_entry(request, parent, name);
-		fuse_inode_put(&server->inodes, inode);
-	}
-	fuse_inode_put(&server->inodes, parent);
+	if (result)
+		return result;
+	result = linkat(server->paths_fd, fuse_path_name(number, inode->fd), request->inode->fd,
+			request->name, AT_SYMLINK_FOLLOW)
+			 ? -errno
+			 : reply_entry(request, true);
+	fuse_inode_put(&server->inodes, inode);
 	return result;
 }
 
-static long remove_name(struct fuse_request *request, int flags)
+long fuse_call_remove(struct fuse_request *request)
 {
 	struct fuse_inodes *inodes = &request->server->inodes;
-	struct fuse_inode *parent, *inode;
-	const char *name;
-	long result;
-	u32 end;
-	int fd;
+	struct fuse_inode *parent = request->inode;
+	struct fuse_inode *inode = fuse_inode_at(inodes, parent, request->name);
+	const int flags = request->head.opcode == FUSE_RMDIR ? AT_REMOVEDIR : 0;
+	const long result = unlinkat(parent->fd, request->name, flags) ? -errno : 0;
 
-	if (!(name = fuse_name(request, 0, &end)))
-		return -EINVAL;
-	fd = get_directory(request, request->head.nodeid, &parent);
-	if (fd < 0)
-		return fd;
-	inode = fuse_inode_at(inodes, parent, name);
-	result = unlinkat(fd, name, flags) ? -errno : 0;
 	if (!result)
-		fuse_inode_unlinked(inodes, inode, parent, name);
+		fuse_inode_unlinked(inodes, inode, parent, request->name);
 	fuse_inode_put(inodes, inode);
-	fuse_inode_put(inodes, parent);
 	return result;
 }
 
-long fuse_call_unlink(struct fuse_request *request)
+long fuse_call_rename(struct fuse_request *request)
 {
-	return remove_name(request, 0);
-}
-
-long fuse_call_rmdir(struct fuse_request *request)
-{
-	return remove_name(request, AT_REMOVEDIR);
-}
-
-static long rename_names(struct fuse_request *request, u64 new_parent, u32 flags, u32 offset)
-{
+	const struct fuse_rename2_in *in = request->body; /* the other ends behind newdir */
+	const u32 flags = request->head.opcode == FUSE_RENAME2 ? in->flags : 0;
+	const char *old = request->name, *new = fuse_name(request);
 	struct fuse_inodes *inodes = &request->server->inodes;
-	struct fuse_inode *from, *to, *moved, *met;
-	const char *old, *new;
+	struct fuse_inode *from = request->inode, *to, *moved, *met;
 	long result;
-	u32 end;
-	int from_fd, to_fd;
 
-	if (!(old = fuse_name(request, offset, &end)) || !(new = fuse_name(request, end, &end)) ||
-	    flags & ~(u32)(RENAME_NOREPLACE | RENAME_EXCHANGE))
+	if (!new || flags & ~(u32)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	from_fd = get_directory(request, request->head.nodeid, &from);
-	if (from_fd < 0)
-		return from_fd;
-	to_fd = get_directory(request, new_parent, &to);
-	if (to_fd < 0) {
-		fuse_inode_put(inodes, from);
-		return to_fd;
-	}
+	result = fuse_get(request, in->newdir, true, &to);
+	if (result)
+		return result;
 	/* With a descriptor in use, what lies below is found while the name changes, too. */
 	moved = fuse_inode_at(inodes, from, old);
 	met = fuse_inode_at(inodes, to, new);
-	result = syscall(SYS_renameat2, from_fd, old, to_fd, new, flags) ? -errno : 0;
+	result = syscall(SYS_renameat2, from->fd, old, to->fd, new, flags) ? -errno : 0;
 	if (!result && flags & RENAME_EXCHANGE)
 		fuse_inode_moved(inodes, met, from, old);
 	else if (!result && met != moved)
@@ -350,91 +260,48 @@ static long rename_names(struct fuse_request *request, u64 new_parent, u32 flags
 		fuse_inode_moved(inodes, moved, to, new);
 	fuse_inode_put(inodes, moved);
 	fuse_inode_put(inodes, met);
-	fuse_inode_put(inodes, from);
 	fuse_inode_put(inodes, to);
 	return result;
 }
 
-long fuse_call_rename(struct fuse_request *request)
-{
-	struct fuse_rename_in in;
-
-	if (!fuse_args(request, &in, sizeof(in)))
-		return -EINVAL;
-	return rename_names(request, in.newdir, 0, sizeof(in));
-}
-
-long fuse_call_rename2(struct fuse_request *request)
-{
-	struct fuse_rename2_in in;
-
-	if (!fuse_args(request, &in, sizeof(in)))
-		return -EINVAL;
-	return rename_names(request, in.newdir, in.flags, sizeof(in));
-}
-
-/* Opens what has the name already, if it is a regular file. */
-static int open_existing(const struct fuse_server *server, const struct fuse_inode *parent,
-			 const char *name, int flags)
+/* Opens what has the request's name already, if it is a regular file. */
+static int open_existing(const struct fuse_request *request, int flags)
 {
 	struct stat status;
 	bool empty;
 	int path, fd;
-	const int result = look(server, parent, name, &status, &path, &empty);
+	const int result = look(request, request->name, true, &status, &path, &empty);
 
 	if (result)
 		return result;
-	fd = S_ISREG(status.st_mode) ? fuse_open_path(server, path, flags) : -EINVAL;
+	fd = S_ISREG(status.st_mode) ? fuse_open_path(request->server, path, flags) : -EINVAL;
 	close(path);
-	return fd;
-}
-
-static int create(struct fuse_request *request, struct fuse_inode *parent, const char *name,
-		  const struct fuse_create_in *in)
-{
-	const int flags = fuse_open_flags(request->server, in->flags);
-	int fd;
-
-	if (in->mode & (S_ISUID | S_ISGID))
-		return -EPERM;
-	fd = fuse_open_beneath(parent->fd, name, flags | O_CREAT | O_EXCL | O_NOCTTY,
-			       in->mode & 01777);
-	if (fd == -EEXIST && !(in->flags & O_EXCL))
-		return open_existing(request->server, parent, name, flags);
-	if (fd >= 0)
-		fuse_give(request, parent->fd, fd, "");
 	return fd;
 }
 
 long fuse_call_create(struct fuse_request *request)
 {
-	struct {
-		struct fuse_entry_out entry;
-		struct fuse_open_out open;
-	} out = {.entry = {.nodeid = 0}};
-	struct fuse_inode *parent;
-	struct fuse_create_in in;
-	const char *name;
-	long result;
-	u32 end;
+	const struct fuse_create_in *in = request->body;
+	const int flags = fuse_open_flags(request->server, in->flags);
+	struct fuse_entry_out entry;
 	int fd;
 
-	if (!fuse_args(request, &in, sizeof(in)) || !(name = fuse_name(request, sizeof(in), &end)))
-		return -EINVAL;
-	fd = get_directory(request, request->head.nodeid, &parent);
-	if (fd < 0)
-		return fd;
-	fd = create(request, parent, name, &in);
-	result = fd < 0 ? fd : fuse_enter(request, parent, name, &out.entry);
-	fuse_inode_put(&request->server->inodes, parent);
-	if (result && fd >= 0)
-		close(fd);
-	if (!result)
-		result = fuse_open_entry(request->server, fd, &out.entry, &out.open);
-	return result ? result : fuse_reply(request, 0, &out, sizeof(out));
+	if (in->mode & (S_ISUID | S_ISGID))
+		return -EPERM;
+	fd = fuse_open_beneath(request->inode->fd, request->name,
+			       flags | O_CREAT | O_EXCL | O_NOCTTY, in->mode & 01777);
+	if (fd >= 0)
+		fuse_give(request, fd, "");
+	else if (fd == -EEXIST && !(in->flags & O_EXCL))
+		fd = open_existing(request, flags);
+	return fd < 0 ? fd
+		      : fuse_reply_created(request, fd, enter(request, request->name, true, &entry),
+					   &entry);
 }
 
 /* Directories. */
+
+enum { LIST_BYTES = 2048 };
 
 /* One entry in the kernel's form. */
 struct raw_entry {
@@ -454,95 +321,89 @@ static bool is_dot(const char *name)
  * Appends an entry to the reply at `at`; returns the offset behind it, or 0 when there is no room. With
  * plus, the entry is looked up as well, if it can be: a node id of 0 says that it wasn't.
  */
-static u32 add_entry(struct fuse_request *request, struct fuse_inode *directory,
-		     const struct raw_entry *found, u32 at, bool plus)
+static u32 add_entry(struct fuse_request *request, const struct raw_entry *found, u32 at)
 {
+	const bool plus = request->head.opcode == FUSE_READDIRPLUS;
 	struct fuse_direntplus entry = {
-		.dirent = {.ino = fuse_number(request->server, directory->dev, found->ino),
+		.dirent = {.ino = fuse_number(request->server, request->inode->dev, found->ino),
 			   .off = (u64)found->off,
 			   .namelen = (u32)strlen(found->name),
 			   .type = found->type}};
 	const u32 head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
 	const u32 bytes = (u32)FUSE_REC_ALIGN(head + entry.dirent.namelen);
 	const u64 zero = 0;
-	struct stat status;
 
 	if (bytes > request->room - at)
 		return 0;
+	/* Where something is mounted, the two numbers would differ. */
 	if (plus && !is_dot(found->name) &&
-	    fstatat(directory->fd, found->name, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) ==
-		    0 &&
-	    status.st_dev == directory->dev && !is_hidden(request->server, &status))
-		(void)known(request, directory, found->name, &status, -1, false, &entry.entry_out);
+	    enter(request, found->name, found->type == DT_DIR, &entry.entry_out) == 0)
+		entry.dirent.ino = entry.entry_out.attr.ino;
 	fuse_reply(request, at + bytes - (u32)sizeof(zero), &zero, sizeof(zero));
 	fuse_reply(request, at, plus ? (void *)&entry : (void *)&entry.dirent, head);
 	fuse_reply(request, at + head, found->name, entry.dirent.namelen);
 	return at + bytes;
 }
 
-/* Reads from the place that the guest names on, as much as fits. */
-static long read_entries(struct fuse_request *request, struct fuse_inode *directory, int fd,
-			 const struct fuse_read_in *in, bool plus)
+/*
+ * Reads from the place that the guest names on, as much as fits. What doesn't is kept for the next
+ * request: going back in a directory costs more than reading it, and where a place is a count of
+ * entries (tmpfs), it is another one when some were removed meanwhile.
+ */
+static long read_entries(struct fuse_request *request)
 {
-	_Alignas(struct raw_entry) char buffer[16384];
+	const struct fuse_read_in *in = request->body;
+	struct fuse_handle *handle = request->handle;
 	u32 used = 0;
 
 	if (in->size < request->room)
 		request->room = in->size;
-	if (lseek(fd, (off_t)in->offset, SEEK_SET) < 0)
-		return -errno;
+	if (!handle->list && !(handle->list = malloc(LIST_BYTES)))
+		return -ENOMEM;
+	if (handle->at != in->offset) {
+		if (lseek(handle->fd, (off_t)in->offset, SEEK_SET) < 0)
+			return -errno;
+		handle->at = in->offset;
+		handle->list_at = handle->list_bytes = 0;
+		handle->ended = false;
+	}
 	for (;;) {
-		const long count = syscall(SYS_getdents64, fd, buffer, sizeof(buffer));
+		const struct raw_entry *found;
+		u32 next;
 
-		if (count < 0)
-			return used ? (long)used : -errno;
-		if (count == 0)
+		if (handle->list_at == handle->list_bytes && !handle->ended) {
+			const long count =
+				syscall(SYS_getdents64, handle->fd, handle->list, LIST_BYTES);
+
+			if (count < 0)
+				return used ? (long)used : -errno;
+			handle->list_at = 0;
+			handle->list_bytes = (u32)count;
+			handle->ended = count == 0;
+		}
+		if (handle->ended)
+			break;
+		found = (const void *)(handle->list + handle->list_at);
+		next = add_entry(request, found, used);
+		if (next == 0)
 			return (long)used;
-		for (long at = 0; at < count;) {
-			const struct raw_entry *found = (const void *)(buffer + at);
-			const u32 next = add_entry(request, directory, found, used, plus);
-
-			if (next == 0)
-				return (long)used;
-			used = next;
-			at += found->bytes;
-		}
+		used = next;
+		handle->at = (u64)found->off;
+		handle->list_at += found->bytes;
 	}
-}
-
-static long read_directory(struct fuse_request *request, bool plus)
-{
-	struct fuse_read_in in;
-	struct fuse_handle *handle;
-	struct fuse_inode *directory;
-	long result;
-
-	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX)
-		return -EINVAL;
-	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
-	if (!handle)
-		return -EBADF;
-	result = fuse_get(request, request->head.nodeid, &directory);
-	if (result >= 0) {
-		if (directory->empty) {
-			result = 0;
-		} else {
-			pthread_mutex_lock(&handle->lock);
-			result = read_entries(request, directory, handle->fd, &in, plus);
-			pthread_mutex_unlock(&handle->lock);
-		}
-		fuse_inode_put(&request->server->inodes, directory);
-	}
-	fuse_handle_put(request->server, handle);
-	return result;
+	/* The end is told once: who asks again wants to know anew. */
+	handle->ended = used != 0;
+	return (long)used;
 }
 
 long fuse_call_readdir(struct fuse_request *request)
 {
-	return read_directory(request, false);
-}
+	long result;
 
-long fuse_call_readdirplus(struct fuse_request *request)
-{
-	return read_directory(request, true);
+	if (request->inode->empty)
+		return 0;
+	pthread_mutex_lock(&request->handle->lock);
+	result = read_entries(request);
+	pthread_mutex_unlock(&request->handle->lock);
+	return result;
 }

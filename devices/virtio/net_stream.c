@@ -40,27 +40,6 @@ static int why(ssize_t count)
 	return count < 0 && (errno == EAGAIN || errno == EINTR) ? -EAGAIN : -ENOLINK;
 }
 
-/* The part of some pieces from offset on, `bytes` long; returns how many pieces that is. */
-static unsigned cut(struct iovec *to, const struct iovec *piece, unsigned pieces, size_t offset,
-		    size_t bytes)
-{
-	unsigned count = 0;
-
-	for (unsigned i = 0; i < pieces && bytes; i++) {
-		const size_t length = piece[i].iov_len;
-
-		if (offset >= length) {
-			offset -= length;
-			continue;
-		}
-		to[count].iov_base = (u8 *)piece[i].iov_base + offset;
-		to[count].iov_len = length - offset < bytes ? length - offset : bytes;
-		bytes -= to[count++].iov_len;
-		offset = 0;
-	}
-	return count;
-}
-
 static int receive(struct net_port *port, const struct iovec *piece, unsigned pieces)
 {
 	struct iovec part[NET_PIECES_MAX + 1];
@@ -80,7 +59,8 @@ static int receive(struct net_port *port, const struct iovec *piece, unsigned pi
 	length = ntohl(length);
 	if (length < NET_FRAME_MIN || length > NET_FRAME_MAX)
 		return -ENOLINK;
-	parts = cut(part, piece, pieces, NET_HEADER_BYTES + (size_t)port->got, length - port->got);
+	parts = virtq_cut(part, piece, pieces, NET_HEADER_BYTES + (size_t)port->got,
+			  length - port->got);
 	part[parts++] = (struct iovec){.iov_base = next, .iov_len = sizeof(next)};
 	count = readv(port->fd, part, (int)parts);
 	if (count <= 0)
@@ -124,7 +104,7 @@ static int send_frame(struct net_port *port, const struct iovec *piece, unsigned
 	if (error)
 		return error;
 	part[0] = (struct iovec){.iov_base = (void *)(uintptr_t)&prefix, .iov_len = sizeof(prefix)};
-	parts = 1 + cut(part + 1, piece, pieces, NET_HEADER_BYTES, length);
+	parts = 1 + virtq_cut(part + 1, piece, pieces, NET_HEADER_BYTES, length);
 	count = writev(port->fd, part, (int)parts);
 	if (count <= 0)
 		return why(count);

@@ -262,6 +262,24 @@ u32 virtq_copy(const struct iovec *piece, unsigned pieces, u32 offset, void *buf
 	return copied;
 }
 
+unsigned virtq_cut(struct iovec *to, const struct iovec *piece, unsigned pieces, size_t offset,
+		   size_t bytes)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < pieces && bytes; i++) {
+		const struct iovec whole = piece[i];
+		const size_t skipped = offset < whole.iov_len ? offset : whole.iov_len;
+		const size_t left = whole.iov_len - skipped, length = left < bytes ? left : bytes;
+
+		offset -= skipped;
+		bytes -= length;
+		if (length)
+			to[count++] = (struct iovec){(u8 *)whole.iov_base + skipped, length};
+	}
+	return count;
+}
+
 u32 virtq_read(const struct virtq_chain *chain, u32 offset, void *to, u32 bytes)
 {
 	const u32 copied = virtq_copy(chain->piece, chain->out, offset, to, bytes, false);

@@ -128,4 +128,11 @@ u32 virtq_write(const struct virtq_chain *chain, u32 offset, const void *from, u
 u32 virtq_copy(const struct iovec *piece, unsigned pieces, u32 offset, void *buffer, u32 bytes,
 	       bool to_guest);
 
+/*
+ * The part of some pieces from an offset on, `bytes` at most, for one system call. to: room for as many
+ * pieces, or the pieces themselves. Returns how many there are.
+ */
+unsigned virtq_cut(struct iovec *to, const struct iovec *piece, unsigned pieces, size_t offset,
+		   size_t bytes);
+
 #endif

@@ -48,12 +48,16 @@ static int few_tear_down(void **state)
 /* So many files are looked at that no other descriptor stays. */
 static void use_all_paths(struct fuse_world *world)
 {
+	struct fuse_client *client = &world->client;
+	struct fuse_attr attr;
 	char name[32];
 
 	for (unsigned i = 0; i < 2 * PATHS_MAX; i++) {
 		snprintf(name, sizeof(name), "filler-%u", i);
 		host_write(world, name, "");
-		fuse_lookup(&world->client, FUSE_ROOT_ID, name);
+		/* A file that was only looked up has no descriptor yet. */
+		assert_int_equal(fuse_stat(client, fuse_lookup(client, FUSE_ROOT_ID, name), &attr),
+				 0);
 	}
 }
 
@@ -173,6 +177,47 @@ static void test_moved_by_host(void **state)
 	assert_int_equal(fuse_lookup(client, FUSE_ROOT_ID, "new"), file);
 	use_all_paths(world);
 	expect_is(world, file, "new");
+}
+
+/* What is only looked up is what a name leads to; a directory will be one that names are looked up in. */
+static void test_opened_when_needed(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	const unsigned open = count_descriptors();
+	struct fuse_attr attr;
+	u64 file;
+
+	host_write(world, "file", "");
+	assert_int_equal(mkdir(fuse_world_path(world, "directory"), 0755), 0);
+	file = fuse_lookup(client, FUSE_ROOT_ID, "file");
+	assert_int_equal(count_descriptors(), open);
+	assert_int_equal(fuse_stat(client, file, &attr), 0);
+	assert_int_equal(count_descriptors(), open + 1);
+	fuse_lookup(client, FUSE_ROOT_ID, "directory");
+	assert_int_equal(count_descriptors(), open + 2);
+}
+
+/* A FIFO that has got the number of a file that is gone isn't opened in its place: it would wait. */
+static void test_number_used_again(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	struct fuse_inodes *inodes = &client->server->inodes;
+	struct fuse_inode *inode;
+	ino_t number;
+	u64 file;
+
+	host_write(world, "file", "");
+	file = fuse_lookup(client, FUSE_ROOT_ID, "file");
+	assert_int_equal(unlink(fuse_world_path(world, "file")), 0);
+	assert_int_equal(mkfifo(fuse_world_path(world, "file"), 0644), 0);
+	inode = fuse_inode_get(inodes, file);
+	number = inode->ino;
+	inode->ino = ino_of(world, "file");
+	assert_int_equal(fuse_open_with(client, file, O_RDWR), -ESTALE);
+	inode->ino = number;
+	fuse_inode_put(inodes, inode);
 }
 
 /* The host turns a path round: what was above is below. Nothing becomes its own ancestor. */
@@ -448,12 +493,21 @@ static void test_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FEW_TEST(test_many),         FEW_TEST(test_deep),
-		FEW_TEST(test_moved),        FEW_TEST(test_moved_by_host),
-		FEW_TEST(test_turned_round), FEW_TEST(test_deleted_while_open),
-		FEW_TEST(test_hard_links),   FEW_TEST(test_failed_removal),
-		FEW_TEST(test_many_deleted), FEW_TEST(test_nameless),
-		FEW_TEST(test_open_files),   FEW_TEST(test_long_name),
+		FEW_TEST(test_many),
+		FEW_TEST(test_deep),
+		FEW_TEST(test_moved),
+		FEW_TEST(test_moved_by_host),
+		FEW_TEST(test_opened_when_needed),
+		FEW_TEST(test_deleted_while_open),
+		FEW_TEST(test_number_used_again),
+		FEW_TEST(test_turned_round),
+		FEW_TEST(test_deleted_while_open),
+		FEW_TEST(test_hard_links),
+		FEW_TEST(test_failed_removal),
+		FEW_TEST(test_many_deleted),
+		FEW_TEST(test_nameless),
+		FEW_TEST(test_open_files),
+		FEW_TEST(test_long_name),
 		FUSE_TEST(test_full),
 	};
 

@@ -86,6 +86,7 @@ static void test_bad_names(void **state)
 	memset(name, 'n', 256);
 	name[256] = '\0';
 	assert_int_equal(fuse_find(client, directory, name), -ENAMETOOLONG);
+	assert_int_equal(fuse_unlink(client, directory, name), -ENAMETOOLONG);
 	/* What stands behind a NUL is no part of a name. */
 	assert_int_equal(fuse_ask(client, FUSE_LOOKUP, directory, "file\0/../..", 12, NULL, NULL),
 			 0);
@@ -342,9 +343,9 @@ static void saw(void *owner, const struct fuse_direntplus *entry, const char *na
 		list->dots++;
 		assert_int_equal(entry->entry_out.nodeid, 0);
 	}
-	/* What is hidden isn't known by a list, as if it were any directory. */
+	/* What is hidden isn't known by a list as if it were any directory. */
 	if (strcmp(name, "home") == 0)
-		assert_int_equal(entry->entry_out.nodeid, 0);
+		assert_int_equal(entry->entry_out.attr.mode, S_IFDIR | 0555);
 	if (entry->entry_out.nodeid) {
 		assert_int_equal(entry->entry_out.attr.ino, entry->dirent.ino);
 		list->known++;
@@ -381,6 +382,81 @@ static void test_lists(void **state)
 		assert_int_equal(fuse_release(client, FUSE_ROOT_ID, fh), 0);
 	}
 	fuse_reset(client->server);
+}
+
+/* One reply of a list, from a place on. Returns how many bytes, and where the next one begins. */
+static u32 list_from(struct fuse_client *client, u64 fh, u64 offset, u8 *reply, u64 *next)
+{
+	const struct fuse_read_in in = {.fh = fh, .offset = offset, .size = 1024};
+	struct fuse_dirent entry;
+
+	assert_int_equal(fuse_ask(client, FUSE_READDIR, FUSE_ROOT_ID, &in, sizeof(in), NULL, NULL),
+			 0);
+	memcpy(reply, fuse_body(client), client->bytes);
+	for (u32 at = 0; at < client->bytes; at += (u32)FUSE_DIRENT_SIZE(&entry)) {
+		memcpy(&entry, reply + at, FUSE_NAME_OFFSET);
+		*next = entry.off;
+	}
+	return client->bytes;
+}
+
+/* What was read ahead serves only who goes on where it begins. */
+static void test_lists_again(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	const u64 fh = fuse_open_directory(client, FUSE_ROOT_ID);
+	struct list list = {.client = client};
+	u8 one[1024], two[1024];
+	u64 middle = 0, end = 0;
+	char name[32];
+	u32 bytes;
+
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "file-%u", i);
+		host_write(world, name, "");
+	}
+	bytes = list_from(client, fh, 0, one, &middle);
+	assert_true(bytes > 0 && list_from(client, fh, middle, two, &end) > 0 && end != middle);
+	assert_int_equal(list_from(client, fh, 0, two, &end), bytes);
+	assert_memory_equal(one, two, bytes);
+	assert_true(end == middle);
+	bytes = list_from(client, fh, middle, one, &end);
+	assert_int_equal(list_from(client, fh, middle, two, &end), bytes);
+	assert_memory_equal(one, two, bytes);
+	while (list_from(client, fh, end, one, &end))
+		;
+	assert_int_equal(list_from(client, fh, end, one, &end), 0);
+	/* From the start: what is new is in it. */
+	host_write(world, "file-200", "");
+	fuse_list(client, FUSE_ROOT_ID, fh, false, saw, &list);
+	assert_int_equal(list.count, 201);
+}
+
+static void remove_seen(void *owner, const struct fuse_direntplus *entry, const char *name)
+{
+	(void)entry;
+	if (name[0] != '.')
+		assert_int_equal(fuse_unlink(owner, FUSE_ROOT_ID, name), 0);
+}
+
+/* Nothing is left out where what was listed is removed before the rest is asked for. */
+static void test_removed_while_listed(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	struct list list = {.client = client};
+	char name[32];
+	u64 fh;
+
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "file-%u", i);
+		host_write(world, name, "");
+	}
+	fh = fuse_open_directory(client, FUSE_ROOT_ID);
+	fuse_list(client, FUSE_ROOT_ID, fh, true, remove_seen, client);
+	fuse_list(client, FUSE_ROOT_ID, fh, true, saw, &list);
+	assert_int_equal(list.count, 0);
 }
 
 static void test_lists_are_lookups(void **state)
@@ -471,7 +547,7 @@ static void check_mounts(struct fuse_world *world)
 	struct fuse_client *client = &world->client;
 	struct fuse_attr one, two, proc;
 	struct list list = {.client = client};
-	char shown[64];
+	char shown[64], options[200];
 	u64 fh;
 
 	assert_int_equal(mkdir(fuse_world_path(world, "proc"), 0755), 0);
@@ -506,6 +582,16 @@ static void check_mounts(struct fuse_world *world)
 				     fuse_lookup(client, 1, "b"), "new", 0),
 			 -EXDEV);
 	assert_int_equal(remove_directory(client, FUSE_ROOT_ID, "a"), -EBUSY);
+	/* A file of an overlay is on another device than its directory, and known all the same. */
+	list = (struct list){.client = client};
+	assert_int_equal(mkdir(fuse_world_path(world, "overlay"), 0755), 0);
+	snprintf(options, sizeof(options), "xino=off,lowerdir=%s/share/a:%s/share/b", world->place,
+		 world->place);
+	if (mount("overlay", fuse_world_path(world, "overlay"), "overlay", 0, options))
+		_exit(77);
+	fh = fuse_open_directory(client, fuse_lookup(client, 1, "overlay"));
+	fuse_list(client, fuse_lookup(client, 1, "overlay"), fh, true, saw, &list);
+	assert_true(list.known == 1 && list.count == 1);
 }
 
 static void test_mounts(void **state)
@@ -546,6 +632,8 @@ int main(void)
 		FUSE_TEST(test_rename),
 		FUSE_TEST(test_removal),
 		FUSE_TEST(test_lists),
+		FUSE_TEST(test_lists_again),
+		FUSE_TEST(test_removed_while_listed),
 		FUSE_TEST(test_lists_are_lookups),
 		FUSE_TEST(test_hidden),
 		FUSE_TEST(test_mounts),

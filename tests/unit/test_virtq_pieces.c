@@ -425,6 +425,34 @@ static void test_copies_where_there_is_nothing(void **state)
 	assert_int_equal(virtq_write(&world->chain, 0, buffer, 16), 0);
 }
 
+/* Every part of some pieces, in place and elsewhere, is the same bytes. */
+static void test_parts(void **state)
+{
+	static u8 data[12];
+	const struct iovec whole[] = {{data, 3}, {data + 3, 0}, {data + 3, 1}, {data + 4, 8}};
+
+	(void)state;
+	for (size_t offset = 0; offset < 14; offset++) {
+		for (size_t bytes = 0; bytes < 14; bytes++) {
+			struct iovec part[4], same[4];
+			const unsigned parts = virtq_cut(part, whole, 4, offset, bytes);
+			size_t at = offset;
+
+			for (unsigned i = 0; i < parts; i++) {
+				assert_ptr_equal(part[i].iov_base, data + at);
+				assert_true(part[i].iov_len > 0);
+				at += part[i].iov_len;
+			}
+			assert_int_equal(at - offset, offset >= 12          ? 0
+						      : bytes < 12 - offset ? bytes
+									    : 12 - offset);
+			memcpy(same, whole, sizeof(same));
+			assert_int_equal(virtq_cut(same, same, 4, offset, bytes), parts);
+			assert_memory_equal(same, part, parts * sizeof(*part));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +469,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_changes_behind_its_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reading, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_writing, set_up, tear_down),
+		cmocka_unit_test(test_parts),
 		cmocka_unit_test_setup_teardown(test_copies_where_there_is_nothing, set_up,
 						tear_down),
 	};
