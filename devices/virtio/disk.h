@@ -37,6 +37,7 @@ struct disk_config {
 	bool read_only, ephemeral, direct;
 	char serial[DISK_SERIAL_BYTES + 1]; /* or empty */
 	unsigned queues;                    /* 1 to 16 */
+	u64 iops, bps;                      /* requests and bytes a second; 0: no limit */
 };
 
 struct disk {
