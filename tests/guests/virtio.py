@@ -2,7 +2,7 @@
 """virtio.py - boots the guests with drivers in them: PCI, disks, entropy, a console, and hostile
 drivers.
 
-    tests/guests/virtio.py [-v] [-k WORD] [--build DIR] [BANTAM]
+    tests/guests/virtio.py [-v] [-k WORD] [--seed N] [--seconds N] [--build DIR] [BANTAM]
 
 Each case of the table below is one run of the monitor with images made for it. Afterwards the
 output is looked at, the exit status, what is in the images now, and whether anything is left
@@ -83,7 +83,7 @@ class Case:
     """One run.
 
     guest    the kernel's name (build/guests/NAME.elf)
-    append   its command line
+    append   its command line; {seed}, here and in the name, and {seconds} are the options
     args     further options; {new} is a file that isn't there yet
     disks    its images; each is given by one --disk
     expect   regular expressions for the standard output, found in this order
@@ -146,6 +146,14 @@ def console_case(name, append='', args=()):
     return Case('hostile-console' + name, 'hostile-console', append,
                 ['--console-device', 'virtio', *args], typed=b'0123456789' * 6000,
                 expect=[*heard, r'^hostile-console: 18 cases done$'])
+
+
+def any_case(name, args, disks, append=''):
+    """Garbage everywhere: on every device that needs nobody else."""
+    return Case('hostile-any%s, seed {seed}' % name, 'hostile-any',
+                append + ' seed={seed} seconds={seconds}', args, disks,
+                [r'^\d+ accesses at random, seed \d+ served$', r'^hostile-any: 8 cases done$'],
+                timeout=300)
 
 
 CASES = [
@@ -229,6 +237,9 @@ CASES = [
          disks=[Disk()], expect=[r'^case 28 notify storm:  served$']),
     Case('hostile-setup, 100,000 notifications by mmio', 'hostile-setup',
          'mmio case=28 storm=100000', MMIO, [Disk()], [r'^case 28 notify storm:  served$']),
+
+    any_case('', ['--console-device', 'virtio'], [Disk(), Disk(',ro,queues=4')]),
+    any_case(' by mmio', MMIO, [Disk()], 'mmio'),
 
     Case('a disk that is not there', 'disk', args=['--disk', '{new}'], err=[r'^bantam: .*new'],
          status=USAGE),
@@ -332,6 +343,9 @@ def main():
         tally.skip(len(cases), reason)
         return tally.close()
     for case in cases:
+        given = {'seed': options.seed, 'seconds': options.seconds}
+        case.name, case.append = case.name.format(**given), case.append.format(**given)
+        case.timeout += options.seconds
         began = time.monotonic()
         run, reason = run_case(case, bantam, guests)
         output = (('out', run.out[-4000:]), ('err', run.err[-2000:]))
