@@ -244,7 +244,8 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	if (boot_load(&request, &machine->memory, plan, err))
 		return -1;
 	timeline_reach(&machine->timeline, STAGE_LOADED);
-	if (config->verbose)
+	/* A guest can restart a hundred times a second: what a guest can bring about is said once. */
+	if (config->verbose && machine->restarts == 0)
 		say("booting '%s' by %s, %llu MiB, %u vCPU%s, command line '%s'", config->kernel,
 		    plan->kernel.protocol == BOOT_PVH ? "PVH" : "Linux's 64-bit boot protocol",
 		    config->memory_bytes / MIB, config->cpus, config->cpus > 1 ? "s" : "", cmdline);

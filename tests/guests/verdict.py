@@ -98,6 +98,22 @@ def pvpanic():
 
 
 @case
+def a_guest_that_wants_many_words():
+    """What it can bring about again and again is told once."""
+    disk = World.path('disk')
+    with open(disk, 'wb') as file:
+        file.truncate(1 << 20)
+    loud = Process('loud', '--verbose', '--on-reset', 'restart', '--disk', disk)
+    loud.wait_for(r'(?s)(broken 20 times.*){5}')
+    loud.send(signal.SIGTERM)
+    run = loud.end()
+    want(run.result['restarts'] >= 4, '%d restarts' % run.result['restarts'])
+    for words in ('booting', 'broke its device'):
+        want(run.err.count(words) == 1, 'stderr has %d times %r' % (run.err.count(words), words))
+    want(run.err.count('\n') < 10, 'stderr has %d lines' % run.err.count('\n'))
+
+
+@case
 def a_guests_words_stay_harmless():
     ugly = 'a\x1b[2Jb\x1b]0;t\x07c\td\xe4%s%n"\\'
     run = speak('reset', PANIC + ugly)
