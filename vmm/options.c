@@ -230,10 +230,10 @@ static const struct option options[] = {
 
 	{.help = "Devices"},
 	{"disk", 0, NULL, "FILE[,...]",
-	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N",
+	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N ,iops=N ,bps=N",
 	 MANY(add_disk, disks, DISKS_MAX)},
 	{"net", 0, NULL, "KIND[,…]",
-	 "a network: user (by passt), tap=NAME, fd=N or socket=PATH; with ,mac=MAC ,queues=N",
+	 "a network: user (by passt), tap=NAME, fd=N or socket=PATH; with ,mac=MAC ,queues=N ,bps=N ,pps=N",
 	 MANY(add_net, nets, NETS_MAX)},
 	{"publish", 'p', NULL, "PORTS",
 	 "[ADDR:]HOST:GUEST[/udp]: a port of the host leads to the guest's, by --net user",

@@ -463,8 +463,7 @@ int block_open(struct block *block, const struct disk_config *config, struct err
 	if (disk_open(&block->disk, config, err))
 		return -1;
 	describe_device(block);
-	block->limit.requests.rate = config->iops;
-	block->limit.bytes.rate = config->bps;
+	block->limit = config->limit;
 	device->queues = config->queues;
 	device->queue_size_max = BLOCK_QUEUE_SIZE;
 	device->config = (const u8 *)&block->config;

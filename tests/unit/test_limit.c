@@ -229,13 +229,13 @@ static void read_at_a_rate(const struct disk_config *config, unsigned burst)
 static void test_a_disk_by_requests(void **state)
 {
 	(void)state;
-	read_at_a_rate(&(struct disk_config){.iops = 100}, 100);
+	read_at_a_rate(&(struct disk_config){.limit.requests.rate = 100}, 100);
 }
 
 static void test_a_disk_by_bytes(void **state)
 {
 	(void)state;
-	read_at_a_rate(&(struct disk_config){.bps = 100 * SECTOR}, 100);
+	read_at_a_rate(&(struct disk_config){.limit.bytes.rate = 100 * SECTOR}, 100);
 }
 
 /* Held for a quarter of an hour: it costs nothing, and a pause or a reset doesn't wait for it. */
@@ -245,7 +245,7 @@ static void test_a_disk_that_is_held(void **state)
 	u64 worked;
 
 	(void)state;
-	block_world_init(&world, &(struct disk_config){.bps = LIMIT_BYTES_MIN});
+	block_world_init(&world, &(struct disk_config){.limit.bytes.rate = LIMIT_BYTES_MIN});
 	for (unsigned round = 0; round < 20; round++) {
 		rig_start(&world.rig, BLOCK_FEATURES, 1);
 		/* The first one empties the bucket, and a reset doesn't fill it. */
@@ -271,7 +271,7 @@ static void test_a_disk_counts_zeroes(void **state)
 	static struct block_world world;
 
 	(void)state;
-	block_world_init(&world, &(struct disk_config){.bps = LIMIT_BYTES_MIN});
+	block_world_init(&world, &(struct disk_config){.limit.bytes.rate = LIMIT_BYTES_MIN});
 	rig_start(&world.rig, BLOCK_FEATURES, 1);
 	memcpy(rig_at(&world.rig, RIG_DATA, sizeof(range)), &range, sizeof(range));
 	assert_int_equal(request(&world, VIRTIO_BLK_T_DISCARD, 0, sizeof(range)), VIRTIO_BLK_S_OK);
