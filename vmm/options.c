@@ -295,6 +295,9 @@ static const struct option options[] = {
 	{"sandbox", 0, NULL, "MODE",
 	 "lock the process in: on, audit (log, don't stop) or off (default: on)",
 	 CHOICE(sandbox, [SANDBOX_ON] = "on", [SANDBOX_AUDIT] = "audit", [SANDBOX_OFF] = "off")},
+	{"core-scheduling", 0, NULL, NULL,
+	 "share no processor core with other processes, where cores have several threads",
+	 FLAG(own_cores)},
 	{"help", 'h', NULL, NULL, "print this help", FLAG(help)},
 };
 

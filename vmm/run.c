@@ -29,6 +29,7 @@
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/result.h"
+#include "vmm/thread.h"
 
 SANDBOX_CALLS(run, CALL(kill, SANDBOX_MAIN, "stops itself, as Ctrl-Z has it"),
 	      CALL(getpid, SANDBOX_MAIN, "for that"));
@@ -376,7 +377,8 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	    loop_wake_init(&machine->command_wake, &machine->loop, take_terminal, machine, err) ||
 	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
-		       &machine->loop, err))
+		       &machine->loop, err) ||
+	    (config->own_cores && !config->dry_run && thread_own_cores(err)))
 		return -1;
 	if (config->command &&
 	    init_archive_make(&machine->init_archive, config, &machine->modules_hint, err))

@@ -14,6 +14,7 @@ status is 1 if any failed. Where /dev/kvm can't be used at all, everything is sk
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -111,6 +112,19 @@ def a_guest_that_wants_many_words():
     for words in ('booting', 'broke its device'):
         want(run.err.count(words) == 1, 'stderr has %d times %r' % (run.err.count(words), words))
     want(run.err.count('\n') < 10, 'stderr has %d lines' % run.err.count('\n'))
+
+
+@case
+def core_scheduling():
+    """Asked for, it is there or the run is refused; check knows which."""
+    done = subprocess.run([World.bantam, 'check', '--json'], stdout=subprocess.PIPE, check=False)
+    layer = json.loads(done.stdout)['sandbox']['core_scheduling']
+    run = boot('poweroff', '--core-scheduling')
+    if layer['offered'] or layer['detail'] == os.strerror(errno.ENODEV):
+        check(run, OK, 'poweroff')
+    else:
+        check(run, USAGE, 'vmm-error', r"^bantam: --core-scheduling: this host's kernel can't .*$")
+        want(run.err.count('\n') == 1, 'more than a line')
 
 
 @case
