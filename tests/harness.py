@@ -5,6 +5,7 @@ Import it from tests/*/NAME.py after putting tests/ on sys.path.
 
 import argparse
 import os
+import random
 import re
 import subprocess
 import sys
@@ -59,6 +60,9 @@ def guest_options(description, guest):
     parser.add_argument('-k', metavar='WORD', default='', help='only cases with WORD in their name')
     parser.add_argument('-v', action='store_true', help='show what a failed case has printed')
     parser.add_argument('--build', metavar='DIR', default=os.environ.get('BUILD', 'build'))
+    parser.add_argument('--seed', type=int, default=random.getrandbits(31),
+                        help='of what hostile-any does at random (default: another each time)')
+    parser.add_argument('--seconds', type=int, default=5, help='and for how long (default: 5)')
     options = parser.parse_args()
     bantam, guests = os.path.abspath(options.bantam), os.path.abspath(options.build) + '/guests'
     for path in (bantam, '%s/%s.elf' % (guests, guest)):

@@ -176,6 +176,7 @@ static void print_sandbox(struct sheet *sheet, const struct check_sandbox *sandb
 		  sandbox->landlock_abi > 0 ? TEXT(abi) : NONE);
 	print_layer(sheet, "user_namespaces", sandbox->user_namespaces);
 	print_layer(sheet, "io_uring", sandbox->io_uring);
+	print_layer(sheet, "core_scheduling", sandbox->core_scheduling);
 }
 
 static void print_verdict(struct sheet *sheet, const struct check_report *report)

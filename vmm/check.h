@@ -21,6 +21,7 @@ struct check_sandbox {
 	/* errno of trying, 0: they work. */
 	int user_namespaces;
 	int io_uring; /* with restrictions, as it is used here */
+	int core_scheduling;
 };
 
 /* Tries them all. Forks a child, waits for it, and leaves nothing behind. */

@@ -13,6 +13,7 @@
  * Source: seccomp(2), landlock(7), user_namespaces(7), io_uring_setup(2), io_uring_register(2).
  */
 #include "vmm/check.h"
+#include "vmm/thread.h"
 
 #include <errno.h>
 #include <linux/io_uring.h>
@@ -78,6 +79,14 @@ static int try_io_uring(void)
 	return error;
 }
 
+/* ENODEV: there are no cores that threads could share. */
+static int try_core_scheduling(void)
+{
+	u64 cookie;
+
+	return prctl(CORE_SCHEDULING, CORE_GET, 0, 0, &cookie) ? errno : 0;
+}
+
 void check_sandbox_look(struct check_sandbox *sandbox)
 {
 	const long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION);
@@ -89,5 +98,6 @@ void check_sandbox_look(struct check_sandbox *sandbox)
 		.landlock_abi = abi < 0 ? 0 : (int)abi,
 		.user_namespaces = try_user_namespace(),
 		.io_uring = try_io_uring(),
+		.core_scheduling = try_core_scheduling(),
 	};
 }

@@ -92,6 +92,7 @@ struct config {
 	enum dry_run_mode dry_run;
 	const char *dump_acpi_path; /* a directory, or NULL */
 	enum sandbox_mode sandbox;
+	bool own_cores; /* no other process's threads run on a core beside this one's */
 
 	u64 start_ns; /* CLOCK_MONOTONIC when the process started */
 

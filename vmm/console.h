@@ -63,6 +63,7 @@ struct console {
 	bool wants_drained; /* the device was told "no room" and waits to hear of it */
 	bool gone;          /* nobody takes output any more: everything is dropped */
 	u64 total, dropped; /* bytes */
+	u64 end;            /* what comes when there were so many is dropped; 0: nothing is */
 };
 
 /* Makes an empty console, which drops what it is given until it is opened. */
@@ -79,6 +80,9 @@ int console_open(struct console *console, struct loop *loop, enum console_target
  * Writes out what the ring still holds, as slowly as the reader takes it, until it is empty, or
  * interrupt_fd becomes readable, or it is deadline_ns (CLOCK_MONOTONIC; 0: no deadline).
  * interrupt_fd -1: only what can be written without waiting. Returns whether it was interrupted.
+ *
+ * A virtio console's worker may still find bytes in the guest's memory, and other workers that write
+ * there could give it new ones for ever: it is heard for a last MiB.
  */
 bool console_drain(struct console *console, int interrupt_fd, u64 deadline_ns);
 

@@ -27,12 +27,14 @@ static const struct option_word table[] = {
 	{"direct", IN(direct), .number = true},
 	{"serial=", .set = set_serial},
 	{"queues=", IN(queues), .least = 1, .most = VIRTIO_QUEUES_MAX},
+	{"iops=", IN(limit.requests.rate), .least = 1, .rate = true},
+	{"bps=", IN(limit.bytes.rate), .least = LIMIT_BYTES_MIN, .rate = true},
 };
 
 static const struct option_words words = {
 	"--disk", table, ARRAY_LEN(table),
-	"there are ro, ephemeral, direct, serial=ID and queues=N (a comma in a file's name is "
-	"written ,,)"};
+	"there are ro, ephemeral, direct, serial=ID, queues=N, iops=N and bps=N (a comma in a file's "
+	"name is written ,,)"};
 
 int disk_option_parse(struct disk_config *disk, const char *value, struct error *err)
 {

@@ -64,6 +64,23 @@ static int create_empty_vm(struct machine *machine, struct error *err)
 }
 
 /*
+ * What one guest could take from others on the host: a lock across cache lines stops every processor
+ * for its time, and some instructions' loops let no interrupt through. Where KVM has ways to end both,
+ * they are exits (vcpu.c).
+ */
+static void guard_host(const struct machine *machine)
+{
+	struct kvm_enable_cap bus_locks = {.cap = KVM_CAP_X86_BUS_LOCK_EXIT,
+					   .args = {KVM_BUS_LOCK_DETECTION_EXIT}};
+	struct kvm_enable_cap endless = {
+		.cap = KVM_CAP_X86_NOTIFY_VMEXIT,
+		.args = {KVM_X86_NOTIFY_VMEXIT_ENABLED | KVM_X86_NOTIFY_VMEXIT_USER}};
+
+	(void)kvm_ioctl(machine->vm_fd, KVM_ENABLE_CAP, &bus_locks);
+	(void)kvm_ioctl(machine->vm_fd, KVM_ENABLE_CAP, &endless);
+}
+
+/*
  * Step 2: what the guest finds in its chipset, all of it in the kernel. Intel's VMX needs four
  * pages of guest addresses for the real mode that it emulates; AMD ignores them.
  */
@@ -158,8 +175,11 @@ static int add_vcpus(struct machine *machine, const struct boot_plan *plan, stru
 
 int machine_create_vm(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
-	if (create_empty_vm(machine, err) || create_chipset(machine, err) ||
-	    give_memory(machine, err) || add_vcpus(machine, plan, err))
+	if (create_empty_vm(machine, err))
+		return -1;
+	guard_host(machine);
+	if (create_chipset(machine, err) || give_memory(machine, err) ||
+	    add_vcpus(machine, plan, err))
 		return -1;
 	timeline_reach(&machine->timeline, STAGE_VM_MADE);
 	return 0;

@@ -166,6 +166,7 @@ int net_board_attach(struct net_board *board, struct machine *machine, struct er
 		if (!config->dry_run && open_backend(board, i, err))
 			return -1;
 		make_mac(config, i, mac);
+		net->receive_limit = net->send_limit = config->net[i].limit;
 		if (net_open(net, config->net[i].has_mac ? config->net[i].mac : mac, err))
 			return -1;
 	}

@@ -36,10 +36,14 @@ static int set_mac(void *into, const char *text, struct error *err)
 static const struct option_word table[] = {
 	{"mac=", .set = set_mac},
 	{"queues=", OPTION_FIELD(struct net_config, queues), .least = 1, .most = NET_PAIRS_MAX},
+	{"bps=", OPTION_FIELD(struct net_config, limit.bytes.rate), .least = LIMIT_BYTES_MIN,
+	 .rate = true},
+	{"pps=", OPTION_FIELD(struct net_config, limit.requests.rate), .least = 1, .rate = true},
 };
 
-static const struct option_words words = {"--net", table, ARRAY_LEN(table),
-					  "there are mac=MAC and, for a tap, queues=N"};
+static const struct option_words words = {
+	"--net", table, ARRAY_LEN(table),
+	"there are mac=MAC, bps=N, pps=N and, for a tap, queues=N"};
 
 const char *const net_kind_names[] = {
 	[NET_USER] = "user", [NET_TAP] = "tap=", [NET_FD] = "fd=", [NET_SOCKET] = "socket="};

@@ -1,10 +1,12 @@
 /*
  * The values of --net and --publish.
  *
- *	user[,mac=MAC]
- *	tap=NAME[,mac=MAC][,queues=N]
- *	fd=N[,mac=MAC]
- *	socket=PATH[,mac=MAC]
+ *	user
+ *	tap=NAME[,queues=N]
+ *	fd=N
+ *	socket=PATH
+ *
+ * each with [,mac=MAC][,bps=N][,pps=N].
  *
  * A comma in a path is written twice, as in --disk.
  */
@@ -13,6 +15,7 @@
 
 #include <linux/if_ether.h>
 
+#include "devices/virtio/limit.h"
 #include "devices/virtio/net_port.h"
 #include "vmm/error.h"
 
@@ -32,6 +35,7 @@ struct net_config {
 	unsigned queues; /* pairs of them */
 	bool has_mac;
 	u8 mac[ETH_ALEN];
+	struct limit limit; /* of frames and their bytes, each way */
 };
 
 /* A port of the host that leads to one of the guest's. */

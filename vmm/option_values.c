@@ -33,11 +33,11 @@ bool options_duration(const char *text, u64 *ns)
 	return false;
 }
 
-bool options_size(const char *text, u64 *bytes)
+/* Digits and a suffix; without one the number is shifted as much as is said. */
+static bool scaled(const char *text, unsigned shift, u64 *number)
 {
 	static const char suffixes[] = "KMGT";
 	u64 value;
-	unsigned shift = 20;
 	char *end;
 
 	if (!isdigit((unsigned char)text[0]))
@@ -54,8 +54,13 @@ bool options_size(const char *text, u64 *bytes)
 	}
 	if (value > UINT64_MAX >> shift)
 		return false;
-	*bytes = value << shift;
+	*number = value << shift;
 	return true;
+}
+
+bool options_size(const char *text, u64 *bytes)
+{
+	return scaled(text, 20, bytes);
 }
 
 bool options_number(const char *text, unsigned long least, unsigned long most, unsigned *number)
@@ -111,14 +116,23 @@ int options_words(const struct option_words *words, void *into, char *rest, stru
 		const struct option_word *word = find_word(words, text);
 		const char *value = word ? text + strlen(word->name) : NULL;
 		unsigned number = word ? word->number : 0;
+		u64 rate;
 
 		if (!word)
 			return error_set(err, "%s: '%s' is not known; %s", words->option, text,
 					 words->known);
+		if (word->rate &&
+		    (!scaled(value, 0, &rate) || rate < word->least || rate > (u64)1 << 62))
+			return error_set(err,
+					 "%s: %s: it is a number a second, %u at least; "
+					 "K, M, G and T are understood",
+					 words->option, text, word->least);
 		if (word->most && !options_number(value, word->least, word->most, &number))
 			return error_set(err, "%s: %s: %u to %u are possible", words->option, text,
 					 word->least, word->most);
-		if (!word->set)
+		if (word->rate)
+			memcpy((u8 *)into + word->offset, &rate, sizeof(rate));
+		else if (!word->set)
 			options_store((u8 *)into + word->offset, word->bytes, number);
 		else if (word->set(into, value, err))
 			return -1;

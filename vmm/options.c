@@ -230,10 +230,10 @@ static const struct option options[] = {
 
 	{.help = "Devices"},
 	{"disk", 0, NULL, "FILE[,...]",
-	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N",
+	 "a raw image or block device as a disk; with ,ro ,ephemeral ,direct ,serial=ID ,queues=N ,iops=N ,bps=N",
 	 MANY(add_disk, disks, DISKS_MAX)},
 	{"net", 0, NULL, "KIND[,…]",
-	 "a network: user (by passt), tap=NAME, fd=N or socket=PATH; with ,mac=MAC ,queues=N",
+	 "a network: user (by passt), tap=NAME, fd=N or socket=PATH; with ,mac=MAC ,queues=N ,bps=N ,pps=N",
 	 MANY(add_net, nets, NETS_MAX)},
 	{"publish", 'p', NULL, "PORTS",
 	 "[ADDR:]HOST:GUEST[/udp]: a port of the host leads to the guest's, by --net user",
@@ -295,6 +295,9 @@ static const struct option options[] = {
 	{"sandbox", 0, NULL, "MODE",
 	 "lock the process in: on, audit (log, don't stop) or off (default: on)",
 	 CHOICE(sandbox, [SANDBOX_ON] = "on", [SANDBOX_AUDIT] = "audit", [SANDBOX_OFF] = "off")},
+	{"core-scheduling", 0, NULL, NULL,
+	 "share no processor core with other processes, where cores have several threads",
+	 FLAG(own_cores)},
 	{"help", 'h', NULL, NULL, "print this help", FLAG(help)},
 };
 

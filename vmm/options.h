@@ -52,6 +52,7 @@ struct option_word {
 	size_t offset, bytes; /* where it is kept */
 	unsigned number;      /* what is kept there … */
 	unsigned least, most; /* … or, where most isn't 0, the value: a number between these */
+	bool rate;            /* … or a u64 of least or more, K, M, G or T of them */
 	int (*set)(void *into, const char *value, struct error *err); /* or NULL: does it instead */
 };
 #define OPTION_FIELD(type, member)                                                                 \

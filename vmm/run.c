@@ -29,6 +29,7 @@
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/result.h"
+#include "vmm/thread.h"
 
 SANDBOX_CALLS(run, CALL(kill, SANDBOX_MAIN, "stops itself, as Ctrl-Z has it"),
 	      CALL(getpid, SANDBOX_MAIN, "for that"));
@@ -244,7 +245,8 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	if (boot_load(&request, &machine->memory, plan, err))
 		return -1;
 	timeline_reach(&machine->timeline, STAGE_LOADED);
-	if (config->verbose)
+	/* A guest can restart a hundred times a second: what a guest can bring about is said once. */
+	if (config->verbose && machine->restarts == 0)
 		say("booting '%s' by %s, %llu MiB, %u vCPU%s, command line '%s'", config->kernel,
 		    plan->kernel.protocol == BOOT_PVH ? "PVH" : "Linux's 64-bit boot protocol",
 		    config->memory_bytes / MIB, config->cpus, config->cpus > 1 ? "s" : "", cmdline);
@@ -375,7 +377,8 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	    loop_wake_init(&machine->command_wake, &machine->loop, take_terminal, machine, err) ||
 	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
-		       &machine->loop, err))
+		       &machine->loop, err) ||
+	    (config->own_cores && !config->dry_run && thread_own_cores(err)))
 		return -1;
 	if (config->command &&
 	    init_archive_make(&machine->init_archive, config, &machine->modules_hint, err))

@@ -78,6 +78,17 @@ int thread_start(struct thread *thread, struct error *err)
 	return 0;
 }
 
+int thread_own_cores(struct error *err)
+{
+	/* ENODEV: no core has a second thread that anybody could share. */
+	if (prctl(CORE_SCHEDULING, CORE_CREATE, 0, CORE_OF_PROCESS, 0) && errno != ENODEV)
+		return error_set(err,
+				 "--core-scheduling: this host's kernel can't (CONFIG_SCHED_CORE, "
+				 "Linux 5.14): %s",
+				 strerror(errno));
+	return 0;
+}
+
 void thread_join(struct thread *thread)
 {
 	if (thread->started)

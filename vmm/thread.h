@@ -49,6 +49,15 @@ void thread_join(struct thread *thread);
 bool thread_join_within(struct thread *thread, unsigned timeout_ms);
 
 /*
+ * From now on no processor core runs this process's threads, those it makes, its children's included,
+ * and somebody else's at the same time. Returns 0, or -1 with err set where the kernel can't.
+ */
+int thread_own_cores(struct error *err);
+
+/* prctl(2)'s numbers, for C libraries that don't have them all. */
+enum { CORE_SCHEDULING = 62, CORE_GET = 0, CORE_CREATE = 1, CORE_OF_PROCESS = 1 };
+
+/*
  * A condition with a time limit, by the clock of clock_now_ns(). Returns false when it has passed;
  * like any condition's, its wait may also end without reason.
  */

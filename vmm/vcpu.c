@@ -8,6 +8,7 @@
 #include "vmm/vcpu.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "vmm/x86/registers.h"
 
 SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers of the dead"),
+	      CALL(poll, SANDBOX_VCPU, "the pause after a lock of the bus"),
 	      CALL(rt_sigaction, SANDBOX_RESTART, "the kick's handler"));
 
 #ifdef __GLIBC__
@@ -116,8 +118,8 @@ static void die(struct vcpu *vcpu, enum verdict_reason reason, const char *detai
 		death_take(&machine->death, vcpu);
 }
 
-/* What ended KVM_RUN. Nothing else than this, the devices and the trace is a vCPU thread's work. */
-static void handle_exit(struct vcpu *vcpu)
+/* Nothing else than this, the devices and the trace is a vCPU thread's work. */
+void vcpu_handle_exit(struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->run;
 	char detail[64];
@@ -126,6 +128,9 @@ static void handle_exit(struct vcpu *vcpu)
 	if (trace_on(&vcpu->machine->trace, TRACE_EXITS))
 		trace_line(&vcpu->machine->trace, TRACE_EXITS, "%s",
 			   vcpu_exit_name(run->exit_reason));
+	/* A vCPU locks the bus a thousand times a second, and no more. */
+	if (run->flags & KVM_RUN_X86_BUS_LOCK)
+		(void)poll(NULL, 0, 1);
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		handle_pio(vcpu);
@@ -139,6 +144,12 @@ static void handle_exit(struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
+	case KVM_EXIT_X86_BUS_LOCK:
+		break;
+	case KVM_EXIT_NOTIFY:
+		if (run->notify.flags & KVM_NOTIFY_CONTEXT_INVALID)
+			die(vcpu, VERDICT_INTERNAL_ERROR,
+			    "the processor has lost the guest's state");
 		break;
 	case KVM_EXIT_SHUTDOWN:
 		die(vcpu, VERDICT_TRIPLE_FAULT, "");
@@ -175,7 +186,7 @@ static void vcpu_run(void *owner)
 		timeline_reach(&machine->timeline, STAGE_FIRST_INSTRUCTION);
 	while (!machine_ended(machine)) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
-			handle_exit(vcpu);
+			vcpu_handle_exit(vcpu);
 			continue;
 		}
 		/* EAGAIN: a processor that waits for its start-up message was woken. */

@@ -32,6 +32,9 @@ int vcpu_start(struct vcpu *vcpu, struct error *err);
 /* Makes the vCPU leave guest code soon; it stops when the machine has ended. */
 void vcpu_kick(struct vcpu *vcpu);
 
+/* What ended KVM_RUN, for the vCPU's own thread. */
+void vcpu_handle_exit(struct vcpu *vcpu);
+
 /* An exit reason's name, as <linux/kvm.h> has it without KVM_EXIT_. */
 const char *vcpu_exit_name(unsigned reason);
 

@@ -7,6 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(block, CALL(timerfd_settime, SANDBOX_WORKER, "a disk's limit holds requests back"));
 
 /* The most sectors that a discard's range may have: 2 GiB, so that bytes fit everywhere. */
 enum { RANGE_SECTORS_MAX = 1 << 22 };
@@ -35,6 +41,8 @@ struct block_queue {
 	struct request *free; /* used before, and free again */
 	unsigned fresh; /* requests from here on were never used: their pages aren't there yet */
 	struct request *request; /* BLOCK_QUEUE_SIZE */
+	int timer_fd; /* wakes the worker when the limit lets requests through again; 0: none does */
+	bool held;    /* which it doesn't now */
 };
 
 /* There is one as long as fewer than BLOCK_QUEUE_SIZE are under way. */
@@ -105,6 +113,8 @@ static void start_op(struct request *request, enum disk_kind kind, u64 offset, u
 	request->op.offset = offset;
 	request->op.bytes = bytes;
 	request->op.done = op_done;
+	if (kind != DISK_DISCARD)
+		limit_take(&queue->block->limit, 0, bytes);
 	disk_start(&queue->block->disk, queue->worker.io, &request->op);
 }
 
@@ -290,15 +300,29 @@ static void handle(struct request *request)
 	}
 }
 
+/* Whether the limit lets nothing through now. */
+static bool hold_back(struct block_queue *queue)
+{
+	const u64 wait_ns = limit_wait_ns(&queue->block->limit);
+	const struct itimerspec until = {.it_value = {.tv_sec = (time_t)(wait_ns / 1000000000),
+						      .tv_nsec = (long)(wait_ns % 1000000000)}};
+
+	queue->held = wait_ns > 0;
+	if (queue->held)
+		(void)timerfd_settime(queue->timer_fd, 0, &until, NULL);
+	return queue->held;
+}
+
 /*
- * Takes chains as long as there are some, requests to hold them, and no more than a ring's worth;
- * returns how many.
+ * Takes chains as long as there are some, requests to hold them, the limit lets them through, and no
+ * more than a ring's worth; returns how many.
  */
 static unsigned take_chains(struct block_queue *queue)
 {
 	unsigned taken = 0;
 
-	while (taken < BLOCK_QUEUE_SIZE && queue->worker.under_way < BLOCK_QUEUE_SIZE) {
+	while (taken < BLOCK_QUEUE_SIZE && queue->worker.under_way < BLOCK_QUEUE_SIZE &&
+	       !hold_back(queue)) {
 		struct request *request = take_request(queue);
 		const enum virtq_result result =
 			virtio_pop(&queue->block->device, queue->worker.queue, &request->chain);
@@ -309,6 +333,7 @@ static unsigned take_chains(struct block_queue *queue)
 		}
 		taken++;
 		queue->worker.under_way++;
+		limit_take(&queue->block->limit, 1, 0);
 		if (result == VIRTQ_BAD)
 			give_back(request, 0, "a chain that breaks the rules", "");
 		else
@@ -329,7 +354,7 @@ static unsigned serve(void *owner)
 		took = take_chains(queue);
 		taken += took;
 		/* Without a free request none can be taken: the next completion leads back here. */
-		if (queue->worker.under_way == BLOCK_QUEUE_SIZE)
+		if (queue->held || queue->worker.under_way == BLOCK_QUEUE_SIZE)
 			return taken;
 		more = virtq_ask_notify(ring, true);
 	} while (more && took && taken < BLOCK_QUEUE_SIZE);
@@ -427,6 +452,7 @@ int block_open(struct block *block, const struct disk_config *config, struct err
 	if (disk_open(&block->disk, config, err))
 		return -1;
 	describe_device(block);
+	block->limit = config->limit;
 	device->queues = config->queues;
 	device->queue_size_max = BLOCK_QUEUE_SIZE;
 	device->config = (const u8 *)&block->config;
@@ -460,6 +486,14 @@ int block_start_workers(struct block *block, const struct thread_setup *setup, c
 		struct io_setup io = {.engine = IO_AUTO, .depth = BLOCK_QUEUE_SIZE, .rings = count};
 
 		memcpy(io.ring, rings, count * sizeof(*rings));
+		if (limit_is_set(&block->limit)) {
+			io.bell[io.bells++] =
+				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+			if (io.bell[0] < 0)
+				return error_set(err, "disk '%s': no timer: %s",
+						 block->disk.config->path, strerror(errno));
+			block->queue[i].timer_fd = io.bell[0];
+		}
 		disk_files(&block->disk, &io);
 		if (virtio_worker_open(&block->queue[i].worker, setup, &io, err))
 			return error_prefix(err, "disk '%s'", block->disk.config->path);
@@ -478,8 +512,11 @@ bool block_close(struct block *block, unsigned timeout_ms)
 
 	if (!virtio_device_close(&block->device, timeout_ms))
 		return false;
-	for (unsigned i = 0; i < queues; i++)
+	for (unsigned i = 0; i < queues; i++) {
+		if (block->queue[i].timer_fd)
+			close(block->queue[i].timer_fd);
 		free(block->queue[i].request);
+	}
 	free(block->queue);
 	disk_close(&block->disk);
 	block_init(block);

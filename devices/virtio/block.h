@@ -8,6 +8,10 @@
  * What a driver gets wrong is answered with IOERR or UNSUPP in the status byte; a chain without
  * room for one goes back with length 0.
  *
+ * Where the user limits the disk's rate, a queue's chains stay in its ring while there are no tokens,
+ * and a timer wakes the worker when there are. Every chain counts as a request; bytes are those of
+ * reads, writes and zeroes.
+ *
  * Limits: no lifetime, secure-erase or zoned requests. At most BLOCK_SEGMENTS pieces of data a
  * request and BLOCK_RANGES ranges a discard, as the configuration tells the driver.
  *
@@ -20,6 +24,7 @@
 
 #include "devices/virtio/device.h"
 #include "devices/virtio/disk.h"
+#include "devices/virtio/limit.h"
 #include "devices/virtio/worker.h"
 
 enum {
@@ -33,6 +38,7 @@ struct block_queue;
 struct block {
 	struct virtio_device device;
 	struct disk disk;
+	struct limit limit;
 	struct virtio_blk_config config; /* as the driver reads it; guarded by device.lock */
 	atomic_bool writeback;           /* the guest flushes; else each write is made durable */
 	struct block_queue *queue;       /* one for each of the device's queues */

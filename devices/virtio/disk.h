@@ -25,6 +25,7 @@
 
 #include <stdatomic.h>
 
+#include "devices/virtio/limit.h"
 #include "vmm/error.h"
 #include "vmm/io.h"
 #include "vmm/types.h"
@@ -37,6 +38,7 @@ struct disk_config {
 	bool read_only, ephemeral, direct;
 	char serial[DISK_SERIAL_BYTES + 1]; /* or empty */
 	unsigned queues;                    /* 1 to 16 */
+	struct limit limit;
 };
 
 struct disk {

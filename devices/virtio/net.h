@@ -13,6 +13,9 @@
  * What a driver gets wrong costs it that frame: a chain shorter than the header, a frame that is too
  * long or that the kernel refuses for what its header says.
  *
+ * Where the user limits the rate, each direction of all pairs together has its own: while there are no
+ * tokens, the guest's frames stay in its rings, and those for the guest in the descriptor.
+ *
  * Limits: every frame is let in, so there are no commands for filters or VLANs; no RSS, no
  * announcements.
  *
@@ -25,6 +28,7 @@
 #include <linux/virtio_net.h>
 
 #include "devices/virtio/device.h"
+#include "devices/virtio/limit.h"
 #include "devices/virtio/net_port.h"
 #include "devices/virtio/worker.h"
 
@@ -47,8 +51,9 @@ struct net_pair;
 struct net {
 	struct virtio_device device;
 	struct net_backend backend;
-	struct virtio_net_config config; /* as the driver reads it; guarded by device.lock */
-	struct net_pair *pair;           /* one for each of the backend's */
+	struct virtio_net_config config;        /* as the driver reads it; guarded by device.lock */
+	struct net_pair *pair;                  /* one for each of the backend's */
+	struct limit receive_limit, send_limit; /* of the guest; set before the workers start */
 
 	/* As negotiated; set while the workers are stopped. */
 	bool mergeable;     /* a frame may lie in several chains */

@@ -18,6 +18,7 @@
 #include "devices/virtio/net_pair.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,9 +41,11 @@ static void count(atomic_ullong *counter, u64 more)
 	atomic_store_explicit(counter, now + more, memory_order_relaxed);
 }
 
-static void count_frame(struct net_pair *pair, struct net_counts *counts, u32 bytes)
+static void count_frame(struct net_pair *pair, struct net_counts *counts, struct limit *limit,
+			u32 bytes)
 {
 	pair->moved++;
+	limit_take(limit, 1, bytes - NET_HEADER_BYTES);
 	count(&counts->frames, 1);
 	count(&counts->bytes, bytes - NET_HEADER_BYTES);
 }
@@ -60,6 +63,22 @@ static struct virtq *send_ring(const struct net_pair *pair)
 static bool connected(const struct net_pair *pair)
 {
 	return atomic_load(&pair->port->fd) >= 0 && pair->index < atomic_load(&pair->net->active);
+}
+
+static void wake_within(struct net_pair *pair, int ms)
+{
+	if (pair->timeout_ms < 0 || ms < pair->timeout_ms)
+		pair->timeout_ms = ms;
+}
+
+/* Whether a direction's limit lets nothing through now; the worker wakes when it does. */
+static bool held_back(struct net_pair *pair, const struct limit *limit)
+{
+	const u64 wait_ms = (limit_wait_ns(limit) + 999999) / 1000000;
+
+	if (wait_ms)
+		wake_within(pair, wait_ms < INT_MAX ? (int)wait_ms : INT_MAX);
+	return wait_ms;
 }
 
 /* What begins, or waits for room, is lost; a port that is in the middle of a frame stays so. */
@@ -114,7 +133,7 @@ static void sent(struct net_pair *pair, int error)
 	if (error)
 		count(&pair->sent.drops, 1);
 	else
-		count_frame(pair, &pair->sent, chain->out_bytes);
+		count_frame(pair, &pair->sent, &pair->net->send_limit, chain->out_bytes);
 	virtq_place(send_ring(pair), chain->head, 0);
 	if (error == -EPROTO)
 		virtio_trace_chain(&pair->net->device, queue, chain->head,
@@ -169,9 +188,11 @@ static void finish_frame(struct net_pair *pair)
 static bool send_batch(struct net_pair *pair, struct virtq *ring)
 {
 	for (unsigned i = 0; i < BUDGET; i++) {
-		const enum virtq_result result =
-			virtio_pop(&pair->net->device, 2 * pair->index + 1, &pair->chain);
+		enum virtq_result result;
 
+		if (held_back(pair, &pair->net->send_limit))
+			return false;
+		result = virtio_pop(&pair->net->device, 2 * pair->index + 1, &pair->chain);
 		if (result == VIRTQ_EMPTY) {
 			if (!virtq_ask_notify(ring, true))
 				return false;
@@ -280,7 +301,7 @@ static void deliver(struct net_pair *pair)
 				   "in %u ← frame of %u, used %u", held->bytes,
 				   pair->frame - NET_HEADER_BYTES, filled);
 	}
-	count_frame(pair, &pair->received, pair->frame);
+	count_frame(pair, &pair->received, &pair->net->receive_limit, pair->frame);
 	expect_alike(pair);
 	pair->helds -= chains;
 	pair->pieces -= pieces;
@@ -359,8 +380,11 @@ static enum progress receive_frame(struct net_pair *pair)
 static bool receive_batch(struct net_pair *pair, struct virtq *ring)
 {
 	for (unsigned i = 0; i < BUDGET; i++) {
-		const enum progress progress = receive_frame(pair);
+		enum progress progress;
 
+		if (held_back(pair, &pair->net->receive_limit))
+			return false;
+		progress = receive_frame(pair);
 		if (progress == NO_FRAME) {
 			pair->events = connected(pair) ? POLLIN : 0;
 			return false;
@@ -410,7 +434,7 @@ static unsigned serve(void *owner)
 
 		pair->events |= POLLOUT;
 		if (end_ns > clock_now_ns())
-			pair->timeout_ms = loop_wait_ms(end_ns);
+			wake_within(pair, loop_wait_ms(end_ns));
 	}
 	if (more)
 		pair->timeout_ms = 0;

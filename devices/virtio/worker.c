@@ -100,8 +100,7 @@ int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *
 	snprintf(thread->name, sizeof(thread->name), "%.9s/q%u", worker->device->name,
 		 worker->queue);
 	if (io_setup) {
-		io_setup->bell[0] = worker->device->queue[worker->queue].notify_fd;
-		io_setup->bells = 1;
+		io_setup->bell[io_setup->bells++] = worker->device->queue[worker->queue].notify_fd;
 		io_setup->sandbox = setup->sandbox;
 		io_setup->name = thread->name;
 		if (io_open(&worker->io, io_setup, err))

@@ -54,8 +54,9 @@ struct virtio_worker {
 };
 
 /*
- * Makes the I/O (files and depth come from io_setup, the bell is added here; NULL for a worker with
- * a wait() of its own) and starts the thread, which waits. Returns 0, or -1 with err set.
+ * Makes the I/O (files, depth and other bells come from io_setup, the queue's bell is added here; NULL
+ * for a worker with a wait() of its own) and starts the thread, which waits. Returns 0, or -1 with
+ * err set.
  */
 int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *setup,
 		       struct io_setup *io_setup, struct error *err);

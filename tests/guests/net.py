@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """net.py - boots the guests with a network driver, and is the peer at the network's other end.
 
-    tests/guests/net.py [-v] [-k WORD] [--build DIR] [BANTAM]
+    tests/guests/net.py [-v] [-k WORD] [--seed N] [--seconds N] [--build DIR] [BANTAM]
 
 echo-net sends everything back; hostile-net breaks the rules for drivers and then wants good service
 (what it asks of its peer is in hostile-net.c). The peers here are a stream socket's, in passt's
@@ -457,6 +457,16 @@ def tap_comes_and_goes(world):
     world.finish([r'^address'], 128 + signal.SIGTERM, 'signal')
 
 
+def garbage(options):
+    """Garbage for every device, a network among them, which nobody starts."""
+    def case(world):
+        world.disks = [Disk()]
+        world.connected('hostile-any', 'case=7 seed=%d seconds=%d' % (options.seed,
+                                                                      options.seconds))
+        world.finish([r'^\d+ accesses at random, seed \d+ served$'])
+    return case
+
+
 STREAM_CASES = {
     'echo': echoes(''),
     'echo, event indices': echoes('event-index'),
@@ -519,6 +529,7 @@ def run_case(case, name, tally, bantam, guests, verbose):
 def main():
     options, bantam, guests = guest_options('Boots the guests with network drivers.', 'echo-net')
     random.seed(1)
+    STREAM_CASES['hostile-any, seed %d' % options.seed] = garbage(options)
     streams = [name for name in STREAM_CASES if options.k in name]
     taps = [name for name in TAP_CASES if options.k in name]
     tally = Tally()

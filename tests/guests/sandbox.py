@@ -671,6 +671,12 @@ def _(m):
     m.wait(0)
 
 
+@scenario('a disk with a limit')
+def _(m):
+    m.start('disk', '--disk', image(m) + ',iops=40')
+    m.wait(0)
+
+
 @scenario('a disk by threads')
 def _(m):
     m.start('disk', '--disk', image(m), wrap=(REFUSE, 'io_uring_setup=EPERM', '--'))

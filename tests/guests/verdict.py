@@ -14,6 +14,7 @@ status is 1 if any failed. Where /dev/kvm can't be used at all, everything is sk
 
 import argparse
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -95,6 +96,35 @@ def pvpanic():
     check(speak('panicked'), DIED, 'panic', 'told by its pvpanic driver$', '^events 03$')
     check(speak('panicked', PANIC + 'why'), DIED, 'panic', 'not syncing: why$')
     check(speak('crash'), OK, 'poweroff')
+
+
+@case
+def a_guest_that_wants_many_words():
+    """What it can bring about again and again is told once."""
+    disk = World.path('disk')
+    with open(disk, 'wb') as file:
+        file.truncate(1 << 20)
+    loud = Process('loud', '--verbose', '--on-reset', 'restart', '--disk', disk)
+    loud.wait_for(r'(?s)(broken 20 times.*){5}')
+    loud.send(signal.SIGTERM)
+    run = loud.end()
+    want(run.result['restarts'] >= 4, '%d restarts' % run.result['restarts'])
+    for words in ('booting', 'broke its device'):
+        want(run.err.count(words) == 1, 'stderr has %d times %r' % (run.err.count(words), words))
+    want(run.err.count('\n') < 10, 'stderr has %d lines' % run.err.count('\n'))
+
+
+@case
+def core_scheduling():
+    """Asked for, it is there or the run is refused; check knows which."""
+    done = subprocess.run([World.bantam, 'check', '--json'], stdout=subprocess.PIPE, check=False)
+    layer = json.loads(done.stdout)['sandbox']['core_scheduling']
+    run = boot('poweroff', '--core-scheduling')
+    if layer['offered'] or layer['detail'] == os.strerror(errno.ENODEV):
+        check(run, OK, 'poweroff')
+    else:
+        check(run, USAGE, 'vmm-error', r"^bantam: --core-scheduling: this host's kernel can't .*$")
+        want(run.err.count('\n') == 1, 'more than a line')
 
 
 @case

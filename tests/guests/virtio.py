@@ -2,7 +2,7 @@
 """virtio.py - boots the guests with drivers in them: PCI, disks, entropy, a console, and hostile
 drivers.
 
-    tests/guests/virtio.py [-v] [-k WORD] [--build DIR] [BANTAM]
+    tests/guests/virtio.py [-v] [-k WORD] [--seed N] [--seconds N] [--build DIR] [BANTAM]
 
 Each case of the table below is one run of the monitor with images made for it. Afterwards the
 output is looked at, the exit status, what is in the images now, and whether anything is left
@@ -83,7 +83,7 @@ class Case:
     """One run.
 
     guest    the kernel's name (build/guests/NAME.elf)
-    append   its command line
+    append   its command line; {seed}, here and in the name, and {seconds} are the options
     args     further options; {new} is a file that isn't there yet
     disks    its images; each is given by one --disk
     expect   regular expressions for the standard output, found in this order
@@ -148,6 +148,14 @@ def console_case(name, append='', args=()):
                 expect=[*heard, r'^hostile-console: 18 cases done$'])
 
 
+def any_case(name, args, disks, append=''):
+    """Garbage everywhere: on every device that needs nobody else."""
+    return Case('hostile-any%s, seed {seed}' % name, 'hostile-any',
+                append + ' seed={seed} seconds={seconds}', args, disks,
+                [r'^\d+ accesses at random, seed \d+ served$', r'^hostile-any: 8 cases done$'],
+                timeout=300)
+
+
 CASES = [
     Case('pci', 'pci', disks=[Disk()], expect=FUNCTIONS),
     Case('pci, 4 vCPUs, 4 GiB', 'pci', args=['-c', '4', '-m', '4G'], disks=[Disk()],
@@ -174,6 +182,8 @@ CASES = [
     disk_case('named', options=',serial=a name of 20 bytes', expect=[r'text a name of 20 bytes$']),
     disk_case('direct', options=',direct'),
     disk_case('4 queues', 'msix', options=',queues=4'),
+    disk_case('40 requests a second', 'msix', options=',iops=40,bps=100K'),
+    disk_case('40 requests a second, by mmio', 'mmio line', MMIO, ',iops=40'),
     disk_case('traced', 'msix', ['--trace', 'virtio={new}']),
     disk_case('restarted', 'again msix', ['--on-reset', 'restart'],
               expect=[r'^first life$', r'^second life$']),
@@ -221,6 +231,8 @@ CASES = [
          expect=[r'^hostile-queue: 55 cases done$']),
     Case('hostile-queue, ephemeral', 'hostile-queue', disks=[Disk(',ephemeral')],
          expect=[r'^hostile-queue: 55 cases done$']),
+    Case('hostile-block, 100 requests a second', 'hostile-block', disks=[Disk(',iops=100')],
+         expect=[r'^hostile-block: 26 cases done$']),
     Case('hostile-block, read-only', 'hostile-block', disks=[Disk(',ro')],
          expect=[r'^hostile-block: 26 cases done$']),
     Case('hostile-block, ephemeral', 'hostile-block', disks=[Disk(',ephemeral')],
@@ -229,6 +241,9 @@ CASES = [
          disks=[Disk()], expect=[r'^case 28 notify storm:  served$']),
     Case('hostile-setup, 100,000 notifications by mmio', 'hostile-setup',
          'mmio case=28 storm=100000', MMIO, [Disk()], [r'^case 28 notify storm:  served$']),
+
+    any_case('', ['--console-device', 'virtio'], [Disk(), Disk(',ro,queues=4')]),
+    any_case(' by mmio', MMIO, [Disk()], 'mmio'),
 
     Case('a disk that is not there', 'disk', args=['--disk', '{new}'], err=[r'^bantam: .*new'],
          status=USAGE),
@@ -332,6 +347,9 @@ def main():
         tally.skip(len(cases), reason)
         return tally.close()
     for case in cases:
+        given = {'seed': options.seed, 'seconds': options.seconds}
+        case.name, case.append = case.name.format(**given), case.append.format(**given)
+        case.timeout += options.seconds
         began = time.monotonic()
         run, reason = run_case(case, bantam, guests)
         output = (('out', run.out[-4000:]), ('err', run.err[-2000:]))

@@ -40,7 +40,7 @@ struct world {
 	size_t accepts; /* how many bytes it takes at a time */
 	u8 taken[TAKEN_MAX];
 	size_t takes;
-	unsigned drained, quits;
+	unsigned drained, quits, refills; /* so often it fills the ring anew when there is room */
 	u64 watched;
 };
 
@@ -60,6 +60,11 @@ static void device_drained(void *device)
 	struct world *world = device;
 
 	world->drained++;
+	if (world->drained < world->refills) {
+		for (unsigned i = 0; i < CONSOLE_RING_BYTES; i++)
+			console_put(&world->console, 'x');
+		(void)console_has_room(&world->console);
+	}
 }
 
 static void quit(void *owner)
@@ -524,6 +529,22 @@ static void test_no_console(void **state)
 	console_drain(&world->console, -1, 0);
 }
 
+/* A guest that writes as fast as it is written down: the main thread has time for its timers. */
+static void test_a_flood(void **state)
+{
+	struct world *world = *state;
+
+	replace(STDOUT_FILENO, open("/dev/null", O_WRONLY | O_CLOEXEC));
+	open_console(world, CONSOLE_STDIO, NULL);
+	world->refills = 2000;
+	for (unsigned i = 0; i < CONSOLE_RING_BYTES; i++)
+		console_put(&world->console, 'x');
+	assert_false(console_has_room(&world->console));
+	run_for(world, 5);
+	assert_in_range(world->drained, 1, world->refills - 1);
+	world->refills = 0;
+}
+
 static void test_drain_without_waiting(void **state)
 {
 	struct world *world = *state;
@@ -866,6 +887,22 @@ static void test_a_terminal_in_the_background(void **state)
 	close(end);
 }
 
+/* When the guest has ended, and somebody writes on without an end: that is over after a while, too. */
+static void test_a_flood_at_the_end(void **state)
+{
+	struct world *world = *state;
+
+	replace(STDOUT_FILENO, open("/dev/null", O_WRONLY | O_CLOEXEC));
+	open_console(world, CONSOLE_STDIO, NULL);
+	world->refills = 5000;
+	for (unsigned i = 0; i < CONSOLE_RING_BYTES; i++)
+		console_put(&world->console, 'x');
+	assert_false(console_has_room(&world->console));
+	console_drain(&world->console, -1, 0);
+	assert_in_range(world->drained, MIB / CONSOLE_RING_BYTES, 100);
+	assert_true(world->console.dropped > 0);
+}
+
 /* A vCPU thread that sends as an interrupt-driven driver does, against a slow reader. */
 enum { STREAM_BYTES = 400000 };
 
@@ -955,6 +992,7 @@ int main(void)
 		TEST(test_a_file_for_stdout),
 		TEST(test_files_that_cannot_be_opened),
 		TEST(test_no_console),
+		TEST(test_a_flood),
 		TEST(test_drain_without_waiting),
 		TEST(test_drain_is_interrupted),
 		TEST(test_drain_waits_for_a_slow_reader),
@@ -968,6 +1006,7 @@ int main(void)
 		TEST(test_the_escape_key_is_one_of_terminals_only),
 		TEST(test_the_escape_key_works_with_a_deaf_guest),
 		TEST(test_a_terminal_in_the_background),
+		TEST(test_a_flood_at_the_end),
 		TEST(test_a_thread_sends_while_the_loop_runs),
 		TEST(test_input_ends_while_a_thread_asks_for_it),
 	};

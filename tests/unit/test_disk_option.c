@@ -40,6 +40,32 @@ static void test_words(void **state)
 		assert_int_equal(disk.ephemeral, table[i].ephemeral);
 		assert_int_equal(disk.direct, table[i].direct);
 		assert_int_equal(disk.queues, table[i].queues);
+		assert_false(limit_is_set(&disk.limit));
+		free((void *)(uintptr_t)disk.path);
+	}
+}
+
+static void test_rates(void **state)
+{
+	static const struct {
+		const char *value;
+		u64 iops, bps;
+	} table[] = {
+		{"a,iops=1,bps=1024", 1, 1024},
+		{"a,iops=3k,bps=10M", 3072, 10 * MIB},
+		{"a,bps=2G", 0, 2 * GIB},
+		{"a,iops=4194304T", (u64)1 << 62, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct disk_config disk;
+		struct error err;
+
+		if (disk_option_parse(&disk, table[i].value, &err))
+			fail_msg("'%s' is refused: %s", table[i].value, err.text);
+		assert_int_equal(disk.limit.requests.rate, table[i].iops);
+		assert_int_equal(disk.limit.bytes.rate, table[i].bps);
 		free((void *)(uintptr_t)disk.path);
 	}
 }
@@ -62,6 +88,13 @@ static void test_mistakes(void **state)
 		{"a,queues=", "1 to 16"},
 		{"a,queues=99999999999999999999", "1 to 16"},
 		{"a,serial=123456789012345678901", "longer than 20 bytes"},
+		{"a,iops=0", "iops=0: it is a number a second, 1 at least"},
+		{"a,iops=-1", "1 at least"},
+		{"a,iops=", "1 at least"},
+		{"a,iops=1x", "1 at least"},
+		{"a,bps=1023", "1024 at least"},
+		{"a,bps=8388608T", "1024 at least"},
+		{"a,bps=99999999999999999999", "1024 at least"},
 		{"a,ro,ephemeral", "choose one"},
 		{"a,0123456789012345678901234567890123456789012345678901234567890123456789",
 		 "is not known"},
@@ -110,6 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_many),
 	};

@@ -23,12 +23,11 @@ static void test_good_nets(void **state)
 		{"socket=/run/a socket", NET_SOCKET, "/run/a socket", -1, 1},
 		{"socket=/run/x=1,,2", NET_SOCKET, "/run/x=1,2", -1, 1},
 	};
+	struct net_config net;
 	struct error err;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		struct net_config net;
-
 		if (net_option_parse(&net, table[i].value, &err))
 			fail_msg("%s", err.text);
 		assert_int_equal(net.kind, table[i].kind);
@@ -36,8 +35,13 @@ static void test_good_nets(void **state)
 		assert_int_equal(net.fd, table[i].fd);
 		assert_int_equal(net.queues, table[i].queues);
 		assert_int_equal(net.has_mac, strstr(table[i].value, "mac=") != NULL);
+		assert_false(limit_is_set(&net.limit));
 		free(net.name);
 	}
+	assert_int_equal(net_option_parse(&net, "user,bps=125M,pps=9k", &err), 0);
+	assert_int_equal(net.limit.bytes.rate, 125 * MIB);
+	assert_int_equal(net.limit.requests.rate, 9216);
+	free(net.name);
 }
 
 static void test_macs(void **state)
@@ -93,6 +97,8 @@ static void test_bad_nets(void **state)
 		{"tap=t,queues=8", "1 to 7"},
 		{"tap=t,queues=x", "1 to 7"},
 		{"tap=t,vhost", "'vhost' is not known"},
+		{"user,bps=1000", "bps=1000: it is a number a second, 1024 at least"},
+		{"user,pps=none", "1 at least"},
 		{"tap=t,", "'' is not known"},
 		{"user,mac=02:00:00:00:00:01,0123456789012345678901234567890123456789012345678901234567890123",
 		 "is not known"},

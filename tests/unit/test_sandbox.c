@@ -158,6 +158,7 @@ static const struct named_call harmless[] = {
 	NAMED(set_robust_list),
 	NAMED(socket),
 	NAMED(symlinkat),
+	NAMED(timerfd_settime),
 	NAMED(syncfs),
 	NAMED(tgkill),
 	NAMED(tkill),

@@ -14,7 +14,7 @@ UNIT_SHARED := $(patsubst $(UNIT_DIR)/%.c,%,$(filter-out $(UNIT_DIR)/test_%,$(so
 	$(wildcard $(UNIT_DIR)/*.c))))
 UNIT_TESTS := $(patsubst $(UNIT_DIR)/%.c,%,$(sort $(wildcard $(UNIT_DIR)/test_*.c)))
 # The programs with threads.
-UNIT_THREADED := test_block test_block_life test_console test_fs test_fuse_threads test_io test_loop test_net test_net_control \
+UNIT_THREADED := test_block test_block_life test_console test_fs test_fuse_threads test_io test_limit test_loop test_net test_net_control \
 	test_net_life test_net_tap test_rng test_serial \
 	test_vconsole test_vconsole_life test_vconsole_messages \
 	test_virtio_life test_virtio_pci_threads test_virtio_worker test_virtq_ring
