@@ -277,15 +277,36 @@ long fuse_call_read(struct fuse_request *request)
 	return done;
 }
 
+/*
+ * Writes all that it can of a request's data. Returns how many bytes, or -errno. Of what the guest's
+ * cache held back less than all is an error, for its kernel doesn't look at the number.
+ */
+static long write_data(const struct fuse_request *request, const struct fuse_write_in *in, int fd)
+{
+	const size_t head = sizeof(request->head) + sizeof(*in);
+	struct iovec piece[PIECES];
+	ssize_t done;
+	u32 all = 0;
+
+	do {
+		const int pieces =
+			cut(request->in, request->ins, head + all, in->size - all, piece, PIECES);
+
+		done = pwritev(fd, piece, pieces, (off_t)(in->offset + all));
+		all += done > 0 ? (u32)done : 0;
+	} while (all < in->size && (done > 0 || (done < 0 && errno == EINTR)));
+	if (done < 0 && (all == 0 || in->write_flags & FUSE_WRITE_CACHE))
+		return -errno;
+	return all;
+}
+
 long fuse_call_write(struct fuse_request *request)
 {
 	const size_t head = sizeof(request->head) + sizeof(struct fuse_write_in);
 	struct fuse_write_out out = {.size = 0};
 	struct fuse_write_in in;
 	struct fuse_handle *handle;
-	struct iovec piece[PIECES];
-	ssize_t done;
-	int pieces;
+	long done;
 
 	if (!fuse_args(request, &in, sizeof(in)) || in.offset > INT64_MAX ||
 	    in.size > request->head.len - head)
@@ -293,11 +314,7 @@ long fuse_call_write(struct fuse_request *request)
 	handle = fuse_handle_get(request->server, request->head.nodeid, in.fh);
 	if (!handle)
 		return -EBADF;
-	pieces = cut(request->in, request->ins, head, in.size, piece, PIECES);
-	do
-		done = pwritev(handle->fd, piece, pieces, (off_t)in.offset);
-	while (done < 0 && errno == EINTR);
-	done = done < 0 ? -errno : done;
+	done = write_data(request, &in, handle->fd);
 	fuse_handle_put(request->server, handle);
 	if (done < 0)
 		return done;
