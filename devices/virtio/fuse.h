@@ -39,8 +39,8 @@ struct fuse_export {
 	enum fuse_cache cache;
 	/* uids and gids that are each other's image: the host's user and COMMAND's; equal: no change */
 	u32 host_uid, guest_uid, host_gid, guest_gid;
-	unsigned
-		shares; /* servers in this process, among which its descriptors are divided; 0: 1 */
+	/* How many it may have: half for open files, a quarter for paths, an eighth for unlinked files. */
+	u32 descriptors;
 	/* Directories (host paths) that appear empty; NULL ends the list; or NULL. */
 	const char *const *hidden;
 };

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,28 +21,17 @@ enum { DESCRIPTORS = 64, OPEN_MAX = 32, PATHS_MAX = 16, PINS_MAX = 8 };
 
 enum { DIRECTORIES = 40, FILES = 50 };
 
-static struct rlimit before;
-
 static int few_set_up(void **state)
 {
-	struct rlimit limit;
+	const struct fuse_export export = {.descriptors = DESCRIPTORS};
+	static struct fuse_world world;
 
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	limit = before;
-	limit.rlim_cur = DESCRIPTORS;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	return fuse_set_up(state);
+	fuse_world_make(&world, &export);
+	*state = &world;
+	return 0;
 }
 
-static int few_tear_down(void **state)
-{
-	const int result = fuse_tear_down(state);
-
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	return result;
-}
-
-#define FEW_TEST(test) cmocka_unit_test_setup_teardown(test, few_set_up, few_tear_down)
+#define FEW_TEST(test) cmocka_unit_test_setup_teardown(test, few_set_up, fuse_tear_down)
 
 /* So many files are looked at that no other descriptor stays. */
 static void use_all_paths(struct fuse_world *world)
