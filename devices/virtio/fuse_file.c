@@ -426,13 +426,13 @@ static int enter_nameless(struct fuse_server *server, struct fuse_inode *parent,
 			  struct fuse_entry_out *entry)
 {
 	struct fuse_inode *inode;
-	struct stat status;
+	struct statx status;
 	const int path = fuse_open_path(server, fd, O_PATH);
 
 	if (path < 0)
 		return path;
 	/* Of a descriptor that is open, this doesn't fail. */
-	(void)fstat(fd, &status);
+	(void)fuse_status(fd, "", &status);
 	inode = fuse_inode_found(&server->inodes, parent, ".", &status, path, false);
 	if (!inode)
 		return -ENOMEM;

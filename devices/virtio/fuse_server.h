@@ -99,7 +99,7 @@ int fuse_open_flags(const struct fuse_server *server, u32 flags);
 /* fuse_tree.c: names. */
 /* The number by which the guest knows an inode. */
 u64 fuse_number(const struct fuse_server *server, dev_t dev, u64 ino);
-void fuse_fill_attr(const struct fuse_server *server, const struct stat *status, bool empty,
+void fuse_fill_attr(const struct fuse_server *server, const struct statx *status, bool empty,
 		    struct fuse_attr *attr);
 /* Looks a name up and fills the entry; with one lookup more. Returns 0 or -errno. */
 int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const char *name,

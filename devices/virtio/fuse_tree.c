@@ -60,11 +60,11 @@ static bool is_kernels(int fd)
 	return false;
 }
 
-static bool is_hidden(const struct fuse_server *server, const struct stat *status)
+static bool is_hidden(const struct fuse_server *server, const struct statx *status)
 {
 	for (unsigned i = 0; i < server->hiddens; i++) {
-		if (server->hidden[i].dev == status->st_dev &&
-		    server->hidden[i].ino == status->st_ino)
+		if (server->hidden[i].dev == fuse_device(status) &&
+		    server->hidden[i].ino == status->stx_ino)
 			return true;
 	}
 	return false;
@@ -72,26 +72,27 @@ static bool is_hidden(const struct fuse_server *server, const struct stat *statu
 
 /* A descriptor for a name and what it is. 0, or -errno. */
 static int look(const struct fuse_server *server, const struct fuse_inode *parent, const char *name,
-		struct stat *status, int *fd, bool *empty)
+		struct statx *status, int *fd, bool *empty)
 {
 	*fd = fuse_open_beneath(parent->fd, name, O_PATH, 0);
 	if (*fd < 0)
 		return *fd;
-	if (fstatat(*fd, "", status, AT_EMPTY_PATH)) {
+	if (fuse_status(*fd, "", status)) {
 		const int error = -errno;
 
 		close(*fd);
 		return error;
 	}
-	*empty = is_hidden(server, status) || (status->st_dev != parent->dev && is_kernels(*fd));
-	if (!*empty || S_ISDIR(status->st_mode))
+	*empty = is_hidden(server, status) ||
+		 (fuse_device(status) != parent->dev && is_kernels(*fd));
+	if (!*empty || S_ISDIR(status->stx_mode))
 		return 0;
 	close(*fd);
 	return -ENOENT;
 }
 
 static int known(struct fuse_request *request, struct fuse_inode *parent, const char *name,
-		 const struct stat *status, int fd, bool empty, struct fuse_entry_out *entry)
+		 const struct statx *status, int fd, bool empty, struct fuse_entry_out *entry)
 {
 	struct fuse_server *server = request->server;
 	struct fuse_inode *inode =
@@ -110,7 +111,7 @@ static int known(struct fuse_request *request, struct fuse_inode *parent, const 
 int fuse_enter(struct fuse_request *request, struct fuse_inode *parent, const char *name,
 	       struct fuse_entry_out *entry)
 {
-	struct stat status;
+	struct statx status;
 	bool empty = false;
 	int fd, result;
 
@@ -377,14 +378,14 @@ long fuse_call_rename2(struct fuse_request *request)
 static int open_existing(const struct fuse_server *server, const struct fuse_inode *parent,
 			 const char *name, int flags)
 {
-	struct stat status;
+	struct statx status;
 	bool empty;
 	int path, fd;
 	const int result = look(server, parent, name, &status, &path, &empty);
 
 	if (result)
 		return result;
-	fd = S_ISREG(status.st_mode) ? fuse_open_path(server, path, flags) : -EINVAL;
+	fd = S_ISREG(status.stx_mode) ? fuse_open_path(server, path, flags) : -EINVAL;
 	close(path);
 	return fd;
 }
@@ -465,14 +466,12 @@ static u32 add_entry(struct fuse_request *request, struct fuse_inode *directory,
 	const u32 head = plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
 	const u32 bytes = (u32)FUSE_REC_ALIGN(head + entry.dirent.namelen);
 	const u64 zero = 0;
-	struct stat status;
+	struct statx status;
 
 	if (bytes > request->room - at)
 		return 0;
-	if (plus && !is_dot(found->name) &&
-	    fstatat(directory->fd, found->name, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) ==
-		    0 &&
-	    status.st_dev == directory->dev && !is_hidden(request->server, &status))
+	if (plus && !is_dot(found->name) && fuse_status(directory->fd, found->name, &status) == 0 &&
+	    fuse_device(&status) == directory->dev && !is_hidden(request->server, &status))
 		(void)known(request, directory, found->name, &status, -1, false, &entry.entry_out);
 	fuse_reply(request, at + bytes - (u32)sizeof(zero), &zero, sizeof(zero));
 	fuse_reply(request, at, plus ? (void *)&entry : (void *)&entry.dirent, head);

@@ -139,6 +139,43 @@ static void test_moved(void **state)
 	expect_is(world, inner, "b/other");
 }
 
+static u64 found(struct fuse_world *world, const char *name, const struct statx *status)
+{
+	struct fuse_inodes *inodes = &world->client.server->inodes;
+	struct fuse_inode *parent = fuse_inode_get(inodes, FUSE_ROOT_ID);
+	struct fuse_inode *inode = fuse_inode_found(inodes, parent, name, status, -1, false);
+	const u64 nodeid = inode->nodeid;
+
+	fuse_inode_put(inodes, inode);
+	fuse_inode_put(inodes, parent);
+	return nodeid;
+}
+
+/* A number that is used again: another file, unless it was held all the time. */
+static void test_number_used_again(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	struct fuse_attr attr;
+	struct statx status;
+	u64 file, old;
+
+	host_write(world, "file", "");
+	file = fuse_lookup(client, FUSE_ROOT_ID, "file");
+	assert_int_equal(fuse_status(AT_FDCWD, fuse_world_path(world, "file"), &status), 0);
+	status.stx_btime.tv_sec--;
+	assert_int_equal(found(world, "file", &status), file);
+	use_all_paths(world);
+	assert_int_equal(fuse_stat(client, file, &attr), -ESTALE);
+	status.stx_btime.tv_nsec ^= 1;
+	old = found(world, "file", &status);
+	assert_int_not_equal(old, file);
+	assert_int_equal(found(world, "file", &status), old);
+	assert_int_equal(fuse_stat(client, old, &attr), -ESTALE);
+	assert_int_not_equal(fuse_lookup(client, FUSE_ROOT_ID, "file"), old);
+	assert_int_equal(fuse_stat(client, old, &attr), -ESTALE);
+}
+
 /* What the host moves or replaces is lost until it is looked up, and nothing else taken for it. */
 static void test_moved_by_host(void **state)
 {
@@ -389,20 +426,20 @@ static void test_long_name(void **state)
 	struct fuse_inodes *inodes = &server->inodes;
 	const unsigned open = count_descriptors();
 	struct fuse_inode *parent = fuse_inode_get(inodes, FUSE_ROOT_ID), *inode;
-	struct stat status;
+	struct statx status;
 	char name[1000];
 	u64 file, fh;
 
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	file = fuse_create(&world->client, FUSE_ROOT_ID, "file", &fh);
-	assert_int_equal(stat(fuse_world_path(world, "file"), &status), 0);
+	assert_int_equal(fuse_status(AT_FDCWD, fuse_world_path(world, "file"), &status), 0);
 	inode = fuse_inode_found(inodes, parent, name, &status, -1, false);
 	assert_true(inode && inode->nodeid == file);
 	fuse_inode_put(inodes, inode);
 	use_all_paths(world);
 	expect_is(world, file, "file");
-	status.st_ino = 1;
+	status.stx_ino = 1;
 	assert_null(fuse_inode_found(inodes, parent, name, &status, -1, false));
 	fuse_inode_put(inodes, parent);
 	fuse_reset(server);
@@ -415,15 +452,15 @@ static void test_full(void **state)
 	struct fuse_world *world = *state;
 	struct fuse_inodes *inodes = &world->client.server->inodes;
 	struct fuse_inode *parent = fuse_inode_get(inodes, FUSE_ROOT_ID), *inode;
-	struct stat status = {.st_mode = S_IFREG};
+	struct statx status = {.stx_mode = S_IFREG};
 
 	for (u32 i = 0; i < FUSE_INODES_MAX - 1; i++) {
-		status.st_ino = i;
+		status.stx_ino = i;
 		inode = fuse_inode_found(inodes, parent, "name", &status, -1, false);
 		assert_non_null(inode);
 		fuse_inode_put(inodes, inode);
 	}
-	status.st_ino = FUSE_INODES_MAX;
+	status.stx_ino = FUSE_INODES_MAX;
 	for (unsigned i = 0; i < 3; i++)
 		assert_null(fuse_inode_found(inodes, parent, "name", &status, -1, false));
 	fuse_inode_forget(inodes, 12345, 1);
@@ -436,12 +473,19 @@ static void test_full(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FEW_TEST(test_many),         FEW_TEST(test_deep),
-		FEW_TEST(test_moved),        FEW_TEST(test_moved_by_host),
-		FEW_TEST(test_turned_round), FEW_TEST(test_deleted_while_open),
-		FEW_TEST(test_hard_links),   FEW_TEST(test_failed_removal),
-		FEW_TEST(test_many_deleted), FEW_TEST(test_nameless),
-		FEW_TEST(test_open_files),   FEW_TEST(test_long_name),
+		FEW_TEST(test_many),
+		FEW_TEST(test_deep),
+		FEW_TEST(test_moved),
+		FEW_TEST(test_moved_by_host),
+		FEW_TEST(test_turned_round),
+		FEW_TEST(test_deleted_while_open),
+		FEW_TEST(test_hard_links),
+		FEW_TEST(test_failed_removal),
+		FEW_TEST(test_many_deleted),
+		FEW_TEST(test_nameless),
+		FEW_TEST(test_open_files),
+		FEW_TEST(test_long_name),
+		FEW_TEST(test_number_used_again),
 		FUSE_TEST(test_full),
 	};
 
