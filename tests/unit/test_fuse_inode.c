@@ -174,6 +174,8 @@ static void test_number_used_again(void **state)
 	assert_int_equal(fuse_stat(client, old, &attr), -ESTALE);
 	assert_int_not_equal(fuse_lookup(client, FUSE_ROOT_ID, "file"), old);
 	assert_int_equal(fuse_stat(client, old, &attr), -ESTALE);
+	status.stx_mode = S_IFIFO;
+	assert_int_not_equal(found(world, "file", &status), old);
 }
 
 /* What the host moves or replaces is lost until it is looked up, and nothing else taken for it. */
