@@ -368,6 +368,17 @@ def case_closed_pipe(runner, path):
     check(said == b'', 'it says %s', said)
 
 
+def case_few_descriptors(runner, path):
+    """Shared directories want more than a process may be left with; the soft limit is raised."""
+    shares = ['--dry-run', '-v', '/tmp:/a', '-v', '/tmp:/b', '--initrd', path, path, '--', 'true']
+    for limit, status in (('191', USAGE), ('64:192', 0)):
+        done = runner.run(*shares, wrapper=['prlimit', '--nofile=' + limit])
+        check(done.returncode == status, 'limit %s, status %d: %s', limit, done.returncode,
+              done.stderr)
+        said = rb'bantam: .* 192 .* may have 191: .*ulimit -Hn 192.*\n' if status else b''
+        check(re.fullmatch(said, done.stderr), 'it says %s', done.stderr)
+
+
 def cannot_unshare():
     done = subprocess.run(['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
                            'mount -t tmpfs none /dev'], stdout=subprocess.DEVNULL,
@@ -412,7 +423,7 @@ def main():
             case('vmlinux by Linux', show_image, path, 256, 2, '--boot-protocol', 'linux')
     images = [path for path in kernels + guests if os.path.exists(path)]
     if not images:
-        tally.skip(8, 'no image to show')
+        tally.skip(9, 'no image to show')
         return tally.close()
     with tempfile.TemporaryDirectory(prefix='bantam-dry-run-') as scratch:
         for path in images[:2]:
@@ -422,6 +433,7 @@ def main():
         case('dump, refused', case_dump_refused, images[0])
         case('full disk', case_full_disk, images[0])
         case('closed pipe', case_closed_pipe, images[0])
+        case('few descriptors', case_few_descriptors, images[0])
         if shutil.which('iasl'):
             case('dump, iasl', case_iasl, images[0], scratch)
         else:

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,14 +70,35 @@ static void map_ids(struct fuse_export *export, const struct config *config)
 	export->host_gid = getegid();
 }
 
+/* What a directory may have of the descriptors, besides what its device takes, and the rest of us. */
+static int divide_descriptors(const struct config *config, u32 *each, struct error *err)
+{
+	enum { OTHERS = 64, DEVICE = 16, LEAST = 48, MOST = 1 << 17 };
+	const u32 shares = config->volumes + config->root.is_directory;
+	const u32 needed = OTHERS + shares * (DEVICE + LEAST);
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > MOST)
+		limit.rlim_cur = MOST;
+	*each = shares ? ((u32)limit.rlim_cur - OTHERS) / shares - DEVICE : 0;
+	if (shares == 0 || limit.rlim_cur >= needed)
+		return 0;
+	return error_set(
+		err,
+		"--rootfs and --volume take %u file descriptors, and this process may have "
+		"%u: raise its hard limit (ulimit -Hn %u)",
+		needed, (u32)limit.rlim_cur, needed);
+}
+
 static int open_share(struct share_board *board, const struct config *config,
-		      const struct share_config *share, const char *tag, struct error *err)
+		      const struct share_config *share, const char *tag, u32 descriptors,
+		      struct error *err)
 {
 	const char *const homes[] = {"/home", "/root", getenv("HOME"), NULL};
 	struct fuse_export export = {.directory = share->host,
 				     .read_only = share->read_only,
 				     .cache = share->cache,
-				     .shares = config->volumes + 1};
+				     .descriptors = descriptors};
 	struct stat root, here;
 
 	/* What is written to a copy-on-write root stays in the guest. */
@@ -95,15 +117,19 @@ static int open_share(struct share_board *board, const struct config *config,
 int share_board_attach(struct share_board *board, const struct config *config, struct error *err)
 {
 	char tag[SHARE_TAG_BYTES] = SHARE_ROOT_TAG;
+	u32 descriptors;
 
 	board->fs = calloc(config->volumes + 1, sizeof(*board->fs));
 	if (!board->fs)
 		return error_set(err, "no memory for the shared directories");
-	if (config->root.is_directory && open_share(board, config, &config->root, tag, err))
+	if (divide_descriptors(config, &descriptors, err))
+		return -1;
+	if (config->root.is_directory &&
+	    open_share(board, config, &config->root, tag, descriptors, err))
 		return -1;
 	for (unsigned i = 0; i < config->volumes; i++) {
 		share_tag(tag, i);
-		if (open_share(board, config, &config->volume[i], tag, err))
+		if (open_share(board, config, &config->volume[i], tag, descriptors, err))
 			return -1;
 	}
 	return 0;

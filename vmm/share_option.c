@@ -37,34 +37,43 @@ int share_option_root(struct share_config *share, const char *value, struct erro
 			 value);
 }
 
-/* An absolute path that leads to another place than /, and nowhere up. */
-static bool is_mount_point(const char *path)
+/*
+ * Makes an absolute path the shortest of its spellings, without empty components and ".". False when it
+ * is none, leads to / or may lead up.
+ */
+static bool simplify(char *path)
 {
-	const bool absolute = path[0] == '/';
-	bool below = false;
+	const char *from = path;
+	char *to = path;
 
-	while (*path) {
-		const size_t length = strcspn(path += strspn(path, "/"), "/");
+	while (*path == '/' && *from) {
+		const size_t length = strcspn(from += strspn(from, "/"), "/");
 
-		if (length == 2 && strncmp(path, "..", length) == 0)
+		if (length == 2 && strncmp(from, "..", length) == 0)
 			return false;
-		below = below || length > 1 || (length == 1 && *path != '.');
-		path += length;
+		if (length > 1 || (length == 1 && *from != '.')) {
+			*to++ = '/';
+			memmove(to, from, length);
+			to += length;
+		}
+		from += length;
 	}
-	return absolute && below;
+	*to = '\0';
+	return to > path;
 }
 
 int share_option_volume(struct share_config *share, const char *value, struct error *err)
 {
-	char *rest;
+	char *rest, *guest;
 
 	*share = (struct share_config){.host = strdup(value)};
 	if (!share->host)
 		return error_set(err, "no memory for the options");
 	rest = share->host;
 	strsep(&rest, ":");
-	share->guest = strsep(&rest, ":");
-	if (!share->host[0] || !share->guest || !is_mount_point(share->guest))
+	guest = strsep(&rest, ":");
+	share->guest = guest;
+	if (!share->host[0] || !guest || !simplify(guest))
 		return error_set(err,
 				 "--volume '%s': it is HOST:GUEST[:ro], and GUEST an absolute "
 				 "path without '..'",

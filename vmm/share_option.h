@@ -12,7 +12,7 @@
 
 struct share_config {
 	char *host;        /* path; owns what guest points into, too */
-	const char *guest; /* path, or NULL: the root directory */
+	const char *guest; /* absolute path, each in one spelling; or NULL: the root directory */
 	bool read_only;
 	bool is_directory;  /* the root: not a disk image */
 	bool write_through; /* the root: not copy-on-write */

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -332,19 +331,6 @@ static void hide(struct fuse_server *server)
 	}
 }
 
-/*
- * How many descriptors this server may have: half of them for open files, a quarter for paths and an
- * eighth for unlinked files, so that some are left for everything else.
- */
-static u32 descriptors(const struct fuse_export *export)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > 2 * FUSE_HANDLES_MAX)
-		limit.rlim_cur = 2 * FUSE_HANDLES_MAX;
-	return (u32)limit.rlim_cur / (export->shares ? export->shares : 1);
-}
-
 int fuse_open(struct fuse_server **server, const struct fuse_export *export, struct error *err)
 {
 	struct fuse_server *own = calloc(1, sizeof(*own));
@@ -357,7 +343,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	root = open(export->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own->paths_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || own->paths_fd < 0 || fstat(root, &status) ||
-	    fuse_inodes_init(&own->inodes, root, descriptors(export) / 4)) {
+	    fuse_inodes_init(&own->inodes, root, export->descriptors / 4)) {
 		error_set(err, "'%s' can't be shared: %s",
 			  root < 0 ? export->directory : "/proc/self/fd", strerror(errno));
 		if (own->inodes.place)
@@ -370,7 +356,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 		return -1;
 	}
 	own->export = *export;
-	own->handles_max = descriptors(export) / 2;
+	own->handles_max = export->descriptors / 2;
 	own->dev = status.st_dev;
 	own->as_root = geteuid() == 0;
 	own->gid = getegid();

@@ -39,8 +39,8 @@ struct fuse_export {
 	enum fuse_cache cache;
 	/* uids and gids that are each other's image: the host's user and COMMAND's; equal: no change */
 	u32 host_uid, guest_uid, host_gid, guest_gid;
-	unsigned
-		shares; /* servers in this process, among which its descriptors are divided; 0: 1 */
+	/* How many it may have: half for open files, a quarter for paths, an eighth for unlinked files. */
+	u32 descriptors;
 	/* Directories (host paths) that appear empty; NULL ends the list; or NULL. */
 	const char *const *hidden;
 };
@@ -52,8 +52,8 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 
 /*
  * Serves one request; for any number of threads at once. in: the request's pieces, out: room for the
- * reply, VIRTQ_PIECES_MAX of each at most; both are guest memory and may change under us: everything is copied once before it is looked
- * at, data of reads and writes aside. Returns the bytes of the reply, from the first on; 0: there is
+ * reply, VIRTQ_PIECES_MAX of each at most; both are guest memory and may change under us: everything
+ * is copied once before it is looked at, data of reads and writes aside. Returns the bytes of the reply, from the first on; 0: there is
  * none (FORGET, or no room for a header).
  */
 size_t fuse_serve(struct fuse_server *server, const struct iovec *in, unsigned ins,

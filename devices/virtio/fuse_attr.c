@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -50,34 +51,34 @@ u64 fuse_number(const struct fuse_server *server, dev_t dev, u64 ino)
 	return dev == server->dev ? ino : ino ^ (u64)dev * 0x9e3779b97f4a7c15U << 40;
 }
 
-void fuse_fill_attr(const struct fuse_server *server, const struct stat *status, bool empty,
+void fuse_fill_attr(const struct fuse_server *server, const struct statx *status, bool empty,
 		    struct fuse_attr *attr)
 {
 	*attr = (struct fuse_attr){
-		.ino = fuse_number(server, status->st_dev, status->st_ino),
-		.size = (u64)status->st_size,
-		.blocks = (u64)status->st_blocks,
-		.atime = (u64)status->st_atim.tv_sec,
-		.mtime = (u64)status->st_mtim.tv_sec,
-		.ctime = (u64)status->st_ctim.tv_sec,
-		.atimensec = (u32)status->st_atim.tv_nsec,
-		.mtimensec = (u32)status->st_mtim.tv_nsec,
-		.ctimensec = (u32)status->st_ctim.tv_nsec,
-		.mode = empty ? S_IFDIR | 0555 : status->st_mode,
-		.nlink = (u32)status->st_nlink,
-		.uid = fuse_uid(server, status->st_uid),
-		.gid = fuse_gid(server, status->st_gid),
-		.rdev = (u32)status->st_rdev,
-		.blksize = (u32)status->st_blksize,
+		.ino = fuse_number(server, fuse_device(status), status->stx_ino),
+		.size = status->stx_size,
+		.blocks = status->stx_blocks,
+		.atime = (u64)status->stx_atime.tv_sec,
+		.mtime = (u64)status->stx_mtime.tv_sec,
+		.ctime = (u64)status->stx_ctime.tv_sec,
+		.atimensec = (u32)status->stx_atime.tv_nsec,
+		.mtimensec = (u32)status->stx_mtime.tv_nsec,
+		.ctimensec = (u32)status->stx_ctime.tv_nsec,
+		.mode = empty ? S_IFDIR | 0555 : status->stx_mode,
+		.nlink = status->stx_nlink,
+		.uid = fuse_uid(server, status->stx_uid),
+		.gid = fuse_gid(server, status->stx_gid),
+		.rdev = (u32)makedev(status->stx_rdev_major, status->stx_rdev_minor),
+		.blksize = status->stx_blksize,
 	};
 }
 
 long fuse_call_getattr(struct fuse_request *request)
 {
 	struct fuse_attr_out out = {.attr_valid = request->server->valid_s};
-	struct stat status;
+	struct statx status;
 
-	if (fstatat(request->inode->fd, "", &status, AT_EMPTY_PATH))
+	if (fuse_status(request->inode->fd, "", &status))
 		return -errno;
 	fuse_fill_attr(request->server, &status, request->inode->empty, &out.attr);
 	return fuse_reply(request, 0, &out, sizeof(out));

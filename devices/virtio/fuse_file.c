@@ -226,20 +226,37 @@ long fuse_call_read(struct fuse_request *request)
 	return done < 0 ? -errno : done;
 }
 
+/*
+ * Writes all that it can of a request's data. Returns how many bytes, or -errno. Of what the guest's
+ * cache held back less than all is an error, for its kernel doesn't look at the number.
+ */
+static long write_data(const struct fuse_request *request, u32 head)
+{
+	const struct fuse_write_in *in = request->body;
+	struct iovec piece[VIRTQ_PIECES_MAX];
+	ssize_t done;
+	u32 all = 0;
+
+	do {
+		const unsigned pieces =
+			virtq_cut(piece, request->in, request->ins, head + all, in->size - all);
+
+		done = pwritev(request->handle->fd, piece, (int)pieces, (off_t)(in->offset + all));
+		all += done > 0 ? (u32)done : 0;
+	} while (all < in->size && (done > 0 || (done < 0 && errno == EINTR)));
+	if (done < 0 && (all == 0 || in->write_flags & FUSE_WRITE_CACHE))
+		return -errno;
+	return all;
+}
+
 long fuse_call_write(struct fuse_request *request)
 {
 	const struct fuse_write_in *in = request->body;
-	const size_t head = sizeof(request->head) + sizeof(*in);
-	struct iovec piece[VIRTQ_PIECES_MAX];
-	const unsigned pieces = virtq_cut(piece, request->in, request->ins, head, in->size);
-	ssize_t done;
+	const u32 head = sizeof(request->head) + sizeof(*in);
 
 	if (in->size > request->head.len - head)
 		return -EINVAL;
-	do
-		done = pwritev(request->handle->fd, piece, (int)pieces, (off_t)in->offset);
-	while (done < 0 && errno == EINTR);
-	return reply_written(request, done);
+	return reply_written(request, write_data(request, head));
 }
 
 long fuse_call_fsync(struct fuse_request *request)
@@ -317,13 +334,13 @@ static int enter_nameless(struct fuse_request *request, int fd, struct fuse_entr
 {
 	struct fuse_server *server = request->server;
 	struct fuse_inode *inode;
-	struct stat status;
+	struct statx status;
 	const int path = fuse_open_path(server, fd, O_PATH);
 
 	if (path < 0)
 		return path;
 	/* Of a descriptor that is open, this doesn't fail. */
-	(void)fstat(fd, &status);
+	(void)fuse_status(fd, "", &status);
 	inode = fuse_inode_found(&server->inodes, request->inode, ".", &status, path, false);
 	if (!inode)
 		return -ENOMEM;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "vmm/sandbox.h"
@@ -16,6 +17,7 @@
 SANDBOX_CALLS(fuse_inode, CALL(openat2, SANDBOX_FILES, "one component of a path"),
 	      CALL(close, SANDBOX_FILES, "files that the guest is done with"),
 	      CALL(newfstatat, SANDBOX_FILES, "what a name leads to"),
+	      CALL(statx, SANDBOX_FILES, "what a name leads to, and since when"),
 	      CALL(mmap, SANDBOX_FILES, "memory for what the guest knows"),
 	      CALL(munmap, SANDBOX_FILES, "memory that was given back"),
 	      CALL(mremap, SANDBOX_FILES, "memory for more of it"),
@@ -45,19 +47,43 @@ int fuse_open_beneath(int directory, const char *name, int flags, u32 mode)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-static struct fuse_inode **bucket_of(struct fuse_inodes *inodes, dev_t dev, ino_t ino)
+int fuse_status(int fd, const char *name, struct statx *status)
 {
-	const u64 spread = 0x9e3779b97f4a7c15U, hash = ((u64)ino ^ (u64)dev * spread) * spread;
+	return (int)syscall(SYS_statx, fd, name,
+			    AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+			    STATX_BASIC_STATS | STATX_BTIME, status);
+}
+
+dev_t fuse_device(const struct statx *status)
+{
+	return makedev(status->stx_dev_major, status->stx_dev_minor);
+}
+
+/* The kernel leaves 0 what a file system doesn't know. */
+static u64 birth_of(const struct statx *status)
+{
+	return (u64)status->stx_btime.tv_sec * 1000000000 + status->stx_btime.tv_nsec;
+}
+
+static struct fuse_inode **bucket_of(struct fuse_inodes *inodes, dev_t dev, u64 ino)
+{
+	const u64 spread = 0x9e3779b97f4a7c15U, hash = (ino ^ (u64)dev * spread) * spread;
 
 	return &inodes->bucket[hash >> 32 & (inodes->buckets - 1)];
 }
 
-static struct fuse_inode *find(struct fuse_inodes *inodes, const struct stat *status)
+static bool is_it(const struct fuse_inode *inode, const struct statx *status)
 {
-	struct fuse_inode *inode = *bucket_of(inodes, status->st_dev, status->st_ino);
+	return inode->dev == fuse_device(status) && inode->ino == status->stx_ino &&
+	       inode->type == (status->stx_mode & S_IFMT) &&
+	       (inode->fd >= 0 || inode->birth == birth_of(status));
+}
 
-	while (inode && (inode->dev != status->st_dev || inode->ino != status->st_ino ||
-			 inode->type != (status->st_mode & S_IFMT)))
+static struct fuse_inode *find(struct fuse_inodes *inodes, const struct statx *status)
+{
+	struct fuse_inode *inode = *bucket_of(inodes, fuse_device(status), status->stx_ino);
+
+	while (inode && !is_it(inode, status))
 		inode = inode->next;
 	return inode;
 }
@@ -194,7 +220,7 @@ static struct fuse_inode *take_place(struct fuse_inodes *inodes)
 }
 
 static struct fuse_inode *add(struct fuse_inodes *inodes, struct fuse_inode *parent,
-			      const char *name, const struct stat *status)
+			      const char *name, const struct statx *status)
 {
 	char *copy = strdup(name);
 	struct fuse_inode *inode = copy ? take_place(inodes) : NULL, **bucket;
@@ -203,11 +229,11 @@ static struct fuse_inode *add(struct fuse_inodes *inodes, struct fuse_inode *par
 		free(copy);
 		return NULL;
 	}
-	bucket = bucket_of(inodes, status->st_dev, status->st_ino);
+	bucket = bucket_of(inodes, fuse_device(status), status->stx_ino);
 	*inode = (struct fuse_inode){.nodeid = inode->nodeid,
-				     .dev = status->st_dev,
-				     .ino = status->st_ino,
-				     .type = status->st_mode & S_IFMT,
+				     .dev = fuse_device(status),
+				     .ino = status->stx_ino,
+				     .type = status->stx_mode & S_IFMT,
 				     .fd = -1,
 				     .parent = parent,
 				     .name = copy,
@@ -221,14 +247,14 @@ static struct fuse_inode *add(struct fuse_inodes *inodes, struct fuse_inode *par
 
 int fuse_inodes_init(struct fuse_inodes *inodes, int root_fd, u32 paths_max)
 {
-	struct stat status;
+	struct statx status;
 
 	*inodes = (struct fuse_inodes){
 		.room = FIRST_ROOM, .buckets = BUCKETS, .paths_max = paths_max};
 	pthread_mutex_init(&inodes->lock, NULL);
 	inodes->place = calloc(FIRST_ROOM, sizeof(struct fuse_inode *));
 	inodes->bucket = calloc(BUCKETS, sizeof(struct fuse_inode *));
-	if (!inodes->place || !inodes->bucket || fstat(root_fd, &status))
+	if (!inodes->place || !inodes->bucket || fuse_status(root_fd, "", &status))
 		return -1;
 	inodes->root = add(inodes, NULL, "", &status);
 	if (!inodes->root)
@@ -296,20 +322,21 @@ void fuse_inode_put(struct fuse_inodes *inodes, struct fuse_inode *inode)
 static int open_again(struct fuse_inodes *inodes, struct fuse_inode *inode, int parent,
 		      const char *name)
 {
-	struct stat status;
 	const int fd = fuse_open_beneath(parent, name, O_PATH, 0);
+	struct statx status;
+	bool known;
 
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ENOTDIR ? -ESTALE : fd;
-	if (fstatat(fd, "", &status, AT_EMPTY_PATH) || status.st_dev != inode->dev ||
-	    status.st_ino != inode->ino || (status.st_mode & S_IFMT) != inode->type) {
-		close(fd);
-		return -ESTALE;
-	}
+	known = fuse_status(fd, "", &status) == 0;
 	pthread_mutex_lock(&inodes->lock);
-	adopt_path(inodes, inode, fd);
+	known = known && is_it(inode, &status);
+	if (known)
+		adopt_path(inodes, inode, fd);
+	else
+		close_later(inodes, fd);
 	unlock(inodes);
-	return 0;
+	return known ? 0 : -ESTALE;
 }
 
 /*
@@ -398,7 +425,8 @@ static void rename_inode(struct fuse_inodes *inodes, struct fuse_inode *inode,
 }
 
 struct fuse_inode *fuse_inode_found(struct fuse_inodes *inodes, struct fuse_inode *parent,
-				    const char *name, const struct stat *status, int fd, bool empty)
+				    const char *name, const struct statx *status, int fd,
+				    bool empty)
 {
 	struct fuse_inode *inode;
 
@@ -409,6 +437,7 @@ struct fuse_inode *fuse_inode_found(struct fuse_inodes *inodes, struct fuse_inod
 	else if (strlen(name) < FUSE_NAME_BYTES)
 		inode = add(inodes, parent, name, status);
 	if (inode) {
+		inode->birth = birth_of(status);
 		inode->users++;
 		inode->lookups++;
 		/* Before anybody else can have it. */
@@ -439,9 +468,9 @@ struct fuse_inode *fuse_inode_at(struct fuse_inodes *inodes, struct fuse_inode *
 				 const char *name)
 {
 	struct fuse_inode *inode = NULL;
-	struct stat status;
+	struct statx status;
 
-	if (fstatat(parent->fd, name, &status, AT_SYMLINK_NOFOLLOW))
+	if (fuse_status(parent->fd, name, &status))
 		return NULL;
 	pthread_mutex_lock(&inodes->lock);
 	inode = find(inodes, &status);

@@ -7,6 +7,11 @@
  * found has to be the same file. A file that is unlinked while the guest knows it keeps its
  * descriptor until it is found again or forgotten, for no path leads there any more.
  *
+ * While no descriptor holds a file, the host may delete it and use its number again: the time of birth
+ * tells the new one apart. Where statx(2) gives no such time, it is taken for the old one if it is of
+ * the same type. With a descriptor the time doesn't count: overlayfs gives a file of its lower layer
+ * another one when it is first written to.
+ *
  * Counts: an inode lives as long as the guest has lookups of it, somebody uses it, or it is the
  * parent of another. `lock` guards the table; descriptors are opened without it.
  *
@@ -19,6 +24,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
+#ifndef STATX_BTIME /* older versions of musl; beside others this can't stand */
+#include <linux/stat.h>
+#endif
 
 #include "vmm/types.h"
 
@@ -27,8 +35,9 @@ enum { FUSE_INODES_MAX = 1 << 20, FUSE_NAME_BYTES = 256, FUSE_CLOSINGS = 16 };
 struct fuse_inode {
 	u64 nodeid; /* place in the table and how often that was used before */
 	dev_t dev;
-	ino_t ino;
-	u32 type; /* S_IFMT part of the mode */
+	u64 ino;
+	u64 birth; /* in ns, when it was last seen; 0: unknown */
+	u32 type;  /* S_IFMT part of the mode */
 	/* A directory of which the guest sees nothing; it may become one while others look. */
 	atomic_bool empty;
 	bool pinned; /* unlinked: the descriptor stays */
@@ -75,7 +84,7 @@ int fuse_inode_path(struct fuse_inodes *inodes, struct fuse_inode *inode);
  * NULL: there is no room.
  */
 struct fuse_inode *fuse_inode_found(struct fuse_inodes *inodes, struct fuse_inode *parent,
-				    const char *name, const struct stat *status, int fd,
+				    const char *name, const struct statx *status, int fd,
 				    bool empty);
 
 /* The guest forgets lookups of it. */
@@ -92,6 +101,10 @@ void fuse_inode_unlinked(struct fuse_inodes *inodes, struct fuse_inode *inode,
 			 const struct fuse_inode *parent, const char *name);
 void fuse_inode_moved(struct fuse_inodes *inodes, struct fuse_inode *inode,
 		      struct fuse_inode *parent, const char *name);
+
+/* What a name in a directory leads to, following nothing, or "": the descriptor itself. As stat(2). */
+int fuse_status(int fd, const char *name, struct statx *status);
+dev_t fuse_device(const struct statx *status);
 
 /* Opens a component of a path, without following anything, below a directory. -errno on failure. */
 int fuse_open_beneath(int directory, const char *name, int flags, u32 mode);

@@ -15,7 +15,6 @@ enum {
 	/* A request without its data: the largest is FUSE_SETXATTR with a value of 64 KiB. */
 	FUSE_BODY_BYTES = 4096 + XATTR_SIZE_MAX,
 	FUSE_WRITE_BYTES = 1 << 20, /* the most that is read or written at once */
-	FUSE_HANDLES_MAX = 1 << 16,
 	FUSE_HIDDEN_MAX = 16,
 };
 
@@ -112,7 +111,7 @@ int fuse_open_flags(const struct fuse_server *server, u32 flags);
 /* fuse_tree.c: names. */
 /* The number by which the guest knows an inode. */
 u64 fuse_number(const struct fuse_server *server, dev_t dev, u64 ino);
-void fuse_fill_attr(const struct fuse_server *server, const struct stat *status, bool empty,
+void fuse_fill_attr(const struct fuse_server *server, const struct statx *status, bool empty,
 		    struct fuse_attr *attr);
 /*
  * What was made in the request's directory belongs to who asked for it, where we can give it away; its

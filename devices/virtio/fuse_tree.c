@@ -61,11 +61,11 @@ static bool is_kernels(int fd)
 	return false;
 }
 
-static bool is_hidden(const struct fuse_server *server, const struct stat *status)
+static bool is_hidden(const struct fuse_server *server, const struct statx *status)
 {
 	for (unsigned i = 0; i < server->hiddens; i++) {
-		if (server->hidden[i].dev == status->st_dev &&
-		    server->hidden[i].ino == status->st_ino)
+		if (server->hidden[i].dev == fuse_device(status) &&
+		    server->hidden[i].ino == status->stx_ino)
 			return true;
 	}
 	return false;
@@ -77,29 +77,29 @@ static bool is_hidden(const struct fuse_server *server, const struct stat *statu
  * them; what is on another file system, to be asked which. 0, or -errno.
  */
 static int look(const struct fuse_request *request, const char *name, bool wanted,
-		struct stat *status, int *fd, bool *empty)
+		struct statx *status, int *fd, bool *empty)
 {
 	const struct fuse_inode *parent = request->inode;
 
 	*fd = -1;
 	*empty = false;
-	if (!wanted && fstatat(parent->fd, name, status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
+	if (!wanted && fuse_status(parent->fd, name, status))
 		return -errno;
-	if (!wanted && !S_ISDIR(status->st_mode) && status->st_dev == parent->dev &&
+	if (!wanted && !S_ISDIR(status->stx_mode) && fuse_device(status) == parent->dev &&
 	    !is_hidden(request->server, status))
 		return 0;
 	*fd = fuse_open_beneath(parent->fd, name, O_PATH, 0);
 	if (*fd < 0)
 		return *fd;
-	if (fstatat(*fd, "", status, AT_EMPTY_PATH)) {
+	if (fuse_status(*fd, "", status)) {
 		const int error = -errno;
 
 		close(*fd);
 		return error;
 	}
 	*empty = is_hidden(request->server, status) ||
-		 (status->st_dev != parent->dev && is_kernels(*fd));
-	if (!*empty || S_ISDIR(status->st_mode))
+		 (fuse_device(status) != parent->dev && is_kernels(*fd));
+	if (!*empty || S_ISDIR(status->stx_mode))
 		return 0;
 	close(*fd);
 	return -ENOENT;
@@ -114,7 +114,7 @@ static int enter(struct fuse_request *request, const char *name, bool wanted,
 {
 	struct fuse_server *server = request->server;
 	struct fuse_inode *inode;
-	struct stat status;
+	struct statx status;
 	bool empty;
 	int fd;
 	const int result =
@@ -267,14 +267,14 @@ long fuse_call_rename(struct fuse_request *request)
 /* Opens what has the request's name already, if it is a regular file. */
 static int open_existing(const struct fuse_request *request, int flags)
 {
-	struct stat status;
+	struct statx status;
 	bool empty;
 	int path, fd;
 	const int result = look(request, request->name, true, &status, &path, &empty);
 
 	if (result)
 		return result;
-	fd = S_ISREG(status.st_mode) ? fuse_open_path(request->server, path, flags) : -EINVAL;
+	fd = S_ISREG(status.stx_mode) ? fuse_open_path(request->server, path, flags) : -EINVAL;
 	close(path);
 	return fd;
 }

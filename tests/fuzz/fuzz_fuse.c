@@ -346,12 +346,11 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t count)
 	const struct fuse_export export = {.directory = share,
 					   .read_only = how & 4,
 					   .cache = (enum fuse_cache)(how % 3),
-					   .shares = 1 + (how & 8) * 100,
+					   .descriptors = (how & 8) ? 0 : DESCRIPTORS,
 					   .hidden = hide};
 	struct stat beside, secret;
 	int place_fd, hidden_fd;
 	unsigned descriptors;
-	struct rlimit limit;
 	struct error err;
 
 	if (!place[0])
@@ -363,11 +362,7 @@ int LLVMFuzzerTestOneInput(const u8 *bytes, size_t count)
 	FUZZ_CHECK(fstatat(place_fd, "beside", &beside, 0) == 0 &&
 		   fstatat(hidden_fd, SECRET, &secret, 0) == 0);
 	guest = (struct guest){.secret = secret.st_ino};
-	/* Its tables are small: it believes that there are few descriptors. */
-	FUZZ_CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-	(void)setrlimit(RLIMIT_NOFILE, &(struct rlimit){DESCRIPTORS, limit.rlim_max});
 	FUZZ_CHECK(fuse_open(&guest.server, &export, &err) == 0);
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	descriptors = count_entries("/proc/self/fd");
 	for (unsigned i = 0; input.left && i < ACTIONS_MAX; i++)
 		act(&guest, &input);

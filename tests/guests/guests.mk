@@ -25,7 +25,7 @@ GUEST_LDFLAGS := -nostdlib -static -Wl,-T,$(GUEST_DIR)/lib/guest.lds -Wl,--build
 	-Wl,-z,noexecstack
 
 GUEST_LIB := $(patsubst %,$(GUEST_OUT)/lib/%.o,start trap lib boot paging acpi irq)
-GUEST_DRIVERS := $(patsubst %,$(GUEST_OUT)/lib/%.o,pci virtio virtq blk net hostile)
+GUEST_DRIVERS := $(patsubst %,$(GUEST_OUT)/lib/%.o,pci virtio virtq blk net hostile misuse peer)
 GUEST_NOTE := $(GUEST_OUT)/lib/note.o
 
 DRIVER_GUESTS := pci disk rng race loud echo-net play-init $(filter hostile-%,$(GUESTS))

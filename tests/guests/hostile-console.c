@@ -9,80 +9,21 @@
  * comes by the console, N being the case's number. On the command line: mmio, event-index, case=N
  * (that one alone).
  */
-#include "lib/virtio.h"
+#include "lib/misuse.h"
 
-#define HOLE         0xd0000000ull /* no memory, no device */
 #define F_MULTIPORT  (1ull << 1)
 #define CONFIG_PORTS 4 /* offsets, 5.3.4 */
 #define CONFIG_WRITE 8
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum { RECEIVE = 0, SEND = 1, QUEUES = 1 << RECEIVE | 1 << SEND };
 
-static struct virtio v;
 static u64 wanted;
-static bool spoilt; /* what the case did to the queues takes a reset, before any good service */
 
 static u8 buffer[4096], taken[64];
 
-/* ---- the device ---- */
-
-static void describe(u16 queue, u16 n, const void *address, u32 length, u32 flags, u16 next)
+static void restart(void)
 {
-	v.queue[queue].desc[n] = (struct virtq_desc){(u64)address, length, (u16)flags, next};
-}
-
-/* From a reset to DRIVER_OK, with these queues (bits). */
-static void begin(u64 features, u32 queues)
-{
-	if (!virtio_negotiate(&v, (virtio_device_features(&v) & features) | FEATURE_VERSION_1))
-		print(" WRONG: the device does not agree to its features");
-	for (u32 n = 0; n < 2; n++)
-		if (queues & 1u << n) {
-			virtq_describe(&v, n);
-			virtq_enable(&v, n);
-		}
-	virtio_driver_ok(&v);
-}
-
-static bool is_broken(void)
-{
-	return virtio_read(&v, REG_STATUS) & STATUS_NEEDS_RESET;
-}
-
-/* Offers a chain and waits until it comes back: the length, or ~0 when the device is broken. */
-static u32 offer(u16 queue, u16 head)
-{
-	u32 id, length;
-
-	virtq_offer(&v.queue[queue], head);
-	virtio_notify(&v, queue);
-	for (u32 i = 1; !virtq_take(&v.queue[queue], &id, &length); i++) {
-		pause();
-		/* A register access costs an exit: the ring is looked at more often. */
-		if (i % 512 == 0 && is_broken()) {
-			print(" WRONG: the device wants a reset");
-			return ~0u;
-		}
-	}
-	if (id != head)
-		print(" WRONG: chain %u came back as %u", head, id);
-	return length;
-}
-
-static void refuse(u16 queue)
-{
-	u32 length = offer(queue, 0);
-
-	if (length)
-		print(" WRONG: length %u", length);
-}
-
-static void wait_broken(void)
-{
-	while (!is_broken())
-		pause();
-	spoilt = true;
+	begin(wanted, QUEUES);
 }
 
 /* ---- service ---- */
@@ -112,10 +53,9 @@ static void good_service(u32 number)
 	say(text);
 	memset(taken, 0xee, sizeof(taken));
 	describe(RECEIVE, 0, taken, 16, DESC_WRITE, 0);
-	expect_digits(taken, offer(RECEIVE, 0), 16);
+	expect_digits(taken, offer_to(RECEIVE, 0), 16);
 	if (taken[16] != 0xee)
 		print(" WRONG: behind the buffer");
-	print(" served\n");
 }
 
 /* ---- chains ---- */
@@ -195,7 +135,7 @@ static void input_in_crumbs(void)
 	for (u16 n = 1; n < 21; n++)
 		describe(RECEIVE, n, taken + n, 1, DESC_WRITE | (n < 20 ? DESC_NEXT : 0),
 			 (u16)(n + 1));
-	expect_digits(taken + 1, offer(RECEIVE, 0), 20);
+	expect_digits(taken + 1, offer_to(RECEIVE, 0), 20);
 }
 
 static void indirect_tables(void)
@@ -328,10 +268,7 @@ static void writes_to_the_configuration(void)
 		print(" WRONG: they are taken");
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} cases[] = {
+static const struct misuse cases[] = {
 	{"nothing to send", nothing_to_send},
 	{"output out of memory", output_out_of_memory},
 	{"input out of memory", input_out_of_memory},
@@ -352,35 +289,13 @@ static const struct {
 	{"writes to the configuration", writes_to_the_configuration},
 };
 
-static void run_case(u32 number)
-{
-	print("case %u %s:", number, cases[number].name);
-	begin(wanted, QUEUES);
-	spoilt = false;
-	cases[number].run();
-	if (is_broken() && !spoilt)
-		print(" WRONG: the device wants a reset");
-	if (spoilt)
-		begin(wanted, QUEUES);
-	good_service(number);
-}
-
 void guest_main(void)
 {
-	u64 only = cmdline_number("case", ~0ull);
-	u32 done = 0;
-
 	wanted = FEATURE_INDIRECT | (cmdline_has("event-index") ? FEATURE_EVENT_INDEX : 0);
 	if (!virtio_find(&v, VIRTIO_CONSOLE, 0,
 			 cmdline_has("mmio") ? VIRTIO_ON_MMIO : VIRTIO_ON_PCI)) {
 		print("no console\n");
 		return;
 	}
-	for (u32 i = 0; i < COUNT(cases); i++)
-		if (only == ~0ull || only == i) {
-			run_case(i);
-			done++;
-		}
-	virtio_reset(&v);
-	print("hostile-console: %u cases done\n", done);
+	misuse_run("hostile-console", cases, COUNT(cases), restart, good_service);
 }

@@ -3,10 +3,11 @@
 
     tests/guests/net.py [-v] [-k WORD] [--seed N] [--seconds N] [--build DIR] [BANTAM]
 
-echo-net sends everything back; hostile-net breaks the rules for drivers and then wants good service
-(what it asks of its peer is in hostile-net.c). The peers here are a stream socket's, in passt's
-framing, which break rules as well; and, where this may make a network namespace of its own (root),
-a tap's. Looked at are the output, the exit status, the verdict, and what --stats has counted.
+echo-net sends everything back; hostile-net and hostile-control break the rules for drivers and then
+want good service (what they ask of their peer is in lib/peer.h). The peers here are a stream
+socket's, in passt's framing, which break rules as well; and, where this may make a network namespace
+of its own (root), a tap's. Looked at are the output, the exit status, the verdict, and what --stats
+has counted.
 
 BANTAM is the program (default: $BANTAM, or ./bantam); the guests are taken from DIR/guests (default:
 $BUILD, or build). One line a case: ok, FAIL or skip with a reason. The exit status is 1 if any failed.
@@ -409,20 +410,32 @@ def gone_for_good(world):
     world.finish([r'^address'], 128 + signal.SIGTERM, 'signal')
 
 
-def hostile_tap(append, multi=False, by_fd=False, args=()):
+def on_tap(world, guest, append, multi=False, by_fd=False, args=()):
+    """A hostile guest with a tap, to its end."""
+    name = 'several' if multi else 'single'
+    tap = Tap(name, multi)
+    with contextlib.closing(tap):
+        if by_fd:
+            world.start(guest, append, 'fd=%d' % tap.fd, args, [tap.fd])
+        else:
+            tap.release()
+            world.start(guest, append, 'tap=' + name + (',queues=2' if multi else ''), args)
+        tap.process = world.process
+        serve_hostile(tap)
+
+
+def hostile_control(append, multi=False, args=()):
+    def case(world):
+        on_tap(world, 'hostile-control', append, multi, args=args)
+        world.finish([r'^case 5 .*:%s served$' % ('' if multi else ' not here'),
+                      r'^hostile-control: 6 cases done$'])
+    return case
+
+
+def hostile_tap(append, **more):
     def case(world):
         world.disks = [Disk()]
-        name = 'several' if multi else 'single'
-        tap = Tap(name, multi)
-        with contextlib.closing(tap):
-            if by_fd:
-                world.start('hostile-net', append, 'fd=%d' % tap.fd, args, [tap.fd])
-            else:
-                tap.release()
-                world.start('hostile-net', append, 'tap=' + name + (',queues=2' if multi else ''),
-                            args)
-            tap.process = world.process
-            serve_hostile(tap)
+        on_tap(world, 'hostile-net', append, **more)
         world.finish([r'^case \d+ headers that lie: served$', r'^hostile-net: \d+ cases done$'])
         refused = int(re.search(r'^refused: (\d+)$', world.out, re.M).group(1))
         if world.drops()[1] <= refused:
@@ -496,6 +509,10 @@ TAP_CASES = {
     'hostile-net on a tap, 2 queues': hostile_tap('', multi=True),
     'hostile-net on a tap by mmio': hostile_tap('mmio', args=MMIO),
     'hostile-net on a tap of ours': hostile_tap('', by_fd=True),
+    'hostile-control on a tap': hostile_control(''),
+    'hostile-control on a tap, event indices': hostile_control('event-index'),
+    'hostile-control on a tap, 2 queues': hostile_control('', multi=True),
+    'hostile-control on a tap by mmio': hostile_control('mmio', args=MMIO),
     'a tap that comes and goes': tap_comes_and_goes,
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""virtio.py - boots the guests with drivers in them: PCI, disks, entropy, a console, and hostile
-drivers.
+"""virtio.py - boots the guests with drivers in them: PCI, disks, entropy, a console, a shared
+directory, and hostile drivers.
 
     tests/guests/virtio.py [-v] [-k WORD] [--seed N] [--seconds N] [--build DIR] [BANTAM]
 
@@ -35,6 +35,8 @@ SECTOR = 512
 SECTORS = 4096           # of an image: 2 MiB
 WRITTEN = range(5, 8)    # the sectors that disk.c writes
 SALT = 0x1234567
+NO_STATUS = 255          # of a COMMAND that nobody ran
+TEXT = 'what the host has written'
 
 
 def words(first, count, salt=0):
@@ -86,6 +88,8 @@ class Case:
     append   its command line; {seed}, here and in the name, and {seconds} are the options
     args     further options; {new} is a file that isn't there yet
     disks    its images; each is given by one --disk
+    shared   whether it has a directory of the host's, with "file" in it; its console is then what
+             bantam says, for it has a COMMAND
     expect   regular expressions for the standard output, found in this order
     err      the same for standard error
     status   the exit status
@@ -95,11 +99,12 @@ class Case:
     """
 
     def __init__(self, name, guest, append='', args=(), disks=(), expect=(), err=(), status=OK,
-                 when=None, send=signal.SIGTERM, typed=None, timeout=60):
+                 when=None, send=signal.SIGTERM, typed=None, timeout=60, shared=False):
         self.name, self.guest, self.append = name, guest, append
         self.args, self.disks = list(args), list(disks)
         self.expect, self.err, self.status = expect, err, status
         self.when, self.send, self.typed, self.timeout = when, send, typed, timeout
+        self.shared = shared
 
 
 MMIO = ['--transport', 'mmio']
@@ -154,6 +159,13 @@ def any_case(name, args, disks, append=''):
                 append + ' seed={seed} seconds={seconds}', args, disks,
                 [r'^\d+ accesses at random, seed \d+ served$', r'^hostile-any: 8 cases done$'],
                 timeout=300)
+
+
+def fs_case(name, append='', args=()):
+    """A file system's hostile driver."""
+    served = [r'^case %d .*:(.*\n)? served$' % i for i in range(27)]
+    return Case('hostile-fs' + name, 'hostile-fs', append, args, shared=True, status=NO_STATUS,
+                err=[*served, r'^hostile-fs: 27 cases done$'])
 
 
 CASES = [
@@ -219,6 +231,10 @@ CASES = [
     *hostile_cases('hostile-block', 26),
     *hostile_cases('hostile-pci', 16),
     *hostile_cases('hostile-regs', 7),
+    fs_case(''),
+    fs_case(', event indices', 'event-index'),
+    fs_case(' by mmio', 'mmio', MMIO),
+    fs_case(', 2 vCPUs, traced', '', ['-c', '2', '--trace', 'virtio={new}']),
     console_case(''),
     console_case(', event indices', 'event-index'),
     console_case(' by mmio', 'mmio', MMIO),
@@ -297,9 +313,9 @@ def boot(argv, case, tmp):
 
 def judge(case, run, scratch, files):
     """Returns None if all is as it should be, or the reason why not."""
-    if 'WRONG' in run.out:
-        begin = run.out.rfind('\n', 0, run.out.index('WRONG')) + 1
-        return run.out[begin:].split('\n')[0][:200]
+    wrong = re.search('^.*WRONG.*$', run.out + run.err, re.M)
+    if wrong:
+        return wrong.group()[:200]
     if 'TRAP vector' in run.out:
         return run.out[run.out.index('TRAP vector'):].split('\n')[0]
     if run.timed_out:
@@ -312,6 +328,10 @@ def judge(case, run, scratch, files):
     missing = find_in_order(case.err, run.err)
     if missing:
         return 'stderr lacks %.80s' % missing
+    if case.shared:
+        with open(scratch + '/shared/file', encoding='ascii') as file:
+            if file.read() != TEXT or os.path.exists(scratch + '/beside'):
+                return 'the directory, or what lies beside it, is not as it was'
     for disk in case.disks:
         reason = disk.wrong()
         if reason:
@@ -333,8 +353,15 @@ def run_case(case, bantam, guests):
             argv += ['-a', case.append]
         argv += [arg.replace('{new}', scratch + '/new') for arg in case.args]
         argv.append('%s/%s.elf' % (guests, case.guest))
+        if case.shared:
+            os.mkdir(scratch + '/shared')
+            with open(scratch + '/shared/file', 'w', encoding='ascii') as file:
+                file.write(TEXT)
+            # What the initrd is doesn't matter to the guest.
+            argv += ['-v', scratch + '/shared:/v', '--initrd', argv[-1], '--console', 'stderr',
+                     '--', 'true']
         run = boot(argv, case, scratch + '/tmp')
-        return run, judge(case, run, scratch, {'tmp', 'new'} | {
+        return run, judge(case, run, scratch, {'tmp', 'new', 'shared'} | {
             os.path.basename(disk.path) for disk in case.disks})
 
 

@@ -264,7 +264,7 @@ def prepare():
     subprocess.run([ROOT + '/tools/kernels', 'cloud', 'generic'], check=True)
     # Only some cases need them, and will say that they are missing.
     subprocess.run([ROOT + '/tools/images', 'root', 'tools', 'debian', 'ssh'])
-    subprocess.run([ROOT + '/tools/sources', 'bzip2'])
+    subprocess.run([ROOT + '/tools/sources', 'bzip2', 'lua5.4'])
     inputs = [os.path.getmtime(entry) for directory in ('initrd', 'guest')
               for entry in os.scandir(ROOT + '/tests/system/' + directory)]
     if not os.path.exists(INITRD) or os.path.getmtime(INITRD) < max(inputs):

@@ -47,6 +47,26 @@ def builds_and_tests(bench):
     want(end.out.startswith(b'/home:\n\n/root:\n\nDoing'), 'the homes have %.300r' % end.out)
 
 
+def builds_in_parallel(bench):
+    """A larger program is built by two at a time, and works on both sides."""
+    source = bench.directory + '/lua'
+    shutil.copytree(BUILD + '/sources/lua5.4', source)
+    script = ('make -s -j2 -C src posix MYCFLAGS=-O0 >&2 && cd src && '
+              './luac -o words.luac /programs/words.lua && ./lua words.luac *.c')
+    end = bench.run(shell(script), ['--rootfs', '/', '-c', '2', '-v', source + ':/lua', '-w',
+                                    '/lua', *GUEST_PROGRAMS])
+    # ar has a word to say about its own options.
+    end.must(0, 'exit', True, None, [r'\A'])
+    with open(source + '/src/words', encoding='ascii') as file:
+        counted = file.read()
+    on_host = subprocess.run(['./lua words.luac *.c'], cwd=source + '/src', shell=True, check=True,
+                             stdout=subprocess.PIPE).stdout
+    with open(source + '/src/words', encoding='ascii') as file:
+        want(file.read() == counted and '\nState ' in counted,
+             'counted in the guest: %.300r' % counted)
+    want(end.out == on_host == b'%d\n' % counted.count('\n'), 'the guest counted %r' % end.out)
+
+
 def homes(bench):
     end = bench.run(['ls', '-A', '/root'], ['--rootfs', '/', '--expose-home'])
     end.must(0, 'exit', True, None)
@@ -234,6 +254,7 @@ def calls(bench, cache, probes=()):
 
 CASES = [
     share_case("a project's own tests under --rootfs /", builds_and_tests),
+    share_case('a build by two at a time', builds_in_parallel),
     share_case('--expose-home', homes, needs=why_not_root),
     share_case('a root directory is copied on write', copy_on_write, needs=why_not_root),
     share_case('an image is the root directory', image, needs=why_not_root),

@@ -101,14 +101,23 @@ def git_and_tar(bench):
 FILES, MIB = 20000, 1 << 20
 
 
+def make_files(directory, count, content=lambda number: b''):
+    """So many files, a hundred in a directory."""
+    for number in range(count):
+        place = '%s/%d' % (directory, number // 100)
+        if number % 100 == 0:
+            os.makedirs(place)
+        name = '%s/%d' % (place, number)
+        os.mknod(name, stat.S_IFREG | 0o644)
+        if content(number):
+            with open(name, 'wb') as file:
+                file.write(content(number))
+
+
 def many_files(bench):
     """More files than bantam may have open, walked through twice."""
     volume = bench.make('v')
-    for number in range(FILES):
-        directory = '%s/%d' % (volume, number // 100)
-        if number % 100 == 0:
-            os.mkdir(directory)
-        os.close(os.open('%s/%d' % (directory, number), os.O_CREAT | os.O_WRONLY))
+    make_files(volume, FILES)
     script = ('exec 3</v/7/777; find /v -type f | wc -l; ls -lR /v | grep -c "^-.* [0-9]*$"; '
               'echo x >/v/199/19999; cat /v/199/19999; '
               'cat /sys/class/bdi/$(grep " /v " /proc/self/mountinfo | cut -d " " -f 3)/read_ahead_kb')
@@ -117,6 +126,60 @@ def many_files(bench):
     end.must(0, 'exit', True, None)
     counts = end.out.decode().split()
     want(counts == [str(FILES), str(FILES), 'x', '1024'], 'counted %s' % counts)
+
+
+# Two trees of so many files; of twenty, one has something in it.
+TREE, LIMIT, SAMPLE = 100000, 20000, 20
+WALKS = """
+set -e
+walk() {
+	find /v/$1 -type f >/tmp/names
+	wc -l </tmp/names
+	grep '[02468]0$\|/0$' /tmp/names | sort | xargs cat | sha256sum
+	echo stop
+	read answer
+}
+echo stop
+read answer
+walk one
+echo 2 >/proc/sys/vm/drop_caches
+sleep 5
+walk two
+"""
+
+
+def bytes_of_its_own(pid):
+    """What a process has in memory, but for a guest's RAM of 1 GiB."""
+    with open('/proc/%d/smaps' % pid, encoding='ascii') as file:
+        found = re.findall(r'^Size: +(\d+) kB$.*?^Rss: +(\d+) kB$', file.read(), re.M | re.S)
+    return sum(int(used) << 10 for size, used in found if int(size) < 512 << 10)
+
+
+def huge_trees(bench):
+    """Many times more files than bantam may have open. It remembers no more than the guest does."""
+    volume, wanted = bench.make('v'), b'stop\n'
+    for tree in ('one', 'two'):
+        def content(number, tree=tree):
+            return b'' if number % SAMPLE else b'%d in %s\n' % (number, tree.encode())
+        make_files('%s/%s' % (volume, tree), TREE, content)
+        names = sorted('%d/%d' % (number // 100, number) for number in range(0, TREE, SAMPLE))
+        sample = b''.join(content(int(name.split('/')[1])) for name in names)
+        wanted += b'%d\n%s  -\nstop\n' % (TREE, hashlib.sha256(sample).hexdigest().encode())
+    process = bench.start(shell(WALKS), ['--initrd', bench.initrd, '-m', '1G', '-v', volume + ':/v'],
+                          wrap=['prlimit', '--nofile=%d' % LIMIT], stdin=subprocess.PIPE)
+    out, memory, descriptors = b'', [], []
+    for _ in range(3):
+        out += read_until(process.stdout, rb'^stop\n')
+        memory.append(bytes_of_its_own(process.pid))
+        descriptors.append(len(os.listdir('/proc/%d/fd' % process.pid)))
+        process.stdin.write(b'\n')
+        process.stdin.flush()
+    bench.finish(process).must(0, 'exit', True)
+    want(out == wanted, 'the guest found %r, not %r' % (out, wanted))
+    want(LIMIT // 5 < descriptors[2] < LIMIT // 3, 'descriptors: %s' % descriptors)
+    first, second = (after - memory[0] for after in memory[1:])
+    want(100 * TREE < first < 300 * TREE, '%d bytes for %d files' % (first, TREE))
+    want(second < first * 5 // 4, '%d bytes for a tree, then %d' % (first, second))
 
 
 # ---- nothing else than what is shared ----
@@ -241,7 +304,7 @@ def wrong_use(bench):
             ([*initrd, '-v', here + ':v'], 'GUEST an absolute path', {}),
             ([*initrd, '-v', here], 'GUEST an absolute path', {}),
             ([*initrd, '-v', here + ':/v:rx'], 'behind GUEST', {}),
-            ([*initrd, '-v', here + ':/v', '-v', here + ':/v'], "two of them are for '/v'", {}),
+            ([*initrd, '-v', here + ':/v', '-v', here + ':/./v/'], "two of them are for '/v'", {}),
             (['--rootfs', missing], missing, {}),
             (['--rootfs', here + ',rx'], "--rootfs '%s,rx'" % here, {})):
         end = bench.run(['true'], options, **who)
@@ -264,10 +327,15 @@ def no_module(bench):
              err=[r"\Abantam: .*'virtiofs', which the guest needs, is neither.*\n\Z"])
 
 
+# Many writes, and one that the host takes a part of; told by the write, by fsync or by close.
 FULL = """
-dd if=/dev/zero of=/full/f bs=64k count=64 2>&1 | grep -o 'No space.*'
-dd if=/dev/zero of=/full-cached/f bs=64k count=64 conv=fsync 2>&1 | grep -o 'No space.*'
-rm /full/f /full-cached/f && echo again >/full/f && cat /full/f
+for i in /full /full-cached; do
+	for how in "bs=64k count=64" "bs=900000 count=1" "bs=900000 count=1 conv=fsync"; do
+		dd if=/dev/zero of=$i/f $how 2>&1 | grep -o 'No space.*'
+		rm $i/f
+	done
+	echo again >$i/f && cat $i/f
+done
 """
 
 
@@ -277,11 +345,13 @@ def full(bench):
     for name in ('full', 'full-cached'):
         path = bench.make(name)
         subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', path], check=True)
+        with open(path + '/filler', 'wb') as file:
+            file.write(bytes(400000))
         cache = 'always' if 'cached' in name else 'auto'
         options += ['-v', '%s:/%s:cache=%s' % (path, name, cache)]
     try:
-        bench.run(shell(FULL), options).must(0, 'exit', True, b'No space left on device\n' * 2
-                                             + b'again\n')
+        bench.run(shell(FULL), options).must(
+            0, 'exit', True, (b'No space left on device\n' * 3 + b'again\n') * 2)
     finally:
         for name in ('full', 'full-cached'):
             subprocess.run(['umount', '%s/%s' % (bench.directory, name)], check=True)
@@ -334,6 +404,7 @@ CASES = [
     share_case('load, cache=always', load, 'always'),
     share_case('git and tar', git_and_tar),
     share_case('many files, few descriptors', many_files),
+    share_case('huge trees', huge_trees),
     share_case('escapes', escapes, needs=why_not_root),
     share_case('wrong use', wrong_use, needs=why_not_root),
     share_case('a module is missing', no_module),

@@ -29,7 +29,9 @@ void fuse_world_make(struct fuse_world *world, const struct fuse_export *export)
 	assert_non_null(mkdtemp(world->place));
 	assert_int_equal(mkdir(fuse_world_path(world, ""), 0755), 0);
 	host_write(world, "../beside", beside_text);
-	world->export = export ? *export : (struct fuse_export){.shares = 1};
+	world->export = export ? *export : (struct fuse_export){.descriptors = 0};
+	if (!world->export.descriptors)
+		world->export.descriptors = 1024;
 	snprintf(directory, sizeof(directory), "%s", fuse_world_path(world, ""));
 	world->export.directory = directory;
 	if (fuse_open(&server, &world->export, &err))

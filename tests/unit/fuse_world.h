@@ -31,7 +31,7 @@ struct fuse_world {
 	struct fuse_client client;
 };
 
-/* A share with nothing in it. export: NULL, or with all but the directory. */
+/* A share with nothing in it. export: NULL, or with all but the directory and maybe descriptors. */
 void fuse_world_make(struct fuse_world *world, const struct fuse_export *export);
 void fuse_world_free(struct fuse_world *world);
 /* As cmocka's set-up and tear-down, with an export that says nothing. */

@@ -7,10 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "devices/virtio/fuse_server.h"
+#include "devices/virtio/queue.h"
 #include "tests/unit/fuse_world.h"
 #include "tests/unit/support.h"
 
@@ -70,17 +73,18 @@ static void test_write_sizes(void **state)
 	host_expect(world, "file", "tex");
 }
 
-/* More pieces than a chain can have, some of them empty. */
+/* As many pieces as a chain may have, one of them empty. */
 static void test_pieces(void **state)
 {
 	struct fuse_world *world = *state;
 	struct fuse_client *client = &world->client;
 	struct fuse_in_header head = {.opcode = FUSE_WRITE, .unique = 1};
-	struct fuse_write_in in = {.size = 127};
+	struct fuse_write_in in = {.size = VIRTQ_PIECES_MAX - 3};
 	struct fuse_out_header reply;
 	struct fuse_write_out written;
-	struct iovec piece[130], out[] = {{&reply, sizeof(reply)}, {&written, sizeof(written)}};
-	u8 data[127];
+	struct iovec piece[VIRTQ_PIECES_MAX],
+		out[] = {{&reply, sizeof(reply)}, {&written, sizeof(written)}};
+	u8 data[VIRTQ_PIECES_MAX - 3];
 
 	fill_pattern(data, sizeof(data), 2);
 	head.nodeid = create_file(client, "file", &in.fh);
@@ -90,11 +94,45 @@ static void test_pieces(void **state)
 	piece[2] = (struct iovec){data, 0};
 	for (unsigned i = 0; i < sizeof(data); i++)
 		piece[3 + i] = (struct iovec){data + i, 1};
-	assert_int_equal(fuse_serve(client->server, piece, 130, out, 2),
+	assert_int_equal(fuse_serve(client->server, piece, VIRTQ_PIECES_MAX, out, 2),
 			 sizeof(reply) + sizeof(written));
 	assert_true(reply.error == 0 && written.size == sizeof(data));
-	assert_int_equal(fuse_read(client, head.nodeid, in.fh, 0, 1000), sizeof(data));
+	assert_int_equal(fuse_read(client, head.nodeid, in.fh, 0, 4000), sizeof(data));
 	assert_memory_equal(fuse_body(client), data, sizeof(data));
+}
+
+/* How many bytes of so many at the file's beginning the server says it wrote, or -errno. */
+static int write_bytes(struct fuse_client *client, u64 nodeid, u64 fh, u32 bytes, u32 flags)
+{
+	static u8 data[4000];
+	struct fuse_write_in in = {.fh = fh, .size = bytes, .write_flags = flags};
+	const struct iovec part[] = {{&in, sizeof(in)}, {data, bytes}};
+	const int error = fuse_send(client, FUSE_WRITE, nodeid, part, 2);
+	struct fuse_write_out out;
+
+	memcpy(&out, fuse_body(client), sizeof(out));
+	return error ? error : (int)out.size;
+}
+
+/* The host takes a part: who waits for the write is told how much, the guest's cache that it failed. */
+static void test_short_writes(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	struct rlimit before, limit;
+	u64 file, fh;
+
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = 1000;
+	file = fuse_create(client, FUSE_ROOT_ID, "file", &fh);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(write_bytes(client, file, fh, 4000, 0), 1000);
+	assert_int_equal(write_bytes(client, file, fh, 4000, FUSE_WRITE_CACHE), -EFBIG);
+	assert_int_equal(write_bytes(client, file, fh, 1000, FUSE_WRITE_CACHE), 1000);
+	assert_int_equal(fuse_write(client, file, fh, 1000, "x", 1), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 }
 
 static void test_append_and_truncate(void **state)
@@ -281,11 +319,17 @@ static void test_sync(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FUSE_TEST(test_read_and_write), FUSE_TEST(test_write_sizes),
-		FUSE_TEST(test_pieces),         FUSE_TEST(test_append_and_truncate),
-		FUSE_TEST(test_flags),          cmocka_unit_test(test_writeback),
-		FUSE_TEST(test_holes),          FUSE_TEST(test_allocate),
-		FUSE_TEST(test_copy),           FUSE_TEST(test_sync),
+		FUSE_TEST(test_read_and_write),
+		FUSE_TEST(test_write_sizes),
+		FUSE_TEST(test_pieces),
+		FUSE_TEST(test_short_writes),
+		FUSE_TEST(test_append_and_truncate),
+		FUSE_TEST(test_flags),
+		cmocka_unit_test(test_writeback),
+		FUSE_TEST(test_holes),
+		FUSE_TEST(test_allocate),
+		FUSE_TEST(test_copy),
+		FUSE_TEST(test_sync),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,28 +21,17 @@ enum { DESCRIPTORS = 64, OPEN_MAX = 32, PATHS_MAX = 16, PINS_MAX = 8 };
 
 enum { DIRECTORIES = 40, FILES = 50 };
 
-static struct rlimit before;
-
 static int few_set_up(void **state)
 {
-	struct rlimit limit;
+	const struct fuse_export export = {.descriptors = DESCRIPTORS};
+	static struct fuse_world world;
 
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	limit = before;
-	limit.rlim_cur = DESCRIPTORS;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	return fuse_set_up(state);
+	fuse_world_make(&world, &export);
+	*state = &world;
+	return 0;
 }
 
-static int few_tear_down(void **state)
-{
-	const int result = fuse_tear_down(state);
-
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-	return result;
-}
-
-#define FEW_TEST(test) cmocka_unit_test_setup_teardown(test, few_set_up, few_tear_down)
+#define FEW_TEST(test) cmocka_unit_test_setup_teardown(test, few_set_up, fuse_tear_down)
 
 /* So many files are looked at that no other descriptor stays. */
 static void use_all_paths(struct fuse_world *world)
@@ -155,6 +143,46 @@ static void test_moved(void **state)
 	expect_is(world, inner, "b/other");
 }
 
+static u64 found(struct fuse_world *world, const char *name, const struct statx *status)
+{
+	struct fuse_inodes *inodes = &world->client.server->inodes;
+	struct fuse_inode *parent = fuse_inode_get(inodes, FUSE_ROOT_ID);
+	struct fuse_inode *inode = fuse_inode_found(inodes, parent, name, status, -1, false);
+	const u64 nodeid = inode->nodeid;
+
+	fuse_inode_put(inodes, inode);
+	fuse_inode_put(inodes, parent);
+	return nodeid;
+}
+
+/* A number that is used again: another file, unless it was held all the time. */
+static void test_number_used_again(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	struct fuse_attr attr;
+	struct statx status;
+	u64 file, old;
+
+	host_write(world, "file", "");
+	file = fuse_lookup(client, FUSE_ROOT_ID, "file");
+	assert_int_equal(fuse_stat(client, file, &attr), 0); /* now there is a descriptor */
+	assert_int_equal(fuse_status(AT_FDCWD, fuse_world_path(world, "file"), &status), 0);
+	status.stx_btime.tv_sec--;
+	assert_int_equal(found(world, "file", &status), file);
+	use_all_paths(world);
+	assert_int_equal(fuse_stat(client, file, &attr), -ESTALE);
+	status.stx_btime.tv_nsec ^= 1;
+	old = found(world, "file", &status);
+	assert_int_not_equal(old, file);
+	assert_int_equal(found(world, "file", &status), old);
+	assert_int_equal(fuse_stat(client, old, &attr), -ESTALE);
+	assert_int_not_equal(fuse_lookup(client, FUSE_ROOT_ID, "file"), old);
+	assert_int_equal(fuse_stat(client, old, &attr), -ESTALE);
+	status.stx_mode = S_IFIFO;
+	assert_int_not_equal(found(world, "file", &status), old);
+}
+
 /* What the host moves or replaces is lost until it is looked up, and nothing else taken for it. */
 static void test_moved_by_host(void **state)
 {
@@ -199,7 +227,7 @@ static void test_opened_when_needed(void **state)
 }
 
 /* A FIFO that has got the number of a file that is gone isn't opened in its place: it would wait. */
-static void test_number_used_again(void **state)
+static void test_type_changed(void **state)
 {
 	struct fuse_world *world = *state;
 	struct fuse_client *client = &world->client;
@@ -446,20 +474,20 @@ static void test_long_name(void **state)
 	struct fuse_inodes *inodes = &server->inodes;
 	const unsigned open = count_descriptors();
 	struct fuse_inode *parent = fuse_inode_get(inodes, FUSE_ROOT_ID), *inode;
-	struct stat status;
+	struct statx status;
 	char name[1000];
 	u64 file, fh;
 
 	memset(name, 'n', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	file = fuse_create(&world->client, FUSE_ROOT_ID, "file", &fh);
-	assert_int_equal(stat(fuse_world_path(world, "file"), &status), 0);
+	assert_int_equal(fuse_status(AT_FDCWD, fuse_world_path(world, "file"), &status), 0);
 	inode = fuse_inode_found(inodes, parent, name, &status, -1, false);
 	assert_true(inode && inode->nodeid == file);
 	fuse_inode_put(inodes, inode);
 	use_all_paths(world);
 	expect_is(world, file, "file");
-	status.st_ino = 1;
+	status.stx_ino = 1;
 	assert_null(fuse_inode_found(inodes, parent, name, &status, -1, false));
 	fuse_inode_put(inodes, parent);
 	fuse_reset(server);
@@ -472,15 +500,15 @@ static void test_full(void **state)
 	struct fuse_world *world = *state;
 	struct fuse_inodes *inodes = &world->client.server->inodes;
 	struct fuse_inode *parent = fuse_inode_get(inodes, FUSE_ROOT_ID), *inode;
-	struct stat status = {.st_mode = S_IFREG};
+	struct statx status = {.stx_mode = S_IFREG};
 
 	for (u32 i = 0; i < FUSE_INODES_MAX - 1; i++) {
-		status.st_ino = i;
+		status.stx_ino = i;
 		inode = fuse_inode_found(inodes, parent, "name", &status, -1, false);
 		assert_non_null(inode);
 		fuse_inode_put(inodes, inode);
 	}
-	status.st_ino = FUSE_INODES_MAX;
+	status.stx_ino = FUSE_INODES_MAX;
 	for (unsigned i = 0; i < 3; i++)
 		assert_null(fuse_inode_found(inodes, parent, "name", &status, -1, false));
 	fuse_inode_forget(inodes, 12345, 1);
@@ -500,8 +528,8 @@ int main(void)
 		FEW_TEST(test_opened_when_needed),
 		FEW_TEST(test_deleted_while_open),
 		FEW_TEST(test_number_used_again),
+		FEW_TEST(test_type_changed),
 		FEW_TEST(test_turned_round),
-		FEW_TEST(test_deleted_while_open),
 		FEW_TEST(test_hard_links),
 		FEW_TEST(test_failed_removal),
 		FEW_TEST(test_many_deleted),

@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tests/unit/fuse_world.h"
@@ -183,23 +182,17 @@ static void test_all_at_once(void **state)
 	static struct guest guests[THREADS];
 	static char home[320];
 	static const char *const hidden[] = {home, NULL};
-	struct fuse_export export = {.hidden = hidden};
+	struct fuse_export export = {.hidden = hidden, .descriptors = 64};
 	struct fuse_world *world = *state;
 	struct fuse_server *server;
-	struct rlimit limit, before;
 	struct error err;
 	unsigned open;
 
 	strcpy(home, fuse_world_path(world, "hidden"));
 	assert_int_equal(mkdir(home, 0755), 0);
 	host_write(world, "hidden/only here", "");
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	limit = before;
-	limit.rlim_cur = 64;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	export.directory = world->export.directory;
 	assert_int_equal(fuse_open(&server, &export, &err), 0);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 	open = count_descriptors();
 	for (unsigned i = 0; i < THREADS; i++) {
 		fuse_client_make(&guests[i].client, server);

@@ -520,7 +520,7 @@ static void test_hidden(void **state)
 {
 	static char home[320];
 	static const char *const hidden[] = {"/nowhere", home, NULL};
-	struct fuse_export export = {.hidden = hidden};
+	struct fuse_export export = {.hidden = hidden, .descriptors = 64};
 	struct fuse_world *world = *state;
 	struct fuse_server *server;
 	struct error err;

@@ -427,12 +427,16 @@ static void test_shares(void **state)
 	bad("k --rootfs / -v /a://./ -- true", "absolute");
 	bad("k --rootfs / -v /a:/b/.. -- true", "without '..'");
 	bad("k --rootfs / -v /a:/../b -- true", "without '..'");
-	config = good("k --rootfs / -v /a:/..b/.c/ -- true");
-	assert_string_equal(config.volume[0].guest, "/..b/.c/");
+	config = good("k --rootfs / -v /a:/./..b//.c/. -v b:/...//d/ -- true");
+	assert_string_equal(config.volume[0].guest, "/..b/.c");
+	assert_string_equal(config.volume[1].guest, "/.../d");
 	options_free(&config);
 	bad("k --rootfs / -v :/b -- true", "HOST:GUEST");
 	bad("k --rootfs / -v /a:/b:z -- true", "cache=auto");
-	bad("k --rootfs / -v /a:/b -v /c:/b -- true", "two of them");
+	bad("k --rootfs / -v /a:/b -v /c:/b -- true", "two of them are for '/b'");
+	bad("k --rootfs / -v /a:/b -v /c:/b/ -- true", "two of them are for '/b'");
+	bad("k --rootfs / -v /a:/b//c -v /c:/b/c -- true", "two of them are for '/b/c'");
+	bad("k --rootfs / -v /a:/b/./c -v /c:/./b/c/. -- true", "two of them are for '/b/c'");
 	bad("k --rootfs /", "for a COMMAND");
 	bad("k -v /a:/b", "for a COMMAND");
 }

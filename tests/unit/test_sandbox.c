@@ -157,6 +157,7 @@ static const struct named_call harmless[] = {
 	NAMED(sendto),
 	NAMED(set_robust_list),
 	NAMED(socket),
+	NAMED(statx),
 	NAMED(symlinkat),
 	NAMED(timerfd_settime),
 	NAMED(syncfs),

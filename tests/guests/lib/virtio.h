@@ -22,7 +22,13 @@
 
 #include "pci.h"
 
-enum { VIRTIO_NET = 1, VIRTIO_BLOCK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4 }; /* 5 */
+enum {
+	VIRTIO_NET = 1,
+	VIRTIO_BLOCK = 2,
+	VIRTIO_CONSOLE = 3,
+	VIRTIO_RNG = 4,
+	VIRTIO_FS = 26
+}; /* 5 */
 
 /* Device status, 2.1. */
 #define STATUS_ACKNOWLEDGE 1u
