@@ -13,16 +13,16 @@
 #include <unistd.h>
 
 #include "devices/virtio/fuse_server.h"
+#include "vmm/io.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(fuse_file, CALL(openat, SANDBOX_FILES, "a file by its descriptor"),
-	      CALL(preadv, SANDBOX_FILES, "files to the guest"),
-	      CALL(pwritev, SANDBOX_FILES, "files from the guest"),
+SANDBOX_CALLS(fuse_file, CALL(preadv2, SANDBOX_FILES, "files to the guest"),
+	      CALL(pwritev2, SANDBOX_CHANGE, "files from the guest"),
 	      CALL(fsync, SANDBOX_FILES, "a file is to be on the disk"),
 	      CALL(fdatasync, SANDBOX_FILES, "a file is to be on the disk"),
 	      CALL(lseek, SANDBOX_FILES, "data and holes; a directory's place"),
-	      CALL(fallocate, SANDBOX_FILES, "room and holes"),
-	      CALL(copy_file_range, SANDBOX_FILES, "copies"));
+	      CALL(fallocate, SANDBOX_CHANGE, "room and holes"),
+	      CALL(copy_file_range, SANDBOX_CHANGE, "copies"));
 
 /* Handles: fh is a place in the table and 1 more. */
 
@@ -147,17 +147,16 @@ int fuse_open_path(const struct fuse_server *server, int path, int flags)
 {
 	struct stat status;
 	char name[12];
-	const int fd =
-		openat(server->paths_fd, fuse_path_name(name, path), flags | O_CLOEXEC | O_NOCTTY);
+	const int fd = fuse_open_at(server->paths_fd, fuse_path_name(name, path), flags, 0, 0);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	/*
 	 * What the guest writes isn't to run with its owner's rights. The kernel takes them away by
 	 * itself, but not when root writes.
 	 */
 	if (server->as_root && flags & (O_ACCMODE | O_TRUNC) &&
-	    fstatat(fd, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & (S_ISUID | S_ISGID))
+	    fstatat(fd, "", &status, FUSE_AT_ITSELF) == 0 && status.st_mode & (S_ISUID | S_ISGID))
 		(void)!fchmodat(server->paths_fd, name, status.st_mode & 01777, 0);
 	return fd;
 }
@@ -270,7 +269,7 @@ long fuse_call_read(struct fuse_request *request)
 	pieces = cut(request->out, request->outs, sizeof(struct fuse_out_header),
 		     in.size < request->room ? in.size : request->room, piece, PIECES);
 	do
-		done = preadv(handle->fd, piece, pieces, (off_t)in.offset);
+		done = io_readv(handle->fd, piece, (unsigned)pieces, (long)in.offset);
 	while (done < 0 && errno == EINTR);
 	done = done < 0 ? -errno : done;
 	fuse_handle_put(request->server, handle);
@@ -295,7 +294,7 @@ long fuse_call_write(struct fuse_request *request)
 		return -EBADF;
 	pieces = cut(request->in, request->ins, head, in.size, piece, PIECES);
 	do
-		done = pwritev(handle->fd, piece, pieces, (off_t)in.offset);
+		done = io_writev(handle->fd, piece, (unsigned)pieces, (long)in.offset, 0);
 	while (done < 0 && errno == EINTR);
 	done = done < 0 ? -errno : done;
 	fuse_handle_put(request->server, handle);
@@ -415,7 +414,7 @@ static int enter_nameless(struct fuse_server *server, struct fuse_inode *parent,
 	if (path < 0)
 		return path;
 	/* Of a descriptor that is open, this doesn't fail. */
-	(void)fstat(fd, &status);
+	(void)fstatat(fd, "", &status, FUSE_AT_ITSELF);
 	inode = fuse_inode_found(&server->inodes, parent, ".", &status, path, false);
 	if (!inode)
 		return -ENOMEM;

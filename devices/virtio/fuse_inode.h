@@ -96,4 +96,10 @@ void fuse_inode_moved(struct fuse_inodes *inodes, struct fuse_inode *inode,
 /* Opens a component of a path, without following anything, below a directory. -errno on failure. */
 int fuse_open_beneath(int directory, const char *name, int flags, u32 mode);
 
+/* The same with openat2(2)'s own RESOLVE_… bits. */
+int fuse_open_at(int directory, const char *name, int flags, u32 mode, u32 resolve);
+
+/* fstatat(2) of a descriptor itself; with fewer flags some C libraries make another call of it. */
+#define FUSE_AT_ITSELF (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)
+
 #endif

@@ -21,11 +21,11 @@
 #include "devices/virtio/fuse_server.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(fuse_tree, CALL(mkdirat, SANDBOX_FILES, "directories"),
-	      CALL(mknodat, SANDBOX_FILES, "FIFOs and sockets"),
-	      CALL(symlinkat, SANDBOX_FILES, "symbolic links"),
-	      CALL(linkat, SANDBOX_FILES, "hard links"), CALL(unlinkat, SANDBOX_FILES, "removal"),
-	      CALL(renameat2, SANDBOX_FILES, "new names"),
+SANDBOX_CALLS(fuse_tree, CALL(mkdirat, SANDBOX_CHANGE, "directories"),
+	      CALL(mknodat, SANDBOX_CHANGE, "FIFOs and sockets"),
+	      CALL(symlinkat, SANDBOX_CHANGE, "symbolic links"),
+	      CALL(linkat, SANDBOX_CHANGE, "hard links"), CALL(unlinkat, SANDBOX_CHANGE, "removal"),
+	      CALL(renameat2, SANDBOX_CHANGE, "new names"),
 	      CALL(getdents64, SANDBOX_FILES, "directories"));
 
 /* File systems that are windows into the kernel. */
@@ -77,7 +77,7 @@ static int look(const struct fuse_server *server, const struct fuse_inode *paren
 	*fd = fuse_open_beneath(parent->fd, name, O_PATH, 0);
 	if (*fd < 0)
 		return *fd;
-	if (fstatat(*fd, "", status, AT_EMPTY_PATH)) {
+	if (fstatat(*fd, "", status, FUSE_AT_ITSELF)) {
 		const int error = -errno;
 
 		close(*fd);
@@ -178,7 +178,7 @@ void fuse_give(const struct fuse_request *request, int parent, int directory, co
 
 	if (!request->server->as_root)
 		return;
-	if (fstatat(parent, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & S_ISGID)
+	if (fstatat(parent, "", &status, FUSE_AT_ITSELF) == 0 && status.st_mode & S_ISGID)
 		gid = (gid_t)-1;
 	(void)!fchownat(directory, name, fuse_uid(request->server, request->head.uid), gid,
 			AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);

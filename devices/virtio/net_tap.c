@@ -22,12 +22,17 @@
 #include <linux/if.h>
 
 #include "devices/virtio/net_port.h"
+#include "vmm/io.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(net_tap, CALL(readv, SANDBOX_NET, "frames from a tap"),
-	      CALL(writev, SANDBOX_NET, "frames to a tap"),
-	      CALL(socket, SANDBOX_CONNECT, "is a tap there again"),
-	      CALL(ioctl, SANDBOX_CONNECT, "is a tap there again"));
+SANDBOX_CALLS(net_tap, CALL(preadv2, SANDBOX_NET, "frames from a tap"),
+	      CALL(pwritev2, SANDBOX_NET, "frames to a tap"),
+	      CALL(ioctl, SANDBOX_ALL, "offloads", IS(1, TUNSETOFFLOAD)),
+	      CALL(ioctl, SANDBOX_ALL, "queues", IS(1, TUNSETQUEUE)),
+	      CALL(socket, SANDBOX_CONNECT, "is a tap there again", IS(0, AF_INET)),
+	      CALL(ioctl, SANDBOX_CONNECT, "is a tap there again", IS(1, SIOCGIFINDEX)),
+	      CALL(ioctl, SANDBOX_CONNECT, "joins it", IS(1, TUNSETIFF)),
+	      CALL(ioctl, SANDBOX_CONNECT, "joins it", IS(1, TUNSETVNETHDRSZ)));
 
 /* By its number: C libraries differ in the type of ioctl(2)'s request. */
 static int control(int fd, unsigned long request, const void *argument)
@@ -45,7 +50,7 @@ static int result(ssize_t count)
 
 static int receive(struct net_port *port, const struct iovec *piece, unsigned pieces)
 {
-	return result(readv(port->fd, piece, (int)pieces));
+	return result(io_readv(port->fd, piece, pieces, -1));
 }
 
 static int send_frame(struct net_port *port, const struct iovec *piece, unsigned pieces, u32 bytes)
@@ -54,7 +59,7 @@ static int send_frame(struct net_port *port, const struct iovec *piece, unsigned
 
 	if (bytes > NET_HEADER_BYTES + (u32)NET_TAP_MAX)
 		return -EMSGSIZE;
-	sent = result(writev(port->fd, piece, (int)pieces));
+	sent = result(io_writev(port->fd, piece, pieces, -1, 0));
 	return sent > 0 ? 0 : sent;
 }
 
