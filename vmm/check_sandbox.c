@@ -23,20 +23,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/landlock.h"
+
 /* System calls: seccomp, prctl, landlock_create_ruleset, io_uring_setup, io_uring_register, close,
  * clone (fork), wait4; in the child: unshare, exit_group. */
 
 /* The same number on every architecture, for C libraries that are older than the call. */
-#ifndef SYS_landlock_create_ruleset
-#define SYS_landlock_create_ruleset 444
-#endif
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup    425
 #define SYS_io_uring_register 427
 #endif
 
-/* linux/landlock.h's LANDLOCK_CREATE_RULESET_VERSION; the header came with 5.13. */
-#define RULESET_VERSION ((u32)1 << 0)
 
 /* The child's exit status is its errno. */
 static int try_user_namespace(void)
@@ -80,13 +77,12 @@ static int try_io_uring(void)
 
 void check_sandbox_look(struct check_sandbox *sandbox)
 {
-	const long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION);
 	u32 kill = SECCOMP_RET_KILL_PROCESS;
 
 	*sandbox = (struct check_sandbox){
 		.seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &kill) == 0,
 		.seccomp_inherited = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0,
-		.landlock_abi = abi < 0 ? 0 : (int)abi,
+		.landlock_abi = landlock_version(),
 		.user_namespaces = try_user_namespace(),
 		.io_uring = try_io_uring(),
 	};

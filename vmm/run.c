@@ -8,7 +8,7 @@
  *	2. devices on their buses, the kernel and its data in memory (--dry-run ends here)
  *	3. the VM and its vCPUs
  *	4. the host's ends: console, terminal
- *	5. the lock: from here on nothing is opened
+ *	5. the lock: the jail, then the devices' threads, then the filters; from here on nothing is opened
  *	6. the guest runs, until a verdict
  *
  * Opening order is closing order reversed. With --on-reset restart, a reset leads back to the
@@ -26,6 +26,7 @@
 #include "vmm/board.h"
 #include "vmm/dry_run.h"
 #include "vmm/init_archive.h"
+#include "vmm/jail.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/result.h"
@@ -403,6 +404,25 @@ static int show(struct machine *machine, const struct boot_plan *plan, struct er
 	return dry_run(&input, stdout, config->dry_run == DRY_RUN_JSON, err);
 }
 
+/* Step 5's first part: before there are other threads. */
+static int enter_jail(struct machine *machine, struct error *err)
+{
+	const struct config *config = machine->config;
+	const struct share_board *shares = &machine->board->virtio.share;
+	struct landlock_tree tree[VOLUMES_MAX + 1];
+	const struct jail jail = {
+		.tree = tree,
+		.trees = shares->count,
+		.signals = net_board_sandbox(config) & SANDBOX_CHILD,
+		.verbose = config->verbose,
+	};
+
+	if (config->sandbox != SANDBOX_ON)
+		return 0;
+	share_board_trees(shares, tree);
+	return jail_enter(&jail, err);
+}
+
 /* Steps 3 to 6. */
 static int boot(struct machine *machine, const struct boot_files *files, struct boot_plan *plan,
 		struct error *err)
@@ -413,9 +433,11 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 	    board_open(machine->board, machine, err))
 		return -1;
 	if (config->verbose && machine->sandbox != config->sandbox)
-		say("this kernel has no seccomp filters; the sandbox is off");
+		say("this kernel has no seccomp filters: all system calls are let through");
 	terminal_init(&machine->terminal,
 		      config->command ? config->tty : config->console == CONSOLE_STDIO);
+	if (enter_jail(machine, err) || virtio_board_open(&machine->board->virtio, err))
+		return -1;
 	return run_to_the_end(machine, files, plan, err);
 }
 

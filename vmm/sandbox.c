@@ -99,13 +99,15 @@ int sandbox_prepare(enum sandbox_mode *mode, struct error *err)
 	struct sigaction action = {.sa_sigaction = refused, .sa_flags = SA_SIGINFO};
 	sigset_t set;
 
+	if (*mode == SANDBOX_OFF)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return error_set(err, "cannot give up new privileges: %s", strerror(errno));
 	/* A filter at address 0 is EFAULT where there are filters, and EINVAL where there are none. */
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 && errno == EINVAL)
 		*mode = SANDBOX_OFF;
 	if (*mode == SANDBOX_OFF)
 		return 0;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return error_set(err, "cannot give up new privileges: %s", strerror(errno));
 	sigaction(SIGSYS, &action, NULL);
 	/* Where it is blocked, as a parent may have left it, it ends the process without the handler. */
 	sigemptyset(&set);

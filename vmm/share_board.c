@@ -109,6 +109,12 @@ int share_board_attach(struct share_board *board, const struct config *config, s
 	return 0;
 }
 
+void share_board_trees(const struct share_board *board, struct landlock_tree *tree)
+{
+	for (unsigned i = 0; i < board->count; i++)
+		tree[i].fd = fuse_root(board->fs[i].server, &tree[i].writable);
+}
+
 int share_board_open(struct share_board *board, const struct thread_setup *setup, struct error *err)
 {
 	for (unsigned i = 0; i < board->count; i++) {

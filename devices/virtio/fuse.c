@@ -351,6 +351,12 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	return 0;
 }
 
+int fuse_root(const struct fuse_server *server, bool *writable)
+{
+	*writable = !server->export.read_only;
+	return server->inodes.root->fd;
+}
+
 void fuse_reset(struct fuse_server *server)
 {
 	fuse_handles_close(server);
