@@ -34,9 +34,8 @@
 #define SYS_io_uring_register 427
 #endif
 
-
-/* The child's exit status is its errno. */
-static int try_user_namespace(void)
+/* Both, one after the other; the child's exit status is its errno. */
+static int try_namespaces(int first, int second)
 {
 	int status;
 	pid_t reaped;
@@ -45,7 +44,7 @@ static int try_user_namespace(void)
 	if (child < 0)
 		return errno;
 	if (child == 0) {
-		if (unshare(CLONE_NEWUSER) < 0 || unshare(CLONE_NEWNET) < 0)
+		if (unshare(first) < 0 || unshare(second) < 0)
 			_exit(errno);
 		_exit(0);
 	}
@@ -83,7 +82,8 @@ void check_sandbox_look(struct check_sandbox *sandbox)
 		.seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &kill) == 0,
 		.seccomp_inherited = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0,
 		.landlock_abi = landlock_version(),
-		.user_namespaces = try_user_namespace(),
+		.namespaces = try_namespaces(CLONE_NEWNS | CLONE_NEWIPC, CLONE_NEWNET),
+		.user_namespaces = try_namespaces(CLONE_NEWUSER, CLONE_NEWNET),
 		.io_uring = try_io_uring(),
 	};
 }

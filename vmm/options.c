@@ -295,6 +295,8 @@ static const struct option options[] = {
 	{"sandbox", 0, NULL, "MODE",
 	 "lock the process in: on, audit (log, don't stop) or off (default: on)",
 	 CHOICE(sandbox, [SANDBOX_ON] = "on", [SANDBOX_AUDIT] = "audit", [SANDBOX_OFF] = "off")},
+	{"run-as", 0, NULL, "USER[:GROUP]",
+	 "for root: become this user of the host's before the guest runs", TEXT(run_as)},
 	{"help", 'h', NULL, NULL, "print this help", FLAG(help)},
 };
 

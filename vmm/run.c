@@ -251,13 +251,37 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	return 0;
 }
 
-/* Step 5, for the main thread; each vCPU locks itself in before it runs guest code. */
+/* Step 5, before there are other threads. */
+static int enter_jail(struct machine *machine, struct error *err)
+{
+	const struct config *config = machine->config;
+	const struct share_board *shares = &machine->board->virtio.share;
+	struct landlock_tree tree[VOLUMES_MAX + 1];
+	const struct jail jail = {
+		.tree = tree,
+		.trees = shares->count,
+		.child = net_board_sandbox(config) & SANDBOX_CHILD,
+		.paths = net_board_has_path(config),
+		.verbose = config->verbose,
+		.uid = config->run_uid,
+		.gid = config->run_gid,
+	};
+
+	if (config->sandbox != SANDBOX_ON)
+		return 0;
+	share_board_trees(shares, tree);
+	return jail_enter(&jail, err);
+}
+
+/* For the main thread; each vCPU locks itself in before it runs guest code. */
 static int lock_in(struct machine *machine, struct error *err)
 {
 	const u32 kind = SANDBOX_MAIN | (machine->config->restart ? (u32)SANDBOX_RESTART : 0) |
 			 net_board_sandbox(machine->config);
 
 	descriptors_close(&machine->inherited);
+	if (machine->config->sandbox == SANDBOX_ON)
+		jail_close(machine->config->restart || machine->board->virtio.share.count);
 	return sandbox_enter(machine->sandbox, kind, err);
 }
 
@@ -402,25 +426,6 @@ static int show(struct machine *machine, const struct boot_plan *plan, struct er
 	}
 	signal(SIGPIPE, SIG_DFL);
 	return dry_run(&input, stdout, config->dry_run == DRY_RUN_JSON, err);
-}
-
-/* Step 5's first part: before there are other threads. */
-static int enter_jail(struct machine *machine, struct error *err)
-{
-	const struct config *config = machine->config;
-	const struct share_board *shares = &machine->board->virtio.share;
-	struct landlock_tree tree[VOLUMES_MAX + 1];
-	const struct jail jail = {
-		.tree = tree,
-		.trees = shares->count,
-		.signals = net_board_sandbox(config) & SANDBOX_CHILD,
-		.verbose = config->verbose,
-	};
-
-	if (config->sandbox != SANDBOX_ON)
-		return 0;
-	share_board_trees(shares, tree);
-	return jail_enter(&jail, err);
 }
 
 /* Steps 3 to 6. */

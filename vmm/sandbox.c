@@ -180,9 +180,11 @@ static void add_call(struct filter *filter, int number, u32 threads, u32 refusal
 			add_arguments(filter, &calls[i]);
 	}
 	add_return(filter, refusal);
-	if (filter->steps - at - 1 > UINT8_MAX)
+	/* A jump that would be too far makes it too long as a whole. */
+	if (filter->steps - at > UINT8_MAX)
 		filter->steps = FILTER_MAX;
-	filter->step[at].jf = (u8)(filter->steps - at - 1);
+	if (filter->steps < FILTER_MAX)
+		filter->step[at].jf = (u8)(filter->steps - at - 1);
 }
 
 /* Whether an earlier row of these threads has the call. */

@@ -61,12 +61,14 @@ static void find_user(const struct config *config, u32 *uid, u32 *gid)
 
 static void map_ids(struct fuse_export *export, const struct config *config)
 {
-	if (geteuid() == 0)
+	const u32 uid = config->run_as ? config->run_uid : geteuid();
+
+	if (uid == 0)
 		return;
 	if (config->user)
 		find_user(config, &export->guest_uid, &export->guest_gid);
-	export->host_uid = geteuid();
-	export->host_gid = getegid();
+	export->host_uid = uid;
+	export->host_gid = config->run_as ? config->run_gid : getegid();
 }
 
 static int open_share(struct share_board *board, const struct config *config,

@@ -341,7 +341,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	own->export = *export;
 	own->handles_max = descriptors(export) / 2;
 	own->dev = status.st_dev;
-	own->as_root = geteuid() == 0;
+	own->as_root = geteuid() == 0 && export->host_uid == 0;
 	own->valid_s = export->cache == FUSE_CACHE_NONE     ? 0
 		       : export->cache == FUSE_CACHE_ALWAYS ? VALID_ALWAYS_S
 							    : VALID_AUTO_S;

@@ -29,7 +29,6 @@ SANDBOX_CALLS(net_tap, CALL(preadv2, SANDBOX_NET, "frames from a tap"),
 	      CALL(pwritev2, SANDBOX_NET, "frames to a tap"),
 	      CALL(ioctl, SANDBOX_ALL, "offloads", IS(1, TUNSETOFFLOAD)),
 	      CALL(ioctl, SANDBOX_ALL, "queues", IS(1, TUNSETQUEUE)),
-	      CALL(socket, SANDBOX_CONNECT, "is a tap there again", IS(0, AF_INET)),
 	      CALL(ioctl, SANDBOX_CONNECT, "is a tap there again", IS(1, SIOCGIFINDEX)),
 	      CALL(ioctl, SANDBOX_CONNECT, "joins it", IS(1, TUNSETIFF)),
 	      CALL(ioctl, SANDBOX_CONNECT, "joins it", IS(1, TUNSETVNETHDRSZ)));
@@ -182,7 +181,7 @@ int net_tap_open(struct net_backend *backend, const char *name, unsigned queues,
 	return look(backend, name, err);
 }
 
-bool net_tap_again(int fd, const char *name)
+bool net_tap_again(int asking, int fd, const char *name)
 {
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 	struct ifreq question;
@@ -190,8 +189,8 @@ bool net_tap_again(int fd, const char *name)
 
 	memcpy(request.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
 	question = request;
-	return ask(SIOCGIFINDEX, &question) && control(fd, TUNSETIFF, &request) == 0 &&
-	       control(fd, TUNSETVNETHDRSZ, &bytes) == 0;
+	return control(asking, SIOCGIFINDEX, &question) == 0 &&
+	       control(fd, TUNSETIFF, &request) == 0 && control(fd, TUNSETVNETHDRSZ, &bytes) == 0;
 }
 
 bool net_tap_is(int fd)

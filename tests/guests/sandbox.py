@@ -12,6 +12,10 @@ thread after its own filter was installed. Then
   - each call of each kind's list is made by a thread of that kind in some scenario, but for the
     rows of NOT_SEEN, which have their reasons beside them.
 
+And it looks at what /proc says of a machine that runs: capabilities, namespaces, limits, filters, with
+and without `--run-as`; and counts how many calls are left over all threads, of which there may not be
+more than there were.
+
 The lists are those inside the program: SANDBOX_CALLS() (vmm/sandbox.h) puts its rows into a section
 of their own, which is read from the ELF file. So they are those of its C library, however it was
 built, and nothing is compared with a list of another build.
@@ -36,6 +40,7 @@ import array
 import contextlib
 import fcntl
 import os
+import pwd
 import re
 import select
 import shutil
@@ -770,6 +775,99 @@ def _(m):
     m.wait(128 + signal.SIGTERM)
 
 
+def status_of(m):
+    """What the kernel says of each thread: {name of a field: value}."""
+    threads = []
+    for thread in os.listdir('/proc/%d/task' % m.process.pid):
+        with open('/proc/%d/task/%s/status' % (m.process.pid, thread)) as f:
+            threads.append(dict(line.split(':\t', 1) for line in f.read().splitlines()
+                                if ':\t' in line))
+    return threads
+
+
+def want_locked(m, capabilities=0, uid=None):
+    """All threads are in the jail, and under a filter each; as root it has namespaces of its own. Returns
+    the limits."""
+    end = time.monotonic() + PATIENCE
+    # A thread may have been made, and not have begun.
+    while any(thread['Seccomp_filters'] == '0' for thread in status_of(m)) and time.monotonic() < end:
+        time.sleep(0.05)
+    for thread in status_of(m):
+        name = thread['Name']
+        want(thread['NoNewPrivs'] == '1', '%s may get new privileges' % name)
+        want(int(thread['Seccomp_filters']) == 1, '%s has %s filters' % (name, thread['Seccomp_filters']))
+        for kind in ('CapPrm', 'CapEff', 'CapInh', 'CapAmb'):
+            have = int(thread[kind], 16)
+            want(have == (capabilities if kind in ('CapPrm', 'CapEff') else 0),
+                 '%s has %s %x' % (name, kind, have))
+        want(uid is None or set(thread['Uid'].split()) == {str(uid)}, '%s is %s' % (name, thread['Uid']))
+        want(uid is None or not thread['Groups'].strip(), '%s has groups' % name)
+    with open('/proc/%d/limits' % m.process.pid) as f:
+        limits = {line[:26].strip(): line[26:].split()[:2] for line in f}
+    want(limits['Max core file size'] == ['0', '0'], 'it may dump its core')
+    want('unlimited' not in limits['Max address space'], 'its memory has no limit')
+    want(len(set(limits['Max open files'])) == 1, 'it may have more files')
+    if os.geteuid() == 0:
+        for kind in ('net', 'ipc', 'mnt'):
+            want(os.readlink('/proc/%d/ns/%s' % (m.process.pid, kind)) !=
+                 os.readlink('/proc/self/ns/' + kind), 'it has our %s namespace' % kind)
+        want(not os.listdir('/proc/%d/root/' % m.process.pid), 'its root is not empty')
+    return limits
+
+
+SAY_READY = 'play=cstart;oready;i;cend_stdout_10;cend_stderr_0;cexit_0'    # and send back `hello`
+FILE_OWNERS = 0x1b    # CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID
+
+
+@scenario('what the kernel says of it')
+def _(m):
+    m.start('idle', '--disk', image(m), '-c', '2')
+    m.see(rb'^idle')
+    if m.mode == 'on':
+        want(int(want_locked(m)['Max open files'][1]) < 100, 'it may have many files')
+    m.kill(signal.SIGTERM)
+    m.wait(128 + signal.SIGTERM)
+
+
+@scenario('what the kernel says of it with a volume')
+def _(m):
+    m.start('play-init', '--initrd', m.path('initrd'), '-v', m.scratch + ':/mnt', '-a', SAY_READY,
+            stdin='pipe', devices={'virtio1': FILES | CHANGE, 'virtio2': STREAM}, command=('--', 'x'))
+    m.see(rb'ready')
+    if m.mode == 'on':
+        want_locked(m, FILE_OWNERS if os.geteuid() == 0 else 0)
+    m.type(b'hello')
+    m.close_stdin()
+    m.wait(0)
+
+
+@scenario('a kernel that has neither Landlock nor namespaces')
+def _(m):
+    m.start('hello', '--verbose', wrap=(REFUSE, 'landlock_create_ruleset=ENOSYS', 'unshare=EPERM', '--'))
+    m.wait(0)
+    for missing in (b'no Landlock', b'no namespaces of its own: Operation not permitted'):
+        want((missing in m.err) == (m.mode == 'on'), 'it said %r' % m.err)
+
+
+@scenario('by nobody, with a disk, a tap and a volume')
+def _(m):
+    tap = Tap('bantam-lock', False)
+    tap.release()
+    run_as = () if m.mode == 'audit' else ('--run-as', 'nobody')
+    m.start('play-init', '--initrd', m.path('initrd'), '-v', m.scratch + ':/mnt', '--disk', image(m),
+            '--net', 'tap=bantam-lock', *run_as, '-a', SAY_READY, stdin='pipe',
+            main=CONNECT, devices={'virtio1': RING, 'virtio2': NET, 'virtio3': FILES | CHANGE, 'virtio4': STREAM},
+            command=('--', 'x'))
+    m.see(rb'ready')
+    if run_as:
+        want_locked(m, 0, pwd.getpwnam('nobody').pw_uid)
+    m.type(b'hello')
+    m.close_stdin()
+    m.wait(0)
+    tap.close()
+    subprocess.run(['ip', 'link', 'delete', 'bantam-lock'], check=True)
+
+
 @scenario('COMMAND and its streams')
 def _(m):
     m.start('play-init', '--initrd', m.path('initrd'), '-a',
@@ -920,6 +1018,9 @@ def main():
     for name, (kinds, most) in MOST.items():
         count = len({row.number for row in lists.rows if row.threads & kinds and not row.error})
         tally.result('%s: %d calls' % (name, count), count > most and 'more than %d' % most or None, 0)
+    # Filters look at rows of arguments from the last on.
+    first = [row.why for row in lists.rows if row.name == 'ioctl' and row.threads & VCPU][-1]
+    tally.result('KVM_RUN is looked at first', None if first == 'runs the guest' else first, 0)
     if options.k:
         tally.skip(1, 'unused rows: only some scenarios were run')
     else:

@@ -7,9 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -54,16 +58,24 @@ static void in_child(void (*body)(struct fuse_world *world), struct fuse_world *
 		fail_msg("wait status 0x%x", (unsigned)status);
 }
 
-static void enter(struct fuse_world *world)
+/* Other than by `other`, root's paths stay, so that it is Landlock that is seen at work. */
+static void enter_as(struct fuse_world *world, const struct jail *other)
 {
 	struct landlock_tree tree[1] = {{.fd = -1}};
-	struct jail jail = {.tree = tree, .trees = 1};
+	struct jail jail = other ? *other : (struct jail){.paths = true};
 	enum sandbox_mode mode = SANDBOX_ON;
 	struct error err;
 
 	tree[0].fd = fuse_root(world->client.server, &tree[0].writable);
+	jail.tree = tree;
+	jail.trees = 1;
 	NEED(sandbox_prepare(&mode, &err) == 0);
 	NEED(jail_enter(&jail, &err) == 0);
+}
+
+static void enter(struct fuse_world *world)
+{
+	enter_as(world, NULL);
 }
 
 static bool is_refused(int result)
@@ -164,6 +176,98 @@ static void test_no_core_dump(void **state)
 	in_child(look_at_limits, *state, geteuid());
 }
 
+static u64 capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct half[2];
+
+	NEED(syscall(SYS_capget, &header, half) == 0);
+	return (u64)half[1].permitted << 32 | half[0].permitted;
+}
+
+static void lose_root(struct fuse_world *world)
+{
+	const u64 files = 1 << CAP_CHOWN | 1 << CAP_DAC_OVERRIDE | 1 << CAP_FOWNER |
+			  1 << CAP_FSETID;
+	const u64 before = capabilities();
+	struct stat host, own;
+
+	NEED(stat("/", &host) == 0);
+	enter_as(world, &(struct jail){.child = true});
+	NEED(capabilities() == ((files | 1 << CAP_KILL) & before));
+	NEED(prctl(PR_CAPBSET_READ, CAP_CHOWN) == 0);
+	NEED(prctl(PR_GET_SECUREBITS) ==
+	     (SECURE_ALL_BITS | SECURE_ALL_LOCKS) - issecure_mask(SECURE_KEEP_CAPS));
+	NEED(stat("/etc", &own) < 0 && errno == ENOENT);
+	NEED(stat("/", &own) == 0 && own.st_dev != host.st_dev);
+	NEED(stat("/..", &own) == 0 && own.st_dev != host.st_dev);
+	NEED(setuid(NOBODY) < 0 && errno == EPERM);
+}
+
+static void test_root_loses_its_rights(void **state)
+{
+	if (geteuid())
+		SKIP("the tests aren't run by root");
+	in_child(lose_root, *state, 0);
+}
+
+static void become_nobody(struct fuse_world *world)
+{
+	gid_t groups[8] = {1, 2};
+	const int fd = open(fuse_world_path(world, "secret"), O_RDONLY);
+
+	NEED(setgroups(2, groups) == 0);
+	enter_as(world, &(struct jail){.paths = true, .uid = NOBODY, .gid = NOBODY - 1});
+	NEED(getuid() == NOBODY && geteuid() == NOBODY && getgid() == NOBODY - 1);
+	NEED(getgroups(8, groups) == 0 && capabilities() == 0);
+	NEED(setuid(0) < 0 && errno == EPERM);
+	NEED(prctl(PR_GET_DUMPABLE) == 0);
+	NEED(fd >= 0 && is_refused(open(fuse_world_path(world, "secret"), O_RDONLY)));
+}
+
+static void test_run_as_nobody(void **state)
+{
+	struct fuse_world *world = *state;
+
+	if (geteuid())
+		SKIP("the tests aren't run by root");
+	host_write(world, "secret", "text");
+	assert_int_equal(chmod(fuse_world_path(world, "secret"), 0600), 0);
+	in_child(become_nobody, world, 0);
+}
+
+static void close_jail(struct fuse_world *world)
+{
+	struct rlimit limit;
+	int fd;
+
+	(void)world;
+	jail_close(false);
+	NEED(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == limit.rlim_max);
+	for (fd = 0; fd >= 0 && fd < 1000;)
+		fd = dup(STDERR_FILENO);
+	NEED(fd < 0 && errno == EMFILE);
+}
+
+static void test_few_more_descriptors(void **state)
+{
+	in_child(close_jail, *state, geteuid());
+}
+
+static void fill_memory(struct fuse_world *world)
+{
+	const size_t much = 2 * GIB;
+
+	NEED(munmap(mmap(NULL, much, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), much) == 0);
+	enter(world);
+	NEED(mmap(NULL, much, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+}
+
+static void test_no_more_memory_than_is_needed(void **state)
+{
+	in_child(fill_memory, *state, geteuid());
+}
+
 /* All that a file server does, on its thread, in the jail and under its filter. */
 static void serve(struct fuse_world *world)
 {
@@ -180,7 +284,7 @@ static void serve(struct fuse_world *world)
 	/* This process's own: its descriptors are what the server names files by. */
 	NEED(fuse_open(&server, &world->export, &err) == 0);
 	fuse_client_make(client, server);
-	enter(world);
+	enter_as(world, &(struct jail){.paths = false});
 	NEED(sandbox_enter(SANDBOX_ON, SANDBOX_WORKER | SANDBOX_FILES | SANDBOX_CHANGE, &err) == 0);
 	one = fuse_mkdir(client, FUSE_ROOT_ID, "one");
 	two = fuse_mkdir(client, FUSE_ROOT_ID, "two");
@@ -232,6 +336,10 @@ int main(void)
 		FUSE_TEST(test_what_may_be_changed),
 		FUSE_TEST(test_others_are_left_alone),
 		FUSE_TEST(test_no_core_dump),
+		FUSE_TEST(test_root_loses_its_rights),
+		FUSE_TEST(test_run_as_nobody),
+		FUSE_TEST(test_few_more_descriptors),
+		FUSE_TEST(test_no_more_memory_than_is_needed),
 		FUSE_TEST(test_a_file_server_works_in_it),
 		FUSE_TEST(test_an_unprivileged_file_server_works_in_it),
 	};
