@@ -35,7 +35,7 @@ LIMIT_S = 28         # no host may take longer: each guest is bounded
 NEEDED = ('long_mode', 'system_registers', 'cmpxchg16b', 'xrstor', 'int3')
 # Those of a debugger, which have no say in the verdict.
 DEBUGGER = ('single_step', 'hardware_breakpoint', 'software_breakpoint')
-LAYERS = ('seccomp', 'landlock', 'user_namespaces', 'io_uring', 'core_scheduling')
+LAYERS = ('seccomp', 'landlock', 'namespaces', 'user_namespaces', 'io_uring', 'core_scheduling')
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 

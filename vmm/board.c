@@ -111,10 +111,8 @@ int board_open(struct board *board, struct machine *machine, struct error *err)
 	board->console.quit = console_quit;
 	board->console.watch = console_watch;
 	board->console.owner = machine;
-	if (console_open(&board->console, &machine->loop, config->console, config->console_path,
-			 err))
-		return -1;
-	return virtio_board_open(&board->virtio, err);
+	return console_open(&board->console, &machine->loop, config->console, config->console_path,
+			    err);
 }
 
 static void describe_devices(void *owner, struct aml *aml)

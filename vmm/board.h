@@ -32,7 +32,10 @@ void board_init(struct board *board);
 /* Puts the devices on the machine's buses. Returns 0, or -1 with err set. */
 int board_attach(struct board *board, struct machine *machine, struct error *err);
 
-/* Opens the host's ends of the devices; stdin and files are touched only here. As above. */
+/*
+ * Opens the host's end of the console; stdin and files are touched only here. virtio_board_open()
+ * starts the threads, later. As above.
+ */
 int board_open(struct board *board, struct machine *machine, struct error *err);
 
 /* What the ACPI tables have to say of the board. */

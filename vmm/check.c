@@ -174,6 +174,7 @@ static void print_sandbox(struct sheet *sheet, const struct check_sandbox *sandb
 		  sandbox->seccomp_inherited ? TEXT("one filter is on already") : NONE);
 	sheet_row(sheet, TEXT("landlock"), YES_NO(sandbox->landlock_abi > 0),
 		  sandbox->landlock_abi > 0 ? TEXT(abi) : NONE);
+	print_layer(sheet, "namespaces", sandbox->namespaces);
 	print_layer(sheet, "user_namespaces", sandbox->user_namespaces);
 	print_layer(sheet, "io_uring", sandbox->io_uring);
 	print_layer(sheet, "core_scheduling", sandbox->core_scheduling);

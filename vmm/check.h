@@ -19,6 +19,7 @@ struct check_sandbox {
 	bool seccomp_inherited; /* this process is under a filter already: a container's */
 	int landlock_abi;       /* 0 without Landlock */
 	/* errno of trying, 0: they work. */
+	int namespaces; /* its own mounts, IPC and network, which take root */
 	int user_namespaces;
 	int io_uring; /* with restrictions, as it is used here */
 	int core_scheduling;

@@ -24,23 +24,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/landlock.h"
+
 /* System calls: seccomp, prctl, landlock_create_ruleset, io_uring_setup, io_uring_register, close,
  * clone (fork), wait4; in the child: unshare, exit_group. */
 
 /* The same number on every architecture, for C libraries that are older than the call. */
-#ifndef SYS_landlock_create_ruleset
-#define SYS_landlock_create_ruleset 444
-#endif
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup    425
 #define SYS_io_uring_register 427
 #endif
 
-/* linux/landlock.h's LANDLOCK_CREATE_RULESET_VERSION; the header came with 5.13. */
-#define RULESET_VERSION ((u32)1 << 0)
-
-/* The child's exit status is its errno. */
-static int try_user_namespace(void)
+/* Both, one after the other; the child's exit status is its errno. */
+static int try_namespaces(int first, int second)
 {
 	int status;
 	pid_t reaped;
@@ -49,7 +45,7 @@ static int try_user_namespace(void)
 	if (child < 0)
 		return errno;
 	if (child == 0) {
-		if (unshare(CLONE_NEWUSER) < 0 || unshare(CLONE_NEWNET) < 0)
+		if (unshare(first) < 0 || unshare(second) < 0)
 			_exit(errno);
 		_exit(0);
 	}
@@ -89,14 +85,14 @@ static int try_core_scheduling(void)
 
 void check_sandbox_look(struct check_sandbox *sandbox)
 {
-	const long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION);
 	u32 kill = SECCOMP_RET_KILL_PROCESS;
 
 	*sandbox = (struct check_sandbox){
 		.seccomp = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &kill) == 0,
 		.seccomp_inherited = prctl(PR_GET_SECCOMP, 0, 0, 0, 0) > 0,
-		.landlock_abi = abi < 0 ? 0 : (int)abi,
-		.user_namespaces = try_user_namespace(),
+		.landlock_abi = landlock_version(),
+		.namespaces = try_namespaces(CLONE_NEWNS | CLONE_NEWIPC, CLONE_NEWNET),
+		.user_namespaces = try_namespaces(CLONE_NEWUSER, CLONE_NEWNET),
 		.io_uring = try_io_uring(),
 		.core_scheduling = try_core_scheduling(),
 	};

@@ -4,8 +4,13 @@
  */
 #include "vmm/config.h"
 
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Ports are passt's to publish. */
 static int check_publish(const struct config *config, struct error *err)
@@ -73,6 +78,40 @@ static int check_command(struct config *config, struct error *err)
 	return 0;
 }
 
+/* What is no name may be a number; 0 is nobody to become. */
+static u32 id_of(const char *text)
+{
+	char *end;
+	const unsigned long id = strtoul(text, &end, 10);
+
+	return *end || id >= UINT32_MAX ? 0 : (u32)id;
+}
+
+/* USER[:GROUP] as numbers; without GROUP it is the user's own. */
+static int find_user(struct config *config, struct error *err)
+{
+	char name[64] = "", *group = name;
+	const struct passwd *user;
+	const struct group *entry;
+
+	if (!config->run_as)
+		return 0;
+	if (geteuid() || config->sandbox != SANDBOX_ON)
+		return error_set(err, "--run-as is for root, and for --sandbox on");
+	strncpy(name, config->run_as, sizeof(name) - 1);
+	(void)strsep(&group, ":");
+	user = getpwnam(name);
+	entry = group ? getgrnam(group) : NULL;
+	config->run_uid = user ? user->pw_uid : id_of(name);
+	config->run_gid = entry   ? entry->gr_gid
+			  : group ? id_of(group)
+			  : user  ? user->pw_gid
+				  : config->run_uid;
+	return config->run_uid && config->run_gid
+		       ? 0
+		       : error_set(err, "--run-as '%s': no such user, or root", config->run_as);
+}
+
 int config_complete(struct config *config, struct error *err)
 {
 	config->cmdline_default = !config->cmdline;
@@ -80,7 +119,7 @@ int config_complete(struct config *config, struct error *err)
 		config->cmdline = config->console_virtio ? "console=hvc0" : CMDLINE_DEFAULT;
 	if (!config->memory_bytes)
 		config->memory_bytes = config->root.host ? GIB : 256 * MIB;
-	if (check_publish(config, err) || check_command(config, err))
+	if (check_publish(config, err) || check_command(config, err) || find_user(config, err))
 		return -1;
 	return add_root_disk(config, err);
 }

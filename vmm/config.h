@@ -92,7 +92,9 @@ struct config {
 	enum dry_run_mode dry_run;
 	const char *dump_acpi_path; /* a directory, or NULL */
 	enum sandbox_mode sandbox;
-	bool own_cores; /* no other process's threads run on a core beside this one's */
+	bool own_cores;       /* no other process's threads run on a core beside this one's */
+	const char *run_as;   /* USER[:GROUP] of the host's, or NULL; and as numbers: */
+	u32 run_uid, run_gid; /* 0: stay who we are */
 
 	u64 start_ns; /* CLOCK_MONOTONIC when the process started */
 

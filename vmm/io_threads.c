@@ -27,10 +27,10 @@
 #include "vmm/loop.h"
 #include "vmm/thread.h"
 
-SANDBOX_CALLS(io_threads, CALL(preadv2, SANDBOX_WORKER, "reads from a disk"),
-	      CALL(pwritev2, SANDBOX_WORKER, "writes to it"),
-	      CALL(fdatasync, SANDBOX_WORKER, "a flush"),
-	      CALL(fallocate, SANDBOX_WORKER, "discards, zeroes"),
+SANDBOX_CALLS(io_threads, CALL(preadv2, SANDBOX_HELPER, "reads from a disk"),
+	      CALL(pwritev2, SANDBOX_HELPER, "writes to it"),
+	      CALL(fdatasync, SANDBOX_HELPER, "a flush"),
+	      CALL(fallocate, SANDBOX_HELPER, "discards, zeroes"),
 	      CALL(poll, SANDBOX_WORKER, "waits for what is done, and for bells"),
 	      CALL(read, SANDBOX_WORKER, "bells"));
 
@@ -89,25 +89,17 @@ static bool is_known(const struct pool *pool, int fd)
 	return false;
 }
 
-/* By their numbers: not every C library has preadv2(3) and pwritev2(3). */
-static long transfer(const struct io_op *op)
-{
-	const long offset = (long)op->offset;
-
-	if (op->kind == IO_READ)
-		return syscall(SYS_preadv2, op->fd, op->piece, op->pieces, offset, 0L, 0);
-	return syscall(SYS_pwritev2, op->fd, op->piece, op->pieces, offset, 0L,
-		       op->durable ? RWF_DSYNC : 0);
-}
-
 static int64_t perform(const struct pool *pool, const struct io_op *op)
 {
 	long result;
 
 	if (!is_known(pool, op->fd))
 		return -EBADF;
-	if (op->kind == IO_READ || op->kind == IO_WRITE)
-		result = transfer(op);
+	if (op->kind == IO_READ)
+		result = io_readv(op->fd, op->piece, op->pieces, (long)op->offset);
+	else if (op->kind == IO_WRITE)
+		result = io_writev(op->fd, op->piece, op->pieces, (long)op->offset,
+				   op->durable ? RWF_DSYNC : 0);
 	else if (op->kind == IO_SYNC)
 		result = fdatasync(op->fd);
 	else
@@ -278,7 +270,7 @@ static int start_helpers(struct pool *pool, const struct io_setup *setup, struct
 		*helper = (struct thread){
 			/* Where one can't be locked in, the worker can't either, and says so. */
 			.setup.sandbox = setup->sandbox,
-			.kind = SANDBOX_WORKER,
+			.kind = SANDBOX_WORKER | SANDBOX_HELPER,
 			.run = helper_run,
 			.owner = pool,
 		};

@@ -46,9 +46,9 @@
 #include "vmm/io_engine.h"
 #include "vmm/loop.h"
 
-SANDBOX_CALLS(io_uring, CALL(io_uring_enter, SANDBOX_WORKER, "disk operations, bells, interrupts"),
-	      CALL(read, SANDBOX_WORKER, "a bell whose poll ended"),
-	      CALL(poll, SANDBOX_WORKER, "the kernel is short of memory"));
+SANDBOX_CALLS(io_uring, CALL(io_uring_enter, SANDBOX_RING, "disk operations, bells, interrupts"),
+	      CALL(read, SANDBOX_RING, "a bell whose poll ended"),
+	      CALL(poll, SANDBOX_RING, "the kernel is short of memory"));
 
 enum {
 	FILES_MAX = IO_FILES_MAX + IO_BELLS_MAX + IO_RINGS_MAX + 1,

@@ -7,6 +7,11 @@
 #include <stdlib.h>
 
 #include "vmm/kvm.h"
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(kvm_wiring, CALL(ioctl, SANDBOX_ALL, "doorbells", IS(1, KVM_IOEVENTFD)),
+	      CALL(ioctl, SANDBOX_ALL, "interrupts", IS(1, KVM_IRQFD)),
+	      CALL(ioctl, SANDBOX_ALL, "messages", IS(1, KVM_SET_GSI_ROUTING)));
 
 /* KVM's two chips: the first 16 pins of the I/O APIC lead to the 8259s as well. */
 enum { PIC_PINS = 16, PIC_PINS_EACH = 8 };

@@ -16,7 +16,8 @@
 
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(memory, CALL(madvise, SANDBOX_RESTART, "memory is wiped for a new start"));
+SANDBOX_CALLS(memory, CALL(madvise, SANDBOX_RESTART, "memory is wiped for a new start",
+			   IS(2, MADV_DONTNEED)));
 
 #define HUGE_PAGE_BYTES   ((u64)2 << 20)
 #define SMALL_PAGES_BELOW ((u64)4 << 20)

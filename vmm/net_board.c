@@ -120,7 +120,7 @@ static void connect_again(void *owner)
 			continue;
 		if (config->net[i].kind == NET_SOCKET)
 			fd = net_stream_connect(config->net[i].name);
-		else if (net_tap_again(fd, config->net[i].name))
+		else if (net_tap_again(board->asking, fd, config->net[i].name))
 			atomic_store(&net->retired, -1);
 		else
 			fd = -1;
@@ -150,6 +150,7 @@ int net_board_attach(struct net_board *board, struct machine *machine, struct er
 
 	board->machine = machine;
 	board->lost.source.fd = -1;
+	board->asking = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	board->net = calloc(config->nets + 1, sizeof(*board->net));
 	board->passt = calloc(config->nets + 1, sizeof(*board->passt));
 	if (!board->net || !board->passt)
@@ -221,6 +222,15 @@ u32 net_board_sandbox(const struct config *config)
 	return kinds_of_calls;
 }
 
+bool net_board_has_path(const struct config *config)
+{
+	for (unsigned i = 0; i < config->nets; i++) {
+		if (config->net[i].kind == NET_SOCKET)
+			return true;
+	}
+	return false;
+}
+
 static void print_totals(const char *way, const struct net_totals *totals)
 {
 	fprintf(stderr, "  %10llu  frames %s, %llu bytes, %llu dropped\n", totals->frames, way,
@@ -251,8 +261,10 @@ bool net_board_close(struct net_board *board, unsigned timeout_ms)
 		passt_close(&board->passt[i]);
 	if (!done)
 		return false;
-	if (board->machine)
+	if (board->machine) {
 		loop_wake_close(&board->lost);
+		close(board->asking);
+	}
 	free(board->net);
 	free(board->passt);
 	*board = (struct net_board){.nets = 0};

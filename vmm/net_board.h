@@ -23,6 +23,7 @@ struct net_board {
 	unsigned nets;
 	struct loop_wake lost;
 	struct loop_timer again;
+	int asking; /* a socket of the taps' network namespace, to ask whether one is there again */
 };
 
 /* Makes the devices. Returns 0, or -1 with err set. */
@@ -33,6 +34,9 @@ int net_board_open(struct net_board *board, const struct thread_setup *setup, st
 
 /* Kinds of calls that the main thread needs for them: SANDBOX_CHILD, SANDBOX_CONNECT. */
 u32 net_board_sandbox(const struct config *config);
+
+/* Whether a network's socket is connected to again by its path. */
+bool net_board_has_path(const struct config *config);
 
 /* For --stats, to stderr. */
 void net_board_print(const struct net_board *board);

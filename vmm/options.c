@@ -298,6 +298,8 @@ static const struct option options[] = {
 	{"core-scheduling", 0, NULL, NULL,
 	 "share no processor core with other processes, where cores have several threads",
 	 FLAG(own_cores)},
+	{"run-as", 0, NULL, "USER[:GROUP]",
+	 "for root: become this user of the host's before the guest runs", TEXT(run_as)},
 	{"help", 'h', NULL, NULL, "print this help", FLAG(help)},
 };
 

@@ -18,7 +18,7 @@
 
 #include "vmm/config.h"
 
-SANDBOX_CALLS(passt, CALL(kill, SANDBOX_CHILD, "passt ends with us"),
+SANDBOX_CALLS(passt, CALL(kill, SANDBOX_CHILD, "passt ends with us", IS(1, SIGKILL)),
 	      CALL(wait4, SANDBOX_CHILD, "for its end"));
 
 enum {

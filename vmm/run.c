@@ -8,7 +8,7 @@
  *	2. devices on their buses, the kernel and its data in memory (--dry-run ends here)
  *	3. the VM and its vCPUs
  *	4. the host's ends: console, terminal
- *	5. the lock: from here on nothing is opened
+ *	5. the lock: the jail, then the devices' threads, then the filters; from here on nothing is opened
  *	6. the guest runs, until a verdict
  *
  * Opening order is closing order reversed. With --on-reset restart, a reset leads back to the
@@ -26,13 +26,11 @@
 #include "vmm/board.h"
 #include "vmm/dry_run.h"
 #include "vmm/init_archive.h"
+#include "vmm/jail.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/result.h"
 #include "vmm/thread.h"
-
-SANDBOX_CALLS(run, CALL(kill, SANDBOX_MAIN, "stops itself, as Ctrl-Z has it"),
-	      CALL(getpid, SANDBOX_MAIN, "for that"));
 
 /* Signals that end the machine, with the machine's verdict and the terminal put right. */
 static const int ending_signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,   SIGALRM,
@@ -48,7 +46,7 @@ enum { SILENCE_MS = 2000 };
 static void stop_process(struct machine *machine)
 {
 	terminal_restore(&machine->terminal);
-	kill(getpid(), SIGSTOP);
+	raise(SIGSTOP);
 }
 
 static struct command *command_of(struct machine *machine)
@@ -255,13 +253,37 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	return 0;
 }
 
-/* Step 5, for the main thread; each vCPU locks itself in before it runs guest code. */
+/* Step 5, before there are other threads. */
+static int enter_jail(struct machine *machine, struct error *err)
+{
+	const struct config *config = machine->config;
+	const struct share_board *shares = &machine->board->virtio.share;
+	struct landlock_tree tree[VOLUMES_MAX + 1];
+	const struct jail jail = {
+		.tree = tree,
+		.trees = shares->count,
+		.child = net_board_sandbox(config) & SANDBOX_CHILD,
+		.paths = net_board_has_path(config),
+		.verbose = config->verbose,
+		.uid = config->run_uid,
+		.gid = config->run_gid,
+	};
+
+	if (config->sandbox != SANDBOX_ON)
+		return 0;
+	share_board_trees(shares, tree);
+	return jail_enter(&jail, err);
+}
+
+/* For the main thread; each vCPU locks itself in before it runs guest code. */
 static int lock_in(struct machine *machine, struct error *err)
 {
 	const u32 kind = SANDBOX_MAIN | (machine->config->restart ? (u32)SANDBOX_RESTART : 0) |
 			 net_board_sandbox(machine->config);
 
 	descriptors_close(&machine->inherited);
+	if (machine->config->sandbox == SANDBOX_ON)
+		jail_close(machine->config->restart || machine->board->virtio.share.count);
 	return sandbox_enter(machine->sandbox, kind, err);
 }
 
@@ -419,9 +441,11 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 	    board_open(machine->board, machine, err))
 		return -1;
 	if (config->verbose && machine->sandbox != config->sandbox)
-		say("this kernel has no seccomp filters; the sandbox is off");
+		say("this kernel has no seccomp filters: all system calls are let through");
 	terminal_init(&machine->terminal,
 		      config->command ? config->tty : config->console == CONSOLE_STDIO);
+	if (enter_jail(machine, err) || virtio_board_open(&machine->board->virtio, err))
+		return -1;
 	return run_to_the_end(machine, files, plan, err);
 }
 

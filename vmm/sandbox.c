@@ -2,8 +2,10 @@
  * The sandbox: see sandbox.h.
  *
  * The filter is a small BPF program: the architecture must be x86-64 and the call no x32 one, then
- * one comparison for each listed call, in the order of the tables. The calls that a vCPU makes in
- * its loop are two, so order doesn't matter for speed.
+ * one comparison for each listed call, in the order of the tables, and behind it those of its
+ * arguments. ioctl comes first, for that is what a vCPU does, and in its rows KVM_RUN: 9 steps. For
+ * calls with any arguments order doesn't matter: kernels from 5.11 on run a filter once for such a
+ * call, when it is installed, and remember.
  */
 #include "vmm/sandbox.h"
 
@@ -11,16 +13,13 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/if_tun.h>
-#include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/terminal.h"
@@ -31,6 +30,8 @@ SANDBOX_CALLS(libc, CALL(futex, SANDBOX_ALL, "locks; waiting for a thread's end"
 	      CALL(exit_group, SANDBOX_MAIN, "the process's end"),
 	      CALL(exit, SANDBOX_VCPU | SANDBOX_WORKER | SANDBOX_RESTART, "a thread's end"),
 	      CALL(munmap, SANDBOX_MAIN, "a thread's stack, the guest's memory"),
+	      NO_CALL(madvise, SANDBOX_ALL | SANDBOX_RESTART,
+		      "free(), a thread's stack at its end"),
 	      CALL(rt_sigprocmask, SANDBOX_ALL, "around a thread's end, and in raise()"),
 	      CALL(rt_sigreturn, SANDBOX_ALL, "the end of a signal's handler"));
 
@@ -38,7 +39,7 @@ SANDBOX_CALLS(libc, CALL(futex, SANDBOX_ALL, "locks; waiting for a thread's end"
 extern const struct sandbox_call __start_sandbox_rows[];
 extern const struct sandbox_call __stop_sandbox_rows[];
 
-enum { FILTER_MAX = 256 };
+enum { FILTER_MAX = 384 };
 #define X32_CALL 0x40000000U
 
 size_t sandbox_calls(const struct sandbox_call **calls)
@@ -98,13 +99,15 @@ int sandbox_prepare(enum sandbox_mode *mode, struct error *err)
 	struct sigaction action = {.sa_sigaction = refused, .sa_flags = SA_SIGINFO};
 	sigset_t set;
 
+	if (*mode == SANDBOX_OFF)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return error_set(err, "cannot give up new privileges: %s", strerror(errno));
 	/* A filter at address 0 is EFAULT where there are filters, and EINVAL where there are none. */
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 && errno == EINVAL)
 		*mode = SANDBOX_OFF;
 	if (*mode == SANDBOX_OFF)
 		return 0;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return error_set(err, "cannot give up new privileges: %s", strerror(errno));
 	sigaction(SIGSYS, &action, NULL);
 	/* Where it is blocked, as a parent may have left it, it ends the process without the handler. */
 	sigemptyset(&set);
@@ -129,52 +132,72 @@ static void add_return(struct filter *filter, u32 action)
 	add_step(filter, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
 }
 
-/*
- * Of ioctl(2) only KVM's requests, what a terminal needs to be raw and back (TIOCSTI, say, would type
- * into the user's shell), which offloads and queues of a tap a guest uses, and joining it again.
- */
-static void add_ioctls(struct filter *filter, u32 refusal)
+static void add_load(struct filter *filter, size_t offset)
 {
-	static const u32 others[] = {TCGETS,       TCSETS,        TIOCGPGRP,
-				     TIOCGWINSZ,   TUNSETOFFLOAD, TUNSETQUEUE,
-				     SIOCGIFINDEX, TUNSETIFF,     TUNSETVNETHDRSZ};
-	/* All that follows is jumped over when it is another call. */
-	const u8 steps = 1 + 2 * ARRAY_LEN(others) + 4;
-
-	add_step(filter,
-		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, steps));
-	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-						      offsetof(struct seccomp_data, args[1])));
-	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-		add_step(filter,
-			 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, others[i], 0, 1));
-		add_return(filter, SECCOMP_RET_ALLOW);
-	}
-	/* A request's bits 15:8 name whose it is. */
-	add_step(filter, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xff00));
-	add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, KVMIO << 8, 0, 1));
-	add_return(filter, SECCOMP_RET_ALLOW);
-	add_return(filter, refusal);
+	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (u32)offset));
 }
 
-/* A thread may change its own policy between the two that need no rights, and nobody else's. */
-static void add_scheduler(struct filter *filter, u32 refusal)
+/* Goes on behind `over` steps unless what was loaded is value. */
+static void add_test(struct filter *filter, u32 value, unsigned over)
 {
-	enum { STEPS = 7 };
+	add_step(filter,
+		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, (u8)over));
+}
 
-	add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-						      SYS_sched_setscheduler, 0, STEPS));
-	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-						      offsetof(struct seccomp_data, args[0])));
-	add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4));
-	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-						      offsetof(struct seccomp_data, args[1])));
-	add_step(filter,
-		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SCHED_OTHER, 1, 0));
-	add_step(filter,
-		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SCHED_BATCH, 0, 1));
+/* The steps that say yes when a row's arguments fit, and go on behind themselves when they don't. */
+static void add_arguments(struct filter *filter, const struct sandbox_call *call)
+{
+	unsigned left = 1;
+
+	for (size_t i = 0; i < SANDBOX_ARGUMENTS; i++)
+		left += call->argument[i].mask ? 3 : 0;
+	for (size_t i = 0; i < SANDBOX_ARGUMENTS && call->argument[i].mask; i++) {
+		left -= 3;
+		add_load(filter, offsetof(struct seccomp_data, args) +
+					 call->argument[i].number * sizeof(u64));
+		add_step(filter, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K,
+							      call->argument[i].mask));
+		add_test(filter, call->argument[i].value, left);
+	}
 	add_return(filter, SECCOMP_RET_ALLOW);
+}
+
+/* All rows of these threads for one call, behind each other, and what is said when none fits. */
+static void add_call(struct filter *filter, int number, u32 threads, u32 refusal)
+{
+	const struct sandbox_call *calls;
+	const size_t count = sandbox_calls(&calls);
+	const unsigned at = filter->steps;
+
+	add_test(filter, (u32)number, 0);
+	/* The last comes first: a vCPU's own in the order of the linker. */
+	for (size_t i = count; i-- > 0;) {
+		if (calls[i].number != number || !(calls[i].threads & threads))
+			continue;
+		if (calls[i].error)
+			refusal = SECCOMP_RET_ERRNO | calls[i].error;
+		else
+			add_arguments(filter, &calls[i]);
+	}
 	add_return(filter, refusal);
+	/* A jump that would be too far makes it too long as a whole. */
+	if (filter->steps - at > UINT8_MAX)
+		filter->steps = FILTER_MAX;
+	if (filter->steps < FILTER_MAX)
+		filter->step[at].jf = (u8)(filter->steps - at - 1);
+}
+
+/* Whether an earlier row of these threads has the call. */
+static bool is_done(size_t row, u32 threads)
+{
+	const struct sandbox_call *calls;
+
+	(void)sandbox_calls(&calls);
+	for (size_t i = 0; i < row; i++) {
+		if (calls[i].number == calls[row].number && calls[i].threads & threads)
+			return true;
+	}
+	return false;
 }
 
 static void make_filter(struct filter *filter, u32 threads, u32 refusal)
@@ -182,31 +205,27 @@ static void make_filter(struct filter *filter, u32 threads, u32 refusal)
 	const struct sandbox_call *calls;
 	const size_t count = sandbox_calls(&calls);
 
-	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-						      offsetof(struct seccomp_data, arch)));
+	add_load(filter, offsetof(struct seccomp_data, arch));
 	add_step(filter,
 		 (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0));
 	add_return(filter, refusal);
-	add_step(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-						      offsetof(struct seccomp_data, nr)));
+	add_load(filter, offsetof(struct seccomp_data, nr));
 	add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_CALL, 0, 1));
 	add_return(filter, refusal);
+	add_call(filter, SYS_ioctl, threads, refusal);
 	for (size_t i = 0; i < count; i++) {
-		if (!(calls[i].threads & threads))
-			continue;
-		if (calls[i].number == SYS_ioctl) {
-			add_ioctls(filter, refusal);
-			continue;
-		}
-		if (calls[i].number == SYS_sched_setscheduler) {
-			add_scheduler(filter, refusal);
-			continue;
-		}
-		add_step(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-							      (u32)calls[i].number, 0, 1));
-		add_return(filter, SECCOMP_RET_ALLOW);
+		if (calls[i].threads & threads && calls[i].number != SYS_ioctl &&
+		    !is_done(i, threads))
+			add_call(filter, calls[i].number, threads, refusal);
 	}
 	add_return(filter, refusal);
+}
+
+static bool is_socket(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
 static u32 refusal_of(enum sandbox_mode mode, u32 threads)
@@ -223,6 +242,8 @@ int sandbox_enter(enum sandbox_mode mode, u32 threads, struct error *err)
 
 	if (mode == SANDBOX_OFF)
 		return 0;
+	if (is_socket(STDOUT_FILENO) || is_socket(STDERR_FILENO))
+		threads |= SANDBOX_SOCKET;
 	make_filter(&filter, threads, refusal_of(mode, threads));
 	program.len = filter.steps;
 	if (filter.steps == FILTER_MAX)

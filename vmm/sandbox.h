@@ -7,15 +7,20 @@
  * them. What isn't listed ends the process: on vCPU and worker threads at once, on the main thread
  * by a signal whose handler restores the terminal and names the call.
  *
- * Limits: of arguments only ioctl's request and the scheduler's policy are looked at. Files are open
- * by then, and only a file server's threads may open more: it is their code, not a filter, that stays
- * below the shared directories. A kernel without seccomp runs without, and --verbose says so.
+ * Where a call can do more than the program asks of it, the row says which arguments are meant; other
+ * ones are refused as if the call weren't listed. What a C library only tries, and does without, is
+ * answered with ENOSYS.
+ *
+ * Limits: a filter sees numbers, not what pointers lead to. Files are open by then, and only a file
+ * server's threads may open more: it is their code, and Landlock, that stays below the shared
+ * directories. A kernel without seccomp runs without, and --verbose says so.
  *
  * Source: Linux Documentation/userspace-api/seccomp_filter.rst, no_new_privs.rst.
  */
 #ifndef BANTAM_VMM_SANDBOX_H
 #define BANTAM_VMM_SANDBOX_H
 
+#include <errno.h>
 #include <sys/syscall.h>
 
 #include "vmm/error.h"
@@ -39,20 +44,57 @@ enum {
 	SANDBOX_CONNECT = 1 << 6, /* the main thread that connects to a network's socket again */
 	SANDBOX_STREAM = 1 << 7,  /* the worker of the guest's streams, besides */
 	SANDBOX_FILES = 1 << 8,   /* a file server's threads, besides */
+	SANDBOX_CHANGE = 1 << 9,  /* those of one whose directory the guest may change */
+	SANDBOX_RING = 1 << 10,   /* a worker with an io_uring */
+	SANDBOX_HELPER = 1 << 11, /* a thread that does a disk's operations where there is none */
+	SANDBOX_SOCKET = 1 << 12, /* any, where stdout or stderr is a socket */
 	SANDBOX_ALL = SANDBOX_MAIN | SANDBOX_VCPU | SANDBOX_WORKER,
 };
 
-/* One row: the threads of these kinds make this call, for this reason. */
+/* What an argument (0 to 5) must be: of its lower half, the bits of mask are those of value. */
+struct sandbox_argument {
+	u32 number, mask, value;
+};
+
+enum { SANDBOX_ARGUMENTS = 2 };
+
+/*
+ * One row: the threads of these kinds make this call, for this reason. Of several rows for a call one
+ * must fit.
+ */
 struct sandbox_call {
 	int number; /* SYS_… */
 	u32 threads;
 	const char *name;
 	const char *why;
+	u32 error; /* 0: it happens; else what it is answered with */
+	struct sandbox_argument argument[SANDBOX_ARGUMENTS]; /* mask 0: any */
 };
 
-#define CALL(name, threads, why)                                                                   \
+/* CALL(ioctl, SANDBOX_VCPU, "runs the guest", IS(1, KVM_RUN)) */
+#define CALL(name, threads, why, ...)                                                              \
 	{                                                                                          \
-		SYS_##name, threads, #name, why                                                    \
+		SYS_##name, threads, #name, why, 0,                                                \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+#define NO_CALL(name, threads, why)                                                                \
+	{                                                                                          \
+		SYS_##name, threads, #name, why, ENOSYS,                                           \
+		{                                                                                  \
+			{                                                                          \
+				0, 0, 0                                                            \
+			}                                                                          \
+		}                                                                                  \
+	}
+#define IS(number, value)                                                                          \
+	{                                                                                          \
+		number, ~(u32)0, (u32)(value)                                                      \
+	}
+#define HAS(number, mask, value)                                                                   \
+	{                                                                                          \
+		number, (u32)(mask), (u32)(value)                                                  \
 	}
 
 /*

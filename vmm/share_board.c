@@ -62,12 +62,14 @@ static void find_user(const struct config *config, u32 *uid, u32 *gid)
 
 static void map_ids(struct fuse_export *export, const struct config *config)
 {
-	if (geteuid() == 0)
+	const u32 uid = config->run_as ? config->run_uid : geteuid();
+
+	if (uid == 0)
 		return;
 	if (config->user)
 		find_user(config, &export->guest_uid, &export->guest_gid);
-	export->host_uid = geteuid();
-	export->host_gid = getegid();
+	export->host_uid = uid;
+	export->host_gid = config->run_as ? config->run_gid : getegid();
 }
 
 /* What a directory may have of the descriptors, besides what its device takes, and the rest of us. */
@@ -133,6 +135,12 @@ int share_board_attach(struct share_board *board, const struct config *config, s
 			return -1;
 	}
 	return 0;
+}
+
+void share_board_trees(const struct share_board *board, struct landlock_tree *tree)
+{
+	for (unsigned i = 0; i < board->count; i++)
+		tree[i].fd = fuse_root(board->fs[i].server, &tree[i].writable);
 }
 
 int share_board_open(struct share_board *board, const struct thread_setup *setup, struct error *err)

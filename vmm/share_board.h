@@ -11,6 +11,7 @@
 #define BANTAM_VMM_SHARE_BOARD_H
 
 #include "devices/virtio/fs.h"
+#include "vmm/landlock.h"
 
 enum { SHARE_TAG_BYTES = 16 };
 
@@ -27,6 +28,8 @@ void share_tag(char tag[SHARE_TAG_BYTES], unsigned volume);
 
 /* Opens the directories. Returns 0, or -1 with err set. */
 int share_board_attach(struct share_board *board, const struct config *config, struct error *err);
+/* The directories' descriptors, count of them. */
+void share_board_trees(const struct share_board *board, struct landlock_tree *tree);
 int share_board_open(struct share_board *board, const struct thread_setup *setup,
 		     struct error *err);
 bool share_board_close(struct share_board *board, unsigned timeout_ms);

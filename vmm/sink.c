@@ -15,7 +15,7 @@
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(sink, CALL(write, SANDBOX_ALL, "the console, the trace, bells"),
-	      CALL(sendto, SANDBOX_MAIN, "the console, where it is a socket"),
+	      CALL(sendto, SANDBOX_SOCKET, "the console or the trace, where it is one", IS(4, 0)),
 	      CALL(poll, SANDBOX_VCPU | SANDBOX_WORKER, "a trace whose reader is slow"));
 
 enum { WRITE_MAX_BYTES = 16384 };

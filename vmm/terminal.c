@@ -4,15 +4,16 @@
 #include "vmm/terminal.h"
 
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "vmm/sandbox.h"
 
-#ifdef __GLIBC__
-SANDBOX_CALLS(terminal, CALL(getpgrp, SANDBOX_MAIN, "is the terminal ours now"));
-#else
-SANDBOX_CALLS(terminal, CALL(getpgid, SANDBOX_MAIN, "is the terminal ours now"));
-#endif
+/* TIOCSTI, say, would type into the user's shell. */
+SANDBOX_CALLS(terminal, CALL(ioctl, SANDBOX_MAIN, "is the terminal ours now", IS(1, TIOCGPGRP)),
+	      CALL(ioctl, SANDBOX_ALL, "the terminal as it is", IS(1, TCGETS)),
+	      CALL(ioctl, SANDBOX_ALL, "raw, and back", IS(1, TCSETS)),
+	      CALL(ioctl, SANDBOX_MAIN, "its size; is a file one", IS(1, TIOCGWINSZ)));
 
 /*
  * A handler of fatal signals gets no argument of its own, so this is the one variable that all
@@ -44,7 +45,7 @@ void terminal_init(struct terminal *terminal, bool guest_input)
 	struct sigaction action = {.sa_sigaction = crash_handler,
 				   .sa_flags = (int)(SA_RESETHAND | SA_SIGINFO)};
 
-	*terminal = (struct terminal){0};
+	*terminal = (struct terminal){.own_group = getpgrp()};
 	terminal->wanted = guest_input && tcgetattr(STDIN_FILENO, &terminal->old) == 0;
 	if (!terminal->wanted)
 		return;
@@ -57,7 +58,7 @@ bool terminal_enter_raw(struct terminal *terminal)
 {
 	struct termios raw;
 
-	if (!terminal->wanted || tcgetpgrp(STDIN_FILENO) != getpgrp())
+	if (!terminal->wanted || tcgetpgrp(STDIN_FILENO) != terminal->own_group)
 		return terminal->raw;
 	/* Read anew: the user may have changed the terminal since. */
 	if (!terminal->raw && tcgetattr(STDIN_FILENO, &terminal->old))

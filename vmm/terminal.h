@@ -9,6 +9,7 @@
 #ifndef BANTAM_VMM_TERMINAL_H
 #define BANTAM_VMM_TERMINAL_H
 
+#include <sys/types.h>
 #include <termios.h>
 
 #include "vmm/types.h"
@@ -20,6 +21,7 @@ extern const int terminal_fatal_signals[TERMINAL_FATAL_SIGNALS];
 struct terminal {
 	bool wanted; /* stdin is a terminal and the guest's input */
 	bool raw;
+	pid_t own_group; /* this process's: nobody changes it any more */
 	struct termios old;
 };
 

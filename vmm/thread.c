@@ -4,29 +4,37 @@
 #include "vmm/thread.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 
 #include "vmm/loop.h"
 #include "vmm/terminal.h"
 
+/* Of clone(2): the new one is a thread, and in no namespace of its own. */
+#define NOT_A_THREAD                                                                               \
+	(CLONE_THREAD | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |              \
+	 CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
 /* A machine that restarts makes its vCPUs' threads after the lock. */
-SANDBOX_CALLS(thread, CALL(mmap, SANDBOX_RESTART, "a new thread's stack, a new vCPU's state"),
-	      CALL(mprotect, SANDBOX_RESTART, "the guard of that stack"),
-	      CALL(clone, SANDBOX_RESTART, "a new thread"),
-	      CALL(prctl, SANDBOX_RESTART, "a new thread's name and filter"),
+SANDBOX_CALLS(thread,
+	      CALL(mmap, SANDBOX_RESTART, "a new thread's stack, a new vCPU's state",
+		   HAS(2, PROT_EXEC, 0)),
+	      CALL(mprotect, SANDBOX_RESTART, "the guard of that stack", HAS(2, PROT_EXEC, 0)),
+	      CALL(clone, SANDBOX_RESTART, "a new thread", HAS(0, NOT_A_THREAD, CLONE_THREAD)),
+	      CALL(prctl, SANDBOX_RESTART, "a new thread's name", IS(0, PR_SET_NAME)),
+	      CALL(prctl, SANDBOX_RESTART, "a new thread's filter", IS(0, PR_SET_SECCOMP)),
 	      CALL(poll, SANDBOX_MAIN, "pauses while a thread ends"));
 
 #ifdef __GLIBC__
 /* glibc keeps the stacks of ended threads: the guard may not be set anew. */
-SANDBOX_CALLS(thread_glibc, CALL(clone3, SANDBOX_RESTART, "a new thread"),
+SANDBOX_CALLS(thread_glibc, NO_CALL(clone3, SANDBOX_RESTART, "no filter sees what it makes"),
 	      CALL(rseq, SANDBOX_RESTART, "that thread's start"),
-	      CALL(set_robust_list, SANDBOX_RESTART, "that thread's start"),
-	      CALL(madvise, SANDBOX_VCPU | SANDBOX_WORKER | SANDBOX_RESTART,
-		   "a thread's stack at its end"));
+	      CALL(set_robust_list, SANDBOX_RESTART, "that thread's start"));
 #endif
 
 enum { STACK_BYTES = 64 * 1024 };

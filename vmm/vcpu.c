@@ -20,17 +20,21 @@
 #include "vmm/machine.h"
 #include "vmm/x86/registers.h"
 
-SANDBOX_CALLS(vcpu, CALL(ioctl, SANDBOX_ALL, "KVM_RUN, KVM_IRQ_LINE, registers of the dead"),
-	      CALL(poll, SANDBOX_VCPU, "the pause after a lock of the bus"),
+SANDBOX_CALLS(vcpu, CALL(poll, SANDBOX_VCPU, "the pause after a lock of the bus"),
+	      CALL(ioctl, SANDBOX_VCPU, "registers of the dead", IS(1, KVM_GET_REGS)),
+	      CALL(ioctl, SANDBOX_VCPU, "registers of the dead", IS(1, KVM_GET_SREGS)),
+	      CALL(ioctl, SANDBOX_ALL, "interrupt lines", IS(1, KVM_IRQ_LINE)),
+	      /* A request's bits 15:8 name whose it is. */
+	      CALL(ioctl, SANDBOX_RESTART, "a new machine", HAS(1, 0xff00, KVMIO << 8)),
+	      /* The last of all for ioctl(2): a filter looks at it first. */
+	      CALL(ioctl, SANDBOX_VCPU, "runs the guest", IS(1, KVM_RUN)),
 	      CALL(rt_sigaction, SANDBOX_RESTART, "the kick's handler"));
 
 #ifdef __GLIBC__
 SANDBOX_CALLS(vcpu_glibc, CALL(tgkill, SANDBOX_ALL, "the kick; raise()"),
-	      CALL(gettid, SANDBOX_ALL, "raise()"),
-	      CALL(getpid, SANDBOX_VCPU | SANDBOX_WORKER, "raise()"));
+	      CALL(gettid, SANDBOX_ALL, "raise()"), CALL(getpid, SANDBOX_ALL, "raise()"));
 #else
-SANDBOX_CALLS(vcpu_musl, CALL(tkill, SANDBOX_ALL, "the kick; raise()"),
-	      CALL(madvise, SANDBOX_MAIN, "free() of many vCPUs' books"));
+SANDBOX_CALLS(vcpu_musl, CALL(tkill, SANDBOX_ALL, "the kick; raise()"));
 #endif
 
 #define KICK_SIGNAL SIGRTMIN

@@ -13,7 +13,7 @@
 
 #include "devices/virtio/disk.h"
 
-SANDBOX_CALLS(disk, CALL(fcntl, SANDBOX_MAIN, "a disk's lock is let go of"));
+SANDBOX_CALLS(disk, CALL(fcntl, SANDBOX_MAIN, "a disk's lock is let go of", IS(1, F_OFD_SETLK)));
 
 /*
  * When a bantam is killed, the kernel ends its io_uring in the background, and only then lets go of

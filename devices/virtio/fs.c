@@ -206,7 +206,7 @@ int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, st
 	device->config_bytes = sizeof(fs->config);
 	fs->worker.device = device;
 	fs->worker.queue = URGENT;
-	fs->worker.sandbox = SANDBOX_FILES;
+	fs->worker.sandbox = SANDBOX_FILES | (export->read_only ? 0 : SANDBOX_CHANGE);
 	fs->worker.serve = serve;
 	fs->worker.wait = wait_for_work;
 	fs->worker.halt = halt;
@@ -228,7 +228,7 @@ static int start_thread(struct fs *fs, struct fs_thread *own, const struct threa
 	snprintf(own->thread.name, sizeof(own->thread.name), "%.9s/fs%u", fs->device.name,
 		 (unsigned)(own - fs->thread) % 10);
 	own->thread.setup = *setup;
-	own->thread.kind = SANDBOX_WORKER | SANDBOX_FILES;
+	own->thread.kind = SANDBOX_WORKER | fs->worker.sandbox;
 	own->thread.prepare = prepare;
 	own->thread.run = run;
 	own->thread.owner = own;

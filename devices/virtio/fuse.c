@@ -358,7 +358,7 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	own->export = *export;
 	own->handles_max = export->descriptors / 2;
 	own->dev = status.st_dev;
-	own->as_root = geteuid() == 0;
+	own->as_root = geteuid() == 0 && export->host_uid == 0;
 	own->gid = getegid();
 	own->valid_s = export->cache == FUSE_CACHE_NONE     ? 0
 		       : export->cache == FUSE_CACHE_ALWAYS ? VALID_ALWAYS_S
@@ -367,6 +367,12 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	hide(own);
 	*server = own;
 	return 0;
+}
+
+int fuse_root(const struct fuse_server *server, bool *writable)
+{
+	*writable = !server->export.read_only;
+	return server->inodes.root->fd;
 }
 
 void fuse_reset(struct fuse_server *server)

@@ -50,6 +50,9 @@ struct fuse_server;
 /* Opens the directory; everything afterwards goes by descriptors. Returns 0, or -1 with err set. */
 int fuse_open(struct fuse_server **server, const struct fuse_export *export, struct error *err);
 
+/* The directory's descriptor, and whether the guest may change what is below it. */
+int fuse_root(const struct fuse_server *server, bool *writable);
+
 /*
  * Serves one request; for any number of threads at once. in: the request's pieces, out: room for the
  * reply, VIRTQ_PIECES_MAX of each at most; both are guest memory and may change under us: everything

@@ -21,14 +21,14 @@
 #include "devices/virtio/fuse_server.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(fuse_attr, CALL(fchownat, SANDBOX_FILES, "owners"),
-	      CALL(fchmodat, SANDBOX_FILES, "modes"), CALL(utimensat, SANDBOX_FILES, "times"),
-	      CALL(ftruncate, SANDBOX_FILES, "sizes"), CALL(fstatfs, SANDBOX_FILES, "df"),
+SANDBOX_CALLS(fuse_attr, CALL(fchownat, SANDBOX_CHANGE, "owners"),
+	      CALL(fchmodat, SANDBOX_CHANGE, "modes"), CALL(utimensat, SANDBOX_CHANGE, "times"),
+	      CALL(ftruncate, SANDBOX_CHANGE, "sizes"), CALL(fstatfs, SANDBOX_FILES, "df"),
 	      CALL(readlinkat, SANDBOX_FILES, "symbolic links"),
-	      CALL(fsetxattr, SANDBOX_FILES, "extended attributes"),
+	      CALL(fsetxattr, SANDBOX_CHANGE, "extended attributes"),
 	      CALL(fgetxattr, SANDBOX_FILES, "extended attributes"),
 	      CALL(flistxattr, SANDBOX_FILES, "extended attributes"),
-	      CALL(fremovexattr, SANDBOX_FILES, "extended attributes"));
+	      CALL(fremovexattr, SANDBOX_CHANGE, "extended attributes"));
 
 static u32 swap(u32 id, u32 host, u32 guest)
 {

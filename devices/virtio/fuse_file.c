@@ -14,16 +14,16 @@
 
 #include "devices/virtio/fuse_server.h"
 #include "devices/virtio/queue.h"
+#include "vmm/io.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(fuse_file, CALL(openat, SANDBOX_FILES, "a file by its descriptor"),
-	      CALL(preadv, SANDBOX_FILES, "files to the guest"),
-	      CALL(pwritev, SANDBOX_FILES, "files from the guest"),
+SANDBOX_CALLS(fuse_file, CALL(preadv2, SANDBOX_FILES, "files to the guest"),
+	      CALL(pwritev2, SANDBOX_CHANGE, "files from the guest"),
 	      CALL(fsync, SANDBOX_FILES, "a file is to be on the disk"),
 	      CALL(fdatasync, SANDBOX_FILES, "a file is to be on the disk"),
 	      CALL(lseek, SANDBOX_FILES, "data and holes; a directory's place"),
-	      CALL(fallocate, SANDBOX_FILES, "room and holes"),
-	      CALL(copy_file_range, SANDBOX_FILES, "copies"));
+	      CALL(fallocate, SANDBOX_CHANGE, "room and holes"),
+	      CALL(copy_file_range, SANDBOX_CHANGE, "copies"));
 
 /* Handles: fh is a place in the table and 1 more. */
 
@@ -149,20 +149,19 @@ int fuse_open_flags(const struct fuse_server *server, u32 flags)
 
 int fuse_open_path(const struct fuse_server *server, int path, int flags)
 {
-	struct stat status;
+	struct statx status;
 	char name[12];
-	const int fd =
-		openat(server->paths_fd, fuse_path_name(name, path), flags | O_CLOEXEC | O_NOCTTY);
+	const int fd = fuse_open_at(server->paths_fd, fuse_path_name(name, path), flags, 0, 0);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	/*
 	 * What the guest writes isn't to run with its owner's rights. The kernel takes them away by
 	 * itself, but not when root writes.
 	 */
-	if (server->as_root && flags & (O_ACCMODE | O_TRUNC) &&
-	    fstatat(fd, "", &status, AT_EMPTY_PATH) == 0 && status.st_mode & (S_ISUID | S_ISGID))
-		(void)!fchmodat(server->paths_fd, name, status.st_mode & 01777, 0);
+	if (server->as_root && flags & (O_ACCMODE | O_TRUNC) && fuse_status(fd, "", &status) == 0 &&
+	    status.stx_mode & (S_ISUID | S_ISGID))
+		(void)!fchmodat(server->paths_fd, name, status.stx_mode & 01777, 0);
 	return fd;
 }
 
@@ -221,7 +220,7 @@ long fuse_call_read(struct fuse_request *request)
 	ssize_t done;
 
 	do
-		done = preadv(request->handle->fd, piece, (int)pieces, (off_t)in->offset);
+		done = io_readv(request->handle->fd, piece, pieces, (long)in->offset);
 	while (done < 0 && errno == EINTR);
 	return done < 0 ? -errno : done;
 }
@@ -241,7 +240,7 @@ static long write_data(const struct fuse_request *request, u32 head)
 		const unsigned pieces =
 			virtq_cut(piece, request->in, request->ins, head + all, in->size - all);
 
-		done = pwritev(request->handle->fd, piece, (int)pieces, (off_t)(in->offset + all));
+		done = io_writev(request->handle->fd, piece, pieces, (long)(in->offset + all), 0);
 		all += done > 0 ? (u32)done : 0;
 	} while (all < in->size && (done > 0 || (done < 0 && errno == EINTR)));
 	if (done < 0 && (all == 0 || in->write_flags & FUSE_WRITE_CACHE))

@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -16,34 +17,33 @@
 
 SANDBOX_CALLS(fuse_inode, CALL(openat2, SANDBOX_FILES, "one component of a path"),
 	      CALL(close, SANDBOX_FILES, "files that the guest is done with"),
-	      CALL(newfstatat, SANDBOX_FILES, "what a name leads to"),
-	      CALL(statx, SANDBOX_FILES, "what a name leads to, and since when"),
-	      CALL(mmap, SANDBOX_FILES, "memory for what the guest knows"),
+	      CALL(statx, SANDBOX_FILES, "what a file or a name is"),
+	      CALL(mmap, SANDBOX_FILES, "memory for what the guest knows", HAS(2, PROT_EXEC, 0),
+		   HAS(3, MAP_ANONYMOUS, MAP_ANONYMOUS)),
 	      CALL(munmap, SANDBOX_FILES, "memory that was given back"),
-	      CALL(mremap, SANDBOX_FILES, "memory for more of it"),
+	      NO_CALL(mremap, SANDBOX_FILES, "realloc(), which then copies"),
 	      CALL(brk, SANDBOX_FILES, "memory for what the guest knows"));
 #ifdef __GLIBC__
-SANDBOX_CALLS(fuse_inode_glibc, CALL(mprotect, SANDBOX_FILES, "memory of a thread's own"),
-	      CALL(madvise, SANDBOX_FILES, "memory that was given back"));
-#else
-SANDBOX_CALLS(fuse_inode_musl, CALL(fstat, SANDBOX_FILES, "what a file is"),
-	      CALL(madvise, SANDBOX_FILES, "memory that was given back"));
+SANDBOX_CALLS(fuse_inode_glibc,
+	      CALL(mprotect, SANDBOX_FILES, "memory of a thread's own", HAS(2, PROT_EXEC, 0)));
 #endif
 
 enum { FIRST_ROOM = 256, BUCKETS = 1 << 16 };
 
 int fuse_open_beneath(int directory, const char *name, int flags, u32 mode)
 {
-	struct open_how how = {
-		.flags = (u32)(flags | O_NOFOLLOW | O_CLOEXEC),
-		.mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
+	return fuse_open_at(directory, name, flags | O_NOFOLLOW, mode,
+			    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+int fuse_open_at(int directory, const char *name, int flags, u32 mode, u32 resolve)
+{
+	struct open_how how = {.flags = (u32)(flags | O_CLOEXEC), .mode = mode, .resolve = resolve};
 	long fd;
 
 	do
 		fd = syscall(SYS_openat2, directory, name, &how, sizeof(how));
-	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+	while (fd < 0 && (errno == EINTR || (errno == EAGAIN && resolve)));
 	return fd < 0 ? -errno : (int)fd;
 }
 

@@ -109,4 +109,7 @@ dev_t fuse_device(const struct statx *status);
 /* Opens a component of a path, without following anything, below a directory. -errno on failure. */
 int fuse_open_beneath(int directory, const char *name, int flags, u32 mode);
 
+/* The same with openat2(2)'s own RESOLVE_… bits. */
+int fuse_open_at(int directory, const char *name, int flags, u32 mode, u32 resolve);
+
 #endif

@@ -22,11 +22,11 @@
 #include "devices/virtio/fuse_server.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(fuse_tree, CALL(mkdirat, SANDBOX_FILES, "directories"),
-	      CALL(mknodat, SANDBOX_FILES, "FIFOs and sockets"),
-	      CALL(symlinkat, SANDBOX_FILES, "symbolic links"),
-	      CALL(linkat, SANDBOX_FILES, "hard links"), CALL(unlinkat, SANDBOX_FILES, "removal"),
-	      CALL(renameat2, SANDBOX_FILES, "new names"),
+SANDBOX_CALLS(fuse_tree, CALL(mkdirat, SANDBOX_CHANGE, "directories"),
+	      CALL(mknodat, SANDBOX_CHANGE, "FIFOs and sockets"),
+	      CALL(symlinkat, SANDBOX_CHANGE, "symbolic links"),
+	      CALL(linkat, SANDBOX_CHANGE, "hard links"), CALL(unlinkat, SANDBOX_CHANGE, "removal"),
+	      CALL(renameat2, SANDBOX_CHANGE, "new names"),
 	      CALL(getdents64, SANDBOX_FILES, "directories"));
 
 /* File systems that are windows into the kernel. */
@@ -156,12 +156,11 @@ void fuse_give(const struct fuse_request *request, int directory, const char *na
 {
 	const uid_t uid = fuse_uid(request->server, request->head.uid);
 	gid_t gid = fuse_gid(request->server, request->head.gid);
-	struct stat status;
+	struct statx status;
 
 	if (!request->server->as_root || (uid == 0 && gid == request->server->gid))
 		return;
-	if (fstatat(request->inode->fd, "", &status, AT_EMPTY_PATH) == 0 &&
-	    status.st_mode & S_ISGID)
+	if (fuse_status(request->inode->fd, "", &status) == 0 && status.stx_mode & S_ISGID)
 		gid = (gid_t)-1;
 	(void)!fchownat(directory, name, uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
 }

@@ -99,10 +99,10 @@ int net_tap_open(struct net_backend *backend, const char *name, unsigned queues,
 int net_tap_adopt(struct net_backend *backend, int fd, struct error *err);
 
 /*
- * A tap that was deleted is there again: joins its old descriptor to it. Returns whether it is; it is
- * not made anew.
+ * A tap that was deleted is there again: joins its old descriptor to it. asking: any socket of its
+ * network namespace. Returns whether it is; it is not made anew.
  */
-bool net_tap_again(int fd, const char *name);
+bool net_tap_again(int asking, int fd, const char *name);
 
 /* Whether a descriptor is a tun device's. */
 bool net_tap_is(int fd);

@@ -22,14 +22,15 @@
 
 #include "devices/virtio/net_port.h"
 #include "devices/virtio/queue.h"
+#include "vmm/io.h"
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(net_stream, CALL(read, SANDBOX_NET, "the length of a frame"),
-	      CALL(readv, SANDBOX_NET, "frames from a socket"),
-	      CALL(writev, SANDBOX_NET, "frames to a socket"),
+	      CALL(preadv2, SANDBOX_NET, "frames from a socket"),
+	      CALL(pwritev2, SANDBOX_NET, "frames to a socket"),
 	      CALL(write, SANDBOX_NET, "the end of a frame"),
 	      CALL(close, SANDBOX_NET, "a connection whose peer is gone"),
-	      CALL(socket, SANDBOX_CONNECT, "a connection is made again"),
+	      CALL(socket, SANDBOX_CONNECT, "a connection is made again", IS(0, AF_UNIX)),
 	      CALL(connect, SANDBOX_CONNECT, "for that"));
 
 enum { PREFIX_BYTES = 4 };
@@ -62,7 +63,7 @@ static int receive(struct net_port *port, const struct iovec *piece, unsigned pi
 	parts = virtq_cut(part, piece, pieces, NET_HEADER_BYTES + (size_t)port->got,
 			  length - port->got);
 	part[parts++] = (struct iovec){.iov_base = next, .iov_len = sizeof(next)};
-	count = readv(port->fd, part, (int)parts);
+	count = io_readv(port->fd, part, parts, -1);
 	if (count <= 0)
 		return why(count);
 	port->got += (u32)count;
@@ -105,7 +106,7 @@ static int send_frame(struct net_port *port, const struct iovec *piece, unsigned
 		return error;
 	part[0] = (struct iovec){.iov_base = (void *)(uintptr_t)&prefix, .iov_len = sizeof(prefix)};
 	parts = 1 + virtq_cut(part + 1, piece, pieces, NET_HEADER_BYTES, length);
-	count = writev(port->fd, part, (int)parts);
+	count = io_writev(port->fd, part, parts, -1, 0);
 	if (count <= 0)
 		return why(count);
 	port->kept = length + PREFIX_BYTES - (u32)count;

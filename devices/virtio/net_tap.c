@@ -22,12 +22,16 @@
 #include <linux/if.h>
 
 #include "devices/virtio/net_port.h"
+#include "vmm/io.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(net_tap, CALL(readv, SANDBOX_NET, "frames from a tap"),
-	      CALL(writev, SANDBOX_NET, "frames to a tap"),
-	      CALL(socket, SANDBOX_CONNECT, "is a tap there again"),
-	      CALL(ioctl, SANDBOX_CONNECT, "is a tap there again"));
+SANDBOX_CALLS(net_tap, CALL(preadv2, SANDBOX_NET, "frames from a tap"),
+	      CALL(pwritev2, SANDBOX_NET, "frames to a tap"),
+	      CALL(ioctl, SANDBOX_ALL, "offloads", IS(1, TUNSETOFFLOAD)),
+	      CALL(ioctl, SANDBOX_ALL, "queues", IS(1, TUNSETQUEUE)),
+	      CALL(ioctl, SANDBOX_CONNECT, "is a tap there again", IS(1, SIOCGIFINDEX)),
+	      CALL(ioctl, SANDBOX_CONNECT, "joins it", IS(1, TUNSETIFF)),
+	      CALL(ioctl, SANDBOX_CONNECT, "joins it", IS(1, TUNSETVNETHDRSZ)));
 
 /* By its number: C libraries differ in the type of ioctl(2)'s request. */
 static int control(int fd, unsigned long request, const void *argument)
@@ -45,7 +49,7 @@ static int result(ssize_t count)
 
 static int receive(struct net_port *port, const struct iovec *piece, unsigned pieces)
 {
-	return result(readv(port->fd, piece, (int)pieces));
+	return result(io_readv(port->fd, piece, pieces, -1));
 }
 
 static int send_frame(struct net_port *port, const struct iovec *piece, unsigned pieces, u32 bytes)
@@ -54,7 +58,7 @@ static int send_frame(struct net_port *port, const struct iovec *piece, unsigned
 
 	if (bytes > NET_HEADER_BYTES + (u32)NET_TAP_MAX)
 		return -EMSGSIZE;
-	sent = result(writev(port->fd, piece, (int)pieces));
+	sent = result(io_writev(port->fd, piece, pieces, -1, 0));
 	return sent > 0 ? 0 : sent;
 }
 
@@ -177,7 +181,7 @@ int net_tap_open(struct net_backend *backend, const char *name, unsigned queues,
 	return look(backend, name, err);
 }
 
-bool net_tap_again(int fd, const char *name)
+bool net_tap_again(int asking, int fd, const char *name)
 {
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
 	struct ifreq question;
@@ -185,8 +189,8 @@ bool net_tap_again(int fd, const char *name)
 
 	memcpy(request.ifr_name, name, strnlen(name, IFNAMSIZ - 1));
 	question = request;
-	return ask(SIOCGIFINDEX, &question) && control(fd, TUNSETIFF, &request) == 0 &&
-	       control(fd, TUNSETVNETHDRSZ, &bytes) == 0;
+	return control(asking, SIOCGIFINDEX, &question) == 0 &&
+	       control(fd, TUNSETIFF, &request) == 0 && control(fd, TUNSETVNETHDRSZ, &bytes) == 0;
 }
 
 bool net_tap_is(int fd)

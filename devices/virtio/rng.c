@@ -9,7 +9,7 @@
 #include "vmm/bell.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(rng, CALL(getrandom, SANDBOX_MAIN, "entropy for the guest"));
+SANDBOX_CALLS(rng, CALL(getrandom, SANDBOX_MAIN, "entropy for the guest", IS(2, 0)));
 
 /* Fills a chain; returns how many bytes it got. */
 static u32 fill(const struct virtq_chain *chain)

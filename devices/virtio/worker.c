@@ -10,7 +10,10 @@
 
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(worker, CALL(sched_setscheduler, SANDBOX_WORKER, "yields to the vCPU that rang"));
+SANDBOX_CALLS(worker,
+	      CALL(sched_setscheduler, SANDBOX_WORKER, "yields to the vCPU that rang", IS(0, 0),
+		   IS(1, SCHED_BATCH)),
+	      CALL(sched_setscheduler, SANDBOX_WORKER, "no longer", IS(0, 0), IS(1, SCHED_OTHER)));
 
 enum { WISH_NOTHING, WISH_RUN, WISH_STOP };
 
@@ -108,6 +111,8 @@ int virtio_worker_open(struct virtio_worker *worker, const struct thread_setup *
 	}
 	thread->setup = *setup;
 	thread->kind = SANDBOX_WORKER | worker->sandbox;
+	if (worker->io && io_engine(worker->io) == IO_URING)
+		thread->kind |= SANDBOX_RING;
 	thread->prepare = enter;
 	thread->run = run;
 	thread->owner = worker;

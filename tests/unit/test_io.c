@@ -663,7 +663,7 @@ static void worker_start(struct worker *worker, enum sandbox_mode sandbox, void 
 	struct thread *thread = &worker->thread;
 
 	thread->setup = (struct thread_setup){sandbox, worker_failed, worker};
-	thread->kind = SANDBOX_WORKER;
+	thread->kind = SANDBOX_WORKER | (io_engine(world.io) == IO_URING ? SANDBOX_RING : 0);
 	thread->prepare = worker_prepare;
 	thread->run = run;
 	thread->owner = worker;

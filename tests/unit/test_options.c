@@ -238,6 +238,7 @@ static void test_choices(void **state)
 	assert_int_equal(good("k --sandbox audit").sandbox, SANDBOX_AUDIT);
 	assert_int_equal(good("k --sandbox=off").sandbox, SANDBOX_OFF);
 	bad("k --sandbox no", "on, audit or off");
+	bad("k --run-as nosuch --sandbox off", "for root, and for --sandbox on");
 	assert_string_equal(good("k --result r.json").result_path, "r.json");
 	assert_string_equal(good("k --dump-acpi d").dump_acpi_path, "d");
 	assert_true(good("k --stats --verbose").stats);

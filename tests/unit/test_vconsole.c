@@ -99,7 +99,7 @@ static void test_many_chains(void **state)
 			send_many(&world, OUT_AT);
 			send_many(&world, FAR);
 		}
-		wait_taken(&world, 0, (size_t)20 * 10 * (RIG_QUEUE_SIZE + 2));
+		wait_port_taken(&world, 0, (size_t)20 * 10 * (RIG_QUEUE_SIZE + 2));
 		vconsole_world_destroy(&world);
 	}
 }
@@ -116,17 +116,17 @@ static void refuse_and_wait(struct vconsole_world *world)
 		put_pattern(world, 300, i + 1);
 		head = offer_one(world, OUT, OUT_AT, 150);
 		next = offer_one(world, OUT, OUT_AT + 150, 150);
-		wait_taken(world, 0, before + 100);
+		wait_port_taken(world, 0, before + 100);
 		settle(world);
 		assert_int_equal(used_of(world, OUT), 0);
 		takes = PORT_READ(world, 0, takes);
 		give_room(world, 0, 1);
-		wait_taken(world, 0, before + 101);
+		wait_port_taken(world, 0, before + 101);
 		assert_true(PORT_READ(world, 0, takes) > takes);
 		assert_int_equal(used_of(world, OUT), 0);
 		give_room(world, 0, 50);
 		expect_used(world, OUT, head, 0);
-		wait_taken(world, 0, before + 151);
+		wait_port_taken(world, 0, before + 151);
 		assert_int_equal(used_of(world, OUT), 0);
 		give_room(world, 0, SIZE_MAX);
 		expect_used(world, OUT, next, 0);
@@ -161,7 +161,7 @@ static u16 leave_half(struct vconsole_world *world)
 	put_pattern(world, 1000, 9);
 	give_room(world, 0, 100);
 	head = offer_one(world, OUT, OUT_AT, 300);
-	wait_taken(world, 0, 100);
+	wait_port_taken(world, 0, 100);
 	settle(world);
 	return head;
 }
@@ -174,7 +174,7 @@ static void expect_end(struct vconsole_world *world, u16 head, size_t taken)
 	settle(world);
 	give_room(world, 0, SIZE_MAX);
 	expect_used(world, OUT, head, 0);
-	wait_taken(world, 0, taken);
+	wait_port_taken(world, 0, taken);
 	assert_true(taken > 100 || PORT_READ(world, 0, takes) == takes);
 	assert_false(rig_is_broken(&world->rig));
 	expect_used(world, OUT, offer_one(world, OUT, OUT_AT, 500), 0);
@@ -461,7 +461,7 @@ static void test_a_greedy_port_delays_no_other(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		expect_stream(world, 3);
 	expect_used(world, out_queue(1), head, 0);
-	wait_taken(world, 1, GIGABYTE);
+	wait_port_taken(world, 1, GIGABYTE);
 	assert_int_equal(world->port[1].most, 64 << 10);
 }
 

@@ -33,7 +33,7 @@ static void test_a_pause_within_a_chain(void **state)
 		give_room(world, 0, part);
 		put_pattern(world, 100, part);
 		head = offer(world, OUT, buffer, ARRAY_LEN(buffer));
-		wait_taken(world, 0, before + part);
+		wait_port_taken(world, 0, before + part);
 		for (unsigned i = 0; i < 3; i++) {
 			pause_it(world);
 			virtio_resume(&world->console.device);
@@ -165,7 +165,7 @@ static void test_a_reset_within_a_chain(void **state)
 		give_room(world, 0, part);
 		put_pattern(world, 100, 1);
 		offer_one(world, OUT, OUT_AT, 100);
-		wait_taken(world, 0, before + part);
+		wait_port_taken(world, 0, before + part);
 		if (part % 2) {
 			rig_reset(&world->rig);
 		} else {
@@ -298,14 +298,14 @@ static void test_a_ring_that_breaks_within_a_chain(void **state)
 	give_room(world, 0, 50);
 	put_pattern(world, 100, 1);
 	offer_one(world, OUT, OUT_AT, 100);
-	wait_taken(world, 0, 50);
+	wait_port_taken(world, 0, 50);
 	settle(world);
 	*(u16 *)driver_at(driver->memory, driver->available + 4, 2) = RIG_QUEUE_SIZE;
 	vconsole_wake(&world->console);
 	rig_wait_broken(&world->rig);
 	give_room(world, 0, SIZE_MAX);
 	settle(world);
-	wait_taken(world, 0, 50);
+	wait_port_taken(world, 0, 50);
 	rig_reset(&world->rig);
 	rig_start(&world->rig, VCONSOLE_FEATURES, 2);
 	expect_stream(world, 0);

@@ -308,7 +308,7 @@ void put_pattern(struct vconsole_world *world, u32 bytes, u32 seed)
 	fill_pattern(rig_at(&world->rig, OUT_AT, bytes), bytes, seed);
 }
 
-void wait_taken(struct vconsole_world *world, unsigned port, size_t bytes)
+void wait_port_taken(struct vconsole_world *world, unsigned port, size_t bytes)
 {
 	size_t taken;
 
@@ -325,7 +325,7 @@ void expect_taken(struct vconsole_world *world, unsigned port, size_t from, u32 
 	static u8 is[KEPT_BYTES], pattern[KEPT_BYTES];
 
 	assert_true(from + bytes <= KEPT_BYTES);
-	wait_taken(world, port, from + bytes);
+	wait_port_taken(world, port, from + bytes);
 	pthread_mutex_lock(&world->lock);
 	memcpy(is, world->port[port].out + from, bytes);
 	pthread_mutex_unlock(&world->lock);

@@ -94,7 +94,7 @@ void put_pattern(struct vconsole_world *world, u32 bytes, u32 seed);
 void expect_taken(struct vconsole_world *world, unsigned port, size_t from, u32 bytes, u32 seed);
 
 /* Waits until a port has taken so many bytes altogether. */
-void wait_taken(struct vconsole_world *world, unsigned port, size_t bytes);
+void wait_port_taken(struct vconsole_world *world, unsigned port, size_t bytes);
 
 /* Gives a port room, and says so: by its descriptor, or vconsole_wake(). */
 void give_room(struct vconsole_world *world, unsigned port, size_t room);
