@@ -3,7 +3,8 @@
 #	make bench          all rows: tiny guests here, stock kernels where they can run
 #	make bench-quick    the rows with tiny guests only: seconds
 #
-# RUNS=N takes N runs of each contender, K=WORD only the rows with WORD in their name. The table
+# RUNS=N takes N runs of each contender, K=WORD only the rows with WORD in their name; COUNT=1 takes the
+# rows with stock kernels in the emulated host with a clock that counts instructions. The table
 # goes to standard output, every sample to bench.json. tests/bench/bench.py says what is measured
 # how.
 
@@ -14,7 +15,7 @@ BENCH_DISK   := $(BUILD)/bench/disk.img
 BENCH_NET    := $(BUILD)/bench/net.img
 BENCH_STREAM := $(BUILD)/bench/stream.img
 BENCH_SHARE  := $(BUILD)/bench/share.img
-BENCH_ARGS    = $(if $(RUNS),--runs $(RUNS)) $(if $(K),-k '$(K)') --build $(BUILD) ./bantam
+BENCH_ARGS    = $(if $(RUNS),--runs $(RUNS)) $(if $(K),-k '$(K)') $(if $(COUNT),--count) --build $(BUILD) ./bantam
 
 .PHONY: bench bench-quick bench-kernels
 bench: bantam guests bench-kernels $(BENCH_INITRD) $(BENCH_DISK) $(BENCH_NET) \

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """bench.py - takes the benchmarks: `make bench`.
 
-    tests/bench/bench.py [-k WORD] [--runs N] [--only native|stock] [--build DIR] [--json FILE]
-                         [--list] [BANTAM]
+    tests/bench/bench.py [-k WORD] [--runs N] [--only native|stock] [--count] [--build DIR]
+                         [--json FILE] [--list] [BANTAM]
 
 Each row (rows.py says what that is; rows_*.py have them) is taken in its place: tiny guests on this
 machine's KVM (native); stock kernels on it as well if it runs them (kvm), which
@@ -10,6 +10,9 @@ tests/kvmhost/needed tells, or else in the software-emulated host of tests/kvmho
 host is started once, with this program in it for all such rows; what it finds comes back as a file.
 The contenders of a row run in turns, after a warm-up of each, so that whatever else the machine
 does meets all of them alike.
+
+With --count the emulated host's clock counts instructions (counted), so that what else the machine
+does is in no time, nor what an emulated exit costs beyond its instructions; waits are in it.
 
 At the end: a table on standard output, and bench.json with every sample, the command lines and the
 hosts. A row that can't be taken says why. Nothing here passes or fails by its numbers: the exit
@@ -39,9 +42,9 @@ import report      # noqa: E402
 from contenders import Setup                  # noqa: E402
 from rows import NATIVE, STOCK, all_rows      # noqa: E402
 
-RUNS = {'native': 10, 'kvm': 5, 'kvmhost': 3}
+RUNS = {'native': 10, 'kvm': 5, 'kvmhost': 3, 'counted': 3}
 DRIVE_BYTES = 1 << 30
-RUN_TIMEOUT_S = {'native': 60, 'kvm': 120, 'kvmhost': 900}
+RUN_TIMEOUT_S = {'native': 60, 'kvm': 120, 'kvmhost': 900, 'counted': 900}
 
 
 def say(text, end='\n'):
@@ -127,6 +130,8 @@ class Bench:
         told = version(options.bantam)
         self.place = {NATIVE: native_place()}
         self.place[STOCK], why = stock_place()
+        if options.count:
+            self.place[STOCK] = 'counted'
         self.setup = Setup(options.bantam, options.build, RUN_TIMEOUT_S[self.place[NATIVE]])
         self.rows = [row for row in all_rows(self.setup) if self.chosen(row)]
         self.document = {'version': told,
@@ -176,7 +181,7 @@ class Bench:
         self.document['hosts'].update(inner['hosts'])
         taken = {entry['name']: entry for entry in inner['series']}
         for series in chosen:
-            entry = {'name': series.name, 'place': 'kvmhost'}
+            entry = {'name': series.name, 'place': self.place[STOCK]}
             why = missing.get(series.name, reason or 'the emulated host did not get to it')
             self.document['series'].append(taken.get(series.name, dict(entry, not_taken=why)))
 
@@ -184,11 +189,12 @@ class Bench:
         """This program, in the emulated host, with an empty drive or without: its document, and
         what went wrong or None."""
         options = self.options
+        count = ['--count'] if options.count else []
         with tempfile.TemporaryDirectory(prefix='bantam-bench-') as results:
             argv = [ROOT + '/tests/kvmhost/run', '--timeout', str(options.kvmhost_timeout),
-                    '--results', results, *self.drive(with_drive), '--', 'python3', os.path.abspath(__file__),
-                    '--only', STOCK, '--no-table', '--json', '/results/bench.json',
-                    '--build', os.path.abspath(options.build)]
+                    '--results', results, *self.drive(with_drive), *count, '--',
+                    'python3', os.path.abspath(__file__), '--only', STOCK, '--no-table', *count,
+                    '--json', '/results/bench.json', '--build', os.path.abspath(options.build)]
             argv += ['-k', options.word] if options.word else []
             argv += ['--runs', str(options.runs)] if options.runs else []
             argv += [os.path.abspath(options.bantam)]
@@ -232,7 +238,7 @@ class Bench:
         if self.options.only != STOCK:
             self.take_here(NATIVE)
         if self.options.only != NATIVE:
-            if self.place[STOCK] == 'kvmhost' and not os.environ.get('BANTAM_KVMHOST'):
+            if self.place[STOCK] != 'kvm' and not os.environ.get('BANTAM_KVMHOST'):
                 self.take_in_kvmhost()
             else:
                 self.take_here(STOCK)
@@ -257,6 +263,8 @@ def parse():
                         'that runs stock kernels, 3 in the emulated host)')
     parser.add_argument('--only', choices=[NATIVE, STOCK], help='only tiny guests, or only stock '
                         'kernels')
+    parser.add_argument('--count', action='store_true', help="stock kernels in the emulated host, "
+                        "whose clock counts instructions")
     parser.add_argument('--build', default='build', help='the build directory')
     parser.add_argument('--json', default='bench.json', help='where every sample goes')
     parser.add_argument('--list', action='store_true', help='print the rows, take none')

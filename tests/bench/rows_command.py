@@ -2,8 +2,10 @@
 
 From exec to exit: bantam runs `busybox true` in an initrd; QEMU boots the same kernel with the same
 initrd, whose busybox powers off as the first program, so that it need not load a driver, mount or
-tell anything. Once with the same kernel command line, bantam's own; once as each ships: with the
-machine and the words that a user gets who asks for no more than a kernel, an initrd and the console.
+tell anything. Once with the same kernel command line, bantam's own, and there beside both what bantam
+takes for that boot alone, without COMMAND: the difference is modules, ports and COMMAND. Once as each
+ships: with the machine and the words that a user gets who asks for no more than a kernel, an initrd
+and the console.
 
 Streams: bytes from bantam's standard input through `busybox head` to its standard output, timed from
 the first byte that comes back to the last, so that the boot is in no number. QEMU (q35) does the
@@ -59,8 +61,14 @@ def exec_to_exit(setup):
             setup.needs_qemu()
             return measure.run(argv, setup.work, setup.timeout_s).sample()
 
-        series = Series('COMMAND, %s' % what, STOCK, {'bantam': bantam, 'qemu': qemu},
-                        {'bantam': words(ours), 'qemu': words(theirs)}, needs=needs(setup))
+        takes = {'bantam': bantam, 'qemu': qemu}
+        lines = {'bantam': words(ours), 'qemu': words(theirs)}
+        if cmdline:
+            boot = setup.run_bantam(kernel, cmdline + POWER_OFF, setup.initrd)
+            lines['boot alone'] = words(boot)
+            takes['boot alone'] = lambda argv=boot: measure.run(argv, setup.work,
+                                                                setup.timeout_s).sample()
+        series = Series('COMMAND, %s' % what, STOCK, takes, lines, needs=needs(setup))
         found.append(Row('COMMAND, exec to exit, %s' % what, series, 'wall_ms', 's', scale=1e-3,
                          goal_ratio=('qemu', goal)))
     return found
