@@ -63,7 +63,7 @@ void descriptors_note(struct descriptor_set *set)
 		if (poll(fds, ARRAY_LEN(fds), 0) < 0)
 			continue;
 		for (int i = word ? 0 : STDERR_FILENO + 1; i < 64; i++)
-			set->bits[word] |= fds[i].revents & POLLNVAL ? 0 : (u64)1 << i;
+			set->bits[word] |= (fds[i].revents & POLLNVAL) ? 0 : (u64)1 << i;
 	}
 }
 

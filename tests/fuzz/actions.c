@@ -220,7 +220,7 @@ static void network_request(struct board *board, const struct action *action)
 }
 
 /* how: bit 0 the device, 1 write, 2 and 3 the width, 4 to 7 more. */
-static void access(struct board *board, const struct action *action, bool io_port, u64 address)
+static void touch(struct board *board, const struct action *action, bool io_port, u64 address)
 {
 	const unsigned width = 1U << (action->how >> 2 & 3);
 
@@ -236,12 +236,12 @@ static void access_window(struct board *board, const struct action *action)
 	const struct pci_function *function = &board->by_pci[action->how & 1].function;
 
 	if (!board->setup.pci)
-		access(board, action, false,
-		       board->by_mmio[action->how & 1].base + action->where % 0x208);
+		touch(board, action, false,
+		      board->by_mmio[action->how & 1].base + action->where % 0x208);
 	else if (action->how & 16)
-		access(board, action, true, pci_bar_address(function, 1) + action->where % 0x48);
+		touch(board, action, true, pci_bar_address(function, 1) + action->where % 0x48);
 	else
-		access(board, action, false, pci_bar_address(function, 0) + action->where % 0x2008);
+		touch(board, action, false, pci_bar_address(function, 0) + action->where % 0x2008);
 }
 
 /* The function's offset in configuration space is the low byte; bit 5 of how: another slot. */
@@ -253,12 +253,12 @@ static void access_config(struct board *board, const struct action *action, bool
 	if (!board->setup.pci)
 		return;
 	if (!by_ports) {
-		access(board, action, false, BOARD_ECAM + ((u64)slot << 15) + offset);
+		touch(board, action, false, BOARD_ECAM + ((u64)slot << 15) + offset);
 		return;
 	}
 	pci_write_address(&board->pci, (action->how & 128 ? 0 : 0x80000000) | slot << 11 | offset);
 	(void)pci_read_address(&board->pci);
-	access(board, action, true, PCI_DATA_PORT + offset % 4);
+	touch(board, action, true, PCI_DATA_PORT + offset % 4);
 }
 
 void board_act(struct board *board, const struct action *action)
