@@ -155,6 +155,8 @@ int net_board_attach(struct net_board *board, struct machine *machine, struct er
 	board->passt = calloc(config->nets + 1, sizeof(*board->passt));
 	if (!board->net || !board->passt)
 		return error_set(err, "no memory for the networks");
+	if (board->asking < 0)
+		return error_errno(err, "cannot open a socket");
 	for (unsigned i = 0; i < config->nets; i++) {
 		net_init(&board->net[i]);
 		passt_init(&board->passt[i]);

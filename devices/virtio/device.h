@@ -63,8 +63,8 @@ struct virtio_class {
 	/* The driver has set DRIVER_OK; the queues that it enabled are started. */
 	void (*start)(struct virtio_device *device);
 	/*
-	 * At least one queue is started. Returns true when nothing is under way any more; else virtio_queue_stopped() has to
-	 * follow for each queue that is started.
+	 * At least one queue is started. Returns true when nothing is under way any more; else
+	 * virtio_queue_stopped() has to follow for each queue that is started.
 	 */
 	bool (*stop)(struct virtio_device *device);
 	/* The driver writes to the device's configuration; NULL: it can't. Within config_bytes. */
@@ -235,8 +235,9 @@ static inline bool virtio_traced(const struct virtio_device *device)
 	return device->trace && trace_on(device->trace, TRACE_VIRTIO);
 }
 /*
- * Adds a chain that was pushed to the trace, if they are shown there: "virtio1/q0 chain 3: <printf-like>". The line is
- * written with the next one, or with virtio_signal(), which knows of the interrupt.
+ * Adds a chain that was pushed to the trace, if they are shown there: "virtio1/q0 chain 3:
+ * <printf-like>". The line is written with the next one, or with virtio_signal(), which knows of the
+ * interrupt.
  */
 void virtio_trace_chain(struct virtio_device *device, unsigned queue, u16 head, const char *format,
 			...) PRINTF(4, 5);

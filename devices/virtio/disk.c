@@ -114,25 +114,34 @@ static void measure_file(struct disk *disk, u64 file_bytes, u64 preferred_bytes)
 }
 
 /*
- * Whether a direct read works that is aligned so, and no better: it is tried, for statx(2) tells it
- * since Linux 6.1 only, and not on every file system.
+ * Whether a direct read at this place works that is aligned so, and no better: it is tried, for statx(2)
+ * tells it since Linux 6.1 only, and not on every file system.
  */
-static bool reads_at(int fd, u32 align)
+static bool reads_at(int fd, off_t at, u32 align)
 {
 	u8 *buffer = aligned_alloc(2 * BLOCK_MAX, 2 * BLOCK_MAX);
 	ssize_t got;
 
 	if (!buffer)
 		return false;
-	got = pread(fd, buffer + align, align, 0);
+	got = pread(fd, buffer + align, align, at);
 	free(buffer);
 	return got > 0;
 }
 
-/* What direct I/O wants addresses and lengths to be multiples of; 0 when there is no such I/O. */
+/*
+ * What direct I/O wants addresses and lengths to be multiples of; 0 when there is no such I/O. A hole
+ * can be read however it is aligned, but what is written there later can't: data are looked for.
+ */
 static u32 direct_align(int fd)
 {
-	return reads_at(fd, BLOCK_MIN) ? BLOCK_MIN : reads_at(fd, BLOCK_MAX) ? BLOCK_MAX : 0;
+	const off_t data = lseek(fd, 0, SEEK_DATA);
+	const off_t at = data > 0 ? data / BLOCK_MAX * BLOCK_MAX : 0;
+	const bool is_hole = data < 0 && errno == ENXIO;
+
+	return !is_hole && reads_at(fd, at, BLOCK_MIN) ? BLOCK_MIN
+	       : reads_at(fd, at, BLOCK_MAX)           ? BLOCK_MAX
+						       : 0;
 }
 
 static int check_size(const struct disk *disk, struct error *err)

@@ -50,8 +50,8 @@ struct fs {
 };
 
 /*
- * Shares a directory under a tag of 1 to FS_TAG_BYTES bytes. name: "virtio1". Returns 0, or -1 with err
- * set. Before: a struct full of zeros.
+ * Shares a directory under a tag of 1 to FS_TAG_BYTES bytes. Returns 0, or -1 with err set. Before: a
+ * struct full of zeros.
  */
 int fs_open(struct fs *fs, const struct fuse_export *export, const char *tag, struct error *err);
 

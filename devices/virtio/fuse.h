@@ -56,8 +56,8 @@ int fuse_root(const struct fuse_server *server, bool *writable);
 /*
  * Serves one request; for any number of threads at once. in: the request's pieces, out: room for the
  * reply, VIRTQ_PIECES_MAX of each at most; both are guest memory and may change under us: everything
- * is copied once before it is looked at, data of reads and writes aside. Returns the bytes of the reply, from the first on; 0: there is
- * none (FORGET, or no room for a header).
+ * is copied once before it is looked at, data of reads and writes aside. Returns the bytes of the
+ * reply, from the first on; 0: there is none (FORGET, or no room for a header).
  */
 size_t fuse_serve(struct fuse_server *server, const struct iovec *in, unsigned ins,
 		  const struct iovec *out, unsigned outs);

@@ -272,7 +272,8 @@ long fuse_call_lseek(struct fuse_request *request)
 	struct fuse_lseek_out out;
 	off_t at;
 
-	if (in->whence != SEEK_DATA && in->whence != SEEK_HOLE)
+	/* A directory's place is its list's. */
+	if ((in->whence != SEEK_DATA && in->whence != SEEK_HOLE) || request->handle->list)
 		return -EINVAL;
 	at = lseek(request->handle->fd, (off_t)in->offset, (int)in->whence);
 	out.offset = (u64)at;

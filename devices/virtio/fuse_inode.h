@@ -10,7 +10,8 @@
  * While no descriptor holds a file, the host may delete it and use its number again: the time of birth
  * tells the new one apart. Where statx(2) gives no such time, it is taken for the old one if it is of
  * the same type. With a descriptor the time doesn't count: overlayfs gives a file of its lower layer
- * another one when it is first written to.
+ * another one when it is first written to; if its descriptor is closed then, it is lost (ESTALE) until it
+ * is looked up again.
  *
  * Counts: an inode lives as long as the guest has lookups of it, somebody uses it, or it is the
  * parent of another. `lock` guards the table; descriptors are opened without it.

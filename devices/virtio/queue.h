@@ -4,7 +4,7 @@
  * The driver shares three areas of its memory: the descriptor table (buffers), the available ring
  * (chains of descriptors that it offers) and the used ring (chains that the device gives back).
  * virtq_pop() takes the next chain: every descriptor is copied once, checked, and turned into
- * pieces of host memory by memory_at(). virtq_push() gives a chain back, virtq_signal() interrupts
+ * pieces of host memory by memory_at(). virtq_push() gives a chain back, virtio_signal() interrupts
  * the driver once for all that was pushed, unless the driver asked for none.
  *
  * What a driver gets wrong costs it as little as possible. A chain that breaks a rule comes out as

@@ -20,7 +20,7 @@
  * queue runs. Other threads say what they wish, and ring.
  *
  * A device knows its workers, and starts, stops and ends all of them (device.c, which also has those
- * functions here that aren't the thread's).
+ * functions here that aren't the thread's); virtio-fs does so itself, for it has other threads besides.
  */
 #ifndef BANTAM_DEVICES_VIRTIO_WORKER_H
 #define BANTAM_DEVICES_VIRTIO_WORKER_H
