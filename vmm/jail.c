@@ -17,11 +17,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/loop.h"
+
 /* Beyond what is mapped: threads, rings, tables; and what a guest can have a file server remember. */
 #define ROOM_BYTES      (256 * MIB)
 #define TREE_ROOM_BYTES GIB
 
-enum { DESCRIPTORS_ROOM = 16 };
+/* poll(2) is given no more than may be open, be they open or not. */
+enum { DESCRIPTORS_ROOM = 16, DESCRIPTORS_LEAST = 2 * LOOP_SOURCES_MAX };
 
 #define CAPABILITY(name) ((u64)1 << (name))
 
@@ -160,7 +163,9 @@ void jail_close(bool opens)
 	if (getrlimit(RLIMIT_NOFILE, &descriptors))
 		return;
 	if (!opens)
-		descriptors.rlim_cur = (rlim_t)next + DESCRIPTORS_ROOM;
+		descriptors.rlim_cur = next + DESCRIPTORS_ROOM > DESCRIPTORS_LEAST
+					       ? (rlim_t)next + DESCRIPTORS_ROOM
+					       : DESCRIPTORS_LEAST;
 	descriptors.rlim_max = descriptors.rlim_cur;
 	(void)setrlimit(RLIMIT_NOFILE, &descriptors);
 }

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 
 #include "tests/unit/fuse_world.h"
 #include "vmm/jail.h"
+#include "vmm/loop.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED true
@@ -238,12 +240,15 @@ static void test_run_as_nobody(void **state)
 
 static void close_jail(struct fuse_world *world)
 {
+	struct pollfd sources[LOOP_SOURCES_MAX] = {{.fd = -1}};
 	struct rlimit limit;
 	int fd;
 
 	(void)world;
 	jail_close(false);
 	NEED(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == limit.rlim_max);
+	/* The main loop waits for all that it has room for. */
+	NEED(poll(sources, LOOP_SOURCES_MAX, 0) >= 0);
 	for (fd = 0; fd >= 0 && fd < 1000;)
 		fd = dup(STDERR_FILENO);
 	NEED(fd < 0 && errno == EMFILE);
