@@ -14,7 +14,6 @@
 #include "vmm/machine.h"
 
 SANDBOX_CALLS(command, CALL(read, SANDBOX_STREAM, "stdin"),
-	      CALL(sendto, SANDBOX_STREAM, "stdout, where it is a socket"),
 	      CALL(close, SANDBOX_STREAM, "stdout, when COMMAND has closed its own"));
 
 /* The ports' numbers; 0 is the console's. */

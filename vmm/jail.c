@@ -110,14 +110,19 @@ static int drop_capabilities(u64 needed, struct error *err)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct half[2];
-	int failed = (int)syscall(SYS_capget, &header, half);
 
+	if (syscall(SYS_capget, &header, half))
+		return error_set(err, "cannot read capabilities: %s", strerror(errno));
+	/* A container's root may have only the stronger one; Landlock and the server keep it from writing. */
+	if ((needed & CAPABILITY(CAP_DAC_READ_SEARCH)) &&
+	    !(half[0].permitted & 1U << CAP_DAC_READ_SEARCH))
+		needed |= CAPABILITY(CAP_DAC_OVERRIDE);
 	for (unsigned i = 0; i < ARRAY_LEN(half); i++) {
 		half[i].permitted &= (u32)(needed >> 32 * i);
 		half[i].effective = half[i].permitted;
 		half[i].inheritable = 0;
 	}
-	if (failed || syscall(SYS_capset, &header, half))
+	if (syscall(SYS_capset, &header, half))
 		return error_set(err, "cannot drop capabilities: %s", strerror(errno));
 	return 0;
 }

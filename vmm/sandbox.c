@@ -14,7 +14,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -54,16 +53,9 @@ void descriptors_note(struct descriptor_set *set)
 	*set = (struct descriptor_set){{0}};
 	/* Beyond the set there is nothing that an option could name: closed at once. */
 	(void)syscall(SYS_close_range, sizeof(set->bits) * 8, ~0U, 0);
-	/* poll() tells of many at once; it fails where fewer than 64 may be open, too few for a machine. */
-	for (int word = 0; word < (int)ARRAY_LEN(set->bits); word++) {
-		struct pollfd fds[64];
-
-		for (int i = 0; i < 64; i++)
-			fds[i] = (struct pollfd){.fd = 64 * word + i};
-		if (poll(fds, ARRAY_LEN(fds), 0) < 0)
-			continue;
-		for (int i = word ? 0 : STDERR_FILENO + 1; i < 64; i++)
-			set->bits[word] |= (fds[i].revents & POLLNVAL) ? 0 : (u64)1 << i;
+	for (int fd = STDERR_FILENO + 1; fd < (int)sizeof(set->bits) * 8; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			set->bits[fd / 64] |= (u64)1 << (fd % 64);
 	}
 }
 

@@ -972,6 +972,7 @@ static void close_inherited(struct job *job)
 	static const int inherited[] = {3, 7, 63, 64, 65, 127, 1023};
 	static const int own[] = {4, 8, 62, 128, 1022};
 	struct descriptor_set set;
+	int path;
 
 	(void)job;
 	for (int fd = STDERR_FILENO + 1; fd < 2048; fd++)
@@ -980,6 +981,10 @@ static void close_inherited(struct job *job)
 		if (dup2(STDERR_FILENO, inherited[i]) != inherited[i])
 			wrong("no descriptor", inherited[i]);
 	}
+	/* One that only names a path. */
+	path = open("/", O_PATH | O_CLOEXEC);
+	if (dup2(path, 65) != 65 || close(path))
+		wrong("no descriptor", 65);
 	descriptors_note(&set);
 	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
 		if (dup2(STDERR_FILENO, own[i]) != own[i])
