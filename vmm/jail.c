@@ -42,9 +42,7 @@ static int limit(const struct jail *jail, struct error *err)
 	}
 	if (file)
 		fclose(file);
-	return setrlimit(RLIMIT_CORE, &none)
-		       ? error_set(err, "cannot forbid core dumps: %s", strerror(errno))
-		       : 0;
+	return setrlimit(RLIMIT_CORE, &none) ? error_errno(err, "cannot forbid core dumps") : 0;
 }
 
 /* What is mounted on /dev is seen by nobody else: the mounts are a copy, and changes don't go out. */
@@ -85,16 +83,15 @@ static u64 needed_capabilities(const struct jail *jail)
 static int drop_bounds(struct error *err)
 {
 	const unsigned long bits = SECURE_ALL_BITS & ~issecure_mask(SECURE_KEEP_CAPS);
-
 	unsigned long capability = 0;
 
 	/* Until there are no more; and whoever may not do this has no capabilities to lose. */
 	while (prctl(PR_CAPBSET_DROP, capability) == 0)
 		capability++;
 	if (errno != EINVAL && errno != EPERM)
-		return error_set(err, "cannot bound capabilities: %s", strerror(errno));
+		return error_errno(err, "cannot bound capabilities");
 	if (prctl(PR_SET_SECUREBITS, bits | SECURE_ALL_LOCKS) && errno != EPERM)
-		return error_set(err, "cannot lock capabilities: %s", strerror(errno));
+		return error_errno(err, "cannot lock capabilities");
 	return 0;
 }
 
@@ -102,7 +99,7 @@ static int become(const struct jail *jail, struct error *err)
 {
 	if (jail->uid && (setgroups(0, NULL) || setresgid(jail->gid, jail->gid, jail->gid) ||
 			  setresuid(jail->uid, jail->uid, jail->uid)))
-		return error_set(err, "--run-as: %s", strerror(errno));
+		return error_errno(err, "--run-as");
 	return 0;
 }
 
@@ -112,7 +109,7 @@ static int drop_capabilities(u64 needed, struct error *err)
 	struct __user_cap_data_struct half[2];
 
 	if (syscall(SYS_capget, &header, half))
-		return error_set(err, "cannot read capabilities: %s", strerror(errno));
+		return error_errno(err, "cannot read capabilities");
 	/* A container's root may have only the stronger one; Landlock and the server keep it from writing. */
 	if ((needed & CAPABILITY(CAP_DAC_READ_SEARCH)) &&
 	    !(half[0].permitted & 1U << CAP_DAC_READ_SEARCH))
@@ -123,7 +120,7 @@ static int drop_capabilities(u64 needed, struct error *err)
 		half[i].inheritable = 0;
 	}
 	if (syscall(SYS_capset, &header, half))
-		return error_set(err, "cannot drop capabilities: %s", strerror(errno));
+		return error_errno(err, "cannot drop capabilities");
 	return 0;
 }
 
@@ -151,9 +148,7 @@ int jail_enter(const struct jail *jail, struct error *err)
 	    drop_capabilities(needed_capabilities(jail), err) || lock_paths(jail, err))
 		return -1;
 	/* A change of the user had made it what the host's suid_dumpable says. */
-	return prctl(PR_SET_DUMPABLE, 0)
-		       ? error_set(err, "cannot forbid others to look in: %s", strerror(errno))
-		       : 0;
+	return prctl(PR_SET_DUMPABLE, 0) ? error_errno(err, "cannot forbid others to look in") : 0;
 }
 
 void jail_close(bool opens)

@@ -67,7 +67,7 @@ int landlock_enter(int version, const struct landlock_tree *tree, unsigned trees
 		done = done && grant(ruleset, all[FS], &tree[i]) == 0;
 	done = done && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
 	if (!done)
-		error_set(err, "Landlock refuses: %s", strerror(errno));
+		error_errno(err, "Landlock refuses");
 	if (ruleset >= 0)
 		close(ruleset);
 	return done ? 0 : -1;

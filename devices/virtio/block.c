@@ -490,8 +490,8 @@ int block_start_workers(struct block *block, const struct thread_setup *setup, c
 			io.bell[io.bells++] =
 				timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 			if (io.bell[0] < 0)
-				return error_set(err, "disk '%s': no timer: %s",
-						 block->disk.config->path, strerror(errno));
+				return error_errno(err, "disk '%s': no timer",
+						   block->disk.config->path);
 			block->queue[i].timer_fd = io.bell[0];
 		}
 		disk_files(&block->disk, &io);

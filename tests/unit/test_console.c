@@ -529,17 +529,23 @@ static void test_no_console(void **state)
 	console_drain(&world->console, -1, 0);
 }
 
+/* A full console that is filled again so often, whose reader takes all. */
+static void open_flooded(struct world *world, unsigned refills)
+{
+	replace(STDOUT_FILENO, open("/dev/null", O_WRONLY | O_CLOEXEC));
+	open_console(world, CONSOLE_STDIO, NULL);
+	world->refills = refills;
+	for (unsigned i = 0; i < CONSOLE_RING_BYTES; i++)
+		console_put(&world->console, 'x');
+	assert_false(console_has_room(&world->console));
+}
+
 /* A guest that writes as fast as it is written down: the main thread has time for its timers. */
 static void test_a_flood(void **state)
 {
 	struct world *world = *state;
 
-	replace(STDOUT_FILENO, open("/dev/null", O_WRONLY | O_CLOEXEC));
-	open_console(world, CONSOLE_STDIO, NULL);
-	world->refills = 2000;
-	for (unsigned i = 0; i < CONSOLE_RING_BYTES; i++)
-		console_put(&world->console, 'x');
-	assert_false(console_has_room(&world->console));
+	open_flooded(world, 2000);
 	run_for(world, 5);
 	assert_in_range(world->drained, 1, world->refills - 1);
 	world->refills = 0;
@@ -892,12 +898,7 @@ static void test_a_flood_at_the_end(void **state)
 {
 	struct world *world = *state;
 
-	replace(STDOUT_FILENO, open("/dev/null", O_WRONLY | O_CLOEXEC));
-	open_console(world, CONSOLE_STDIO, NULL);
-	world->refills = 5000;
-	for (unsigned i = 0; i < CONSOLE_RING_BYTES; i++)
-		console_put(&world->console, 'x');
-	assert_false(console_has_room(&world->console));
+	open_flooded(world, 5000);
 	console_drain(&world->console, -1, 0);
 	assert_in_range(world->drained, MIB / CONSOLE_RING_BYTES, 100);
 	assert_true(world->console.dropped > 0);

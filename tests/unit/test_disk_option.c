@@ -8,6 +8,16 @@
 #include "vmm/disk_option.h"
 #include "vmm/options.h"
 
+static struct disk_config taken(const char *value)
+{
+	struct disk_config disk;
+	struct error err;
+
+	if (disk_option_parse(&disk, value, &err))
+		fail_msg("'%s' is refused: %s", value, err.text);
+	return disk;
+}
+
 static void test_words(void **state)
 {
 	static const struct {
@@ -29,11 +39,8 @@ static void test_words(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		struct disk_config disk;
-		struct error err;
+		const struct disk_config disk = taken(table[i].value);
 
-		if (disk_option_parse(&disk, table[i].value, &err))
-			fail_msg("'%s' is refused: %s", table[i].value, err.text);
 		assert_string_equal(disk.path, table[i].path);
 		assert_string_equal(disk.serial, table[i].serial);
 		assert_int_equal(disk.read_only, table[i].read_only);
@@ -59,11 +66,8 @@ static void test_rates(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-		struct disk_config disk;
-		struct error err;
+		const struct disk_config disk = taken(table[i].value);
 
-		if (disk_option_parse(&disk, table[i].value, &err))
-			fail_msg("'%s' is refused: %s", table[i].value, err.text);
 		assert_int_equal(disk.limit.requests.rate, table[i].iops);
 		assert_int_equal(disk.limit.bytes.rate, table[i].bps);
 		free((void *)(uintptr_t)disk.path);
