@@ -23,6 +23,7 @@
 SANDBOX_CALLS(vcpu, CALL(poll, SANDBOX_VCPU, "the pause after a lock of the bus"),
 	      CALL(ioctl, SANDBOX_VCPU, "registers of the dead", IS(1, KVM_GET_REGS)),
 	      CALL(ioctl, SANDBOX_VCPU, "registers of the dead", IS(1, KVM_GET_SREGS)),
+	      CALL(ioctl, SANDBOX_VCPU, "a pause of its clock", IS(1, KVM_KVMCLOCK_CTRL)),
 	      CALL(ioctl, SANDBOX_ALL, "interrupt lines", IS(1, KVM_IRQ_LINE)),
 	      /* A request's bits 15:8 name whose it is. */
 	      CALL(ioctl, SANDBOX_RESTART, "a new machine", HAS(1, 0xff00, KVMIO << 8)),
@@ -194,8 +195,14 @@ static void vcpu_run(void *owner)
 			continue;
 		}
 		/* EAGAIN: a processor that waits for its start-up message was woken. */
-		if (errno == EINTR || errno == EAGAIN)
+		if (errno == EAGAIN)
 			continue;
+		if (errno == EINTR) {
+			/* Perhaps it was stopped for long: its watchdogs are to start anew. Not
+			 * all guests have this clock. */
+			(void)ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+			continue;
+		}
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "running vCPU %u failed: %s",
 			    vcpu->index, strerror(errno));
 	}

@@ -4,18 +4,23 @@ The guests' side of the cases is in tests/system/guest; what they say is checked
 have left in the image.
 """
 
+import fcntl
 import hashlib
 import os
 import random
 import re
 import shutil
+import signal
 import subprocess
+import threading
 
 from case import both, script, Case, IMAGES, KERNEL, MODULES, POWERED_OFF, ROOT, USER_SPACE
 
 MIB = 1 << 20
 HERE = ROOT + '/tests/system'
 REFUSE = HERE + '/refuse'
+
+FIFREEZE, FITHAW = 0xc0045877, 0xc0045878     # linux/fs.h
 
 # Where Debian has e2fsprogs, which isn't on everybody's path.
 os.environ['PATH'] += ':/usr/sbin:/sbin'
@@ -112,18 +117,25 @@ def debian(transport):
 
 # ---- reading and writing ----
 
+def holders(path):
+    """The processes that have a file open whose path ends so, each with the descriptor's number."""
+    found = []
+    for process in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            found += [(int(process), int(fd)) for fd in os.listdir('/proc/%s/fd' % process)
+                      if os.readlink('/proc/%s/fd/%s' % (process, fd)).endswith(path)]
+        except OSError:
+            pass     # it ended, or is another user's
+    return found
+
+
 def fio(transport, title, options='', queues=1, args=(), **more):
     def opened(directory):
         """Notes with which flags the image is open, in whichever process."""
-        target, flags = os.path.realpath(directory + '/work.img'), []
-        for process in filter(str.isdigit, os.listdir('/proc')):
-            try:
-                for fd in os.listdir('/proc/%s/fd' % process):
-                    if os.readlink('/proc/%s/fd/%s' % (process, fd)) == target:
-                        with open('/proc/%s/fdinfo/%s' % (process, fd)) as f:
-                            flags.append(re.search(r'flags:\s*([0-7]+)', f.read()).group(1))
-            except OSError:
-                pass     # it ended, or is another user's
+        flags = []
+        for process, fd in holders(os.path.realpath(directory + '/work.img')):
+            with open('/proc/%d/fdinfo/%d' % (process, fd)) as f:
+                flags.append(re.search(r'flags:\s*([0-7]+)', f.read()).group(1))
         with open(directory + '/flags', 'w') as f:
             f.write(' '.join(flags))
         return b''
@@ -289,6 +301,46 @@ def errors(transport):
                           r'^GUEST: the guest runs on$'])
 
 
+def later(seconds, function, *args):
+    """A word for the guest now, and for the host after some time. Ends even if the guest doesn't."""
+    threading.Timer(seconds, function, args).start()
+    return b'\n'
+
+
+def pauses(transport):
+    """A disk that hangs, and a machine that is stopped: the guest waits, and nothing is lost."""
+    def files(directory):
+        os.mkdir(directory + '/slow')
+        sparse(directory + '/fs', 64 * MIB)
+        tool('mke2fs', '-q', '-F', '-t', 'ext4', directory + '/fs')
+        sparse(directory + '/quick.img', 8 * MIB)
+
+    def thaw(image):
+        fcntl.ioctl(image, FITHAW, 0)
+        image.close()
+
+    # Paths end so; where they begin is another matter in bantam's mount namespace.
+    def freeze(_directory):
+        process, fd = holders('/slow.img')[0]
+        image = open('/proc/%d/fd/%d' % (process, fd), 'rb')
+        fcntl.ioctl(image, FIFREEZE, 0)
+        return later(8, thaw, image)
+
+    def stop(_directory):
+        process = holders('/quick.img')[0][0]
+        os.kill(process, signal.SIGSTOP)
+        return later(60, os.kill, process, signal.SIGCONT)
+    # The file system to freeze is mounted in a mount namespace of our own: nothing is to be put away.
+    wrap = ['unshare', '-m', 'sh', '-c', 'mount -o loop "$0/fs" "$0/slow" && '
+            'truncate -s 32M "$0/slow/slow.img" && exec "$@"', '{dir}']
+    return script('pauses', 'a disk that hangs, and SIGSTOP for a minute', transport,
+                  ['--disk', '{dir}/slow/slow.img', '--disk', '{dir}/quick.img'],
+                  files=files, wrap=wrap, needs=why_no_loop, timeout=240,
+                  talk=[(r'^GUEST: hang it now', freeze), (r'^GUEST: stop me now', stop)],
+                  expect=[r'^GUEST: meanwhile vdb was read [1-9]\d* times$',
+                          r'^GUEST: what was written is there$', r'^GUEST: the guest runs on$'])
+
+
 def rebind(transport, title='', append='', interrupt=''):
     return script('rebind', 'unbind and bind under load' + title, transport,
                   ['--disk', '{dir}/work.img'], append=append,
@@ -329,6 +381,7 @@ CASES = (
     + [fio('pci', 'io_uring is forbidden', wrap=[REFUSE, 'io_uring_setup=EPERM', '--'],
            args=['--verbose'], err=[r'^bantam: .*io_uring', POWERED_OFF])]
     + both(trim) + [block_device('pci')] + both(root) + both(modes) + both(four) + both(errors)
+    + [pauses('pci')]
     + both(rebind)
     + [rebind('pci', ', INTx', 'pci=nomsi', 'IO-APIC')]
     + both(traced)
