@@ -271,7 +271,7 @@ static void fill_memory(struct fuse_world *world)
 
 static void keep_a_lower_limit(struct fuse_world *world)
 {
-	const struct rlimit low = {GIB, 2 * GIB};
+	const struct rlimit low = {800 * MIB, 800 * MIB};
 	struct rlimit limit;
 
 	NEED(setrlimit(RLIMIT_AS, &low) == 0);
