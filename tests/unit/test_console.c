@@ -931,7 +931,8 @@ static void test_a_thread_sends_while_the_loop_runs(void **state)
 	open_console(world, CONSOLE_STDIO, NULL);
 	reading = start_reader(&reader, end, STREAM_BYTES, 10);
 	assert_int_equal(pthread_create(&sending, NULL, send_stream, world), 0);
-	assert_int_equal(loop_run(&world->loop, &world->err), 0); /* the alarm ends it if a bell is lost */
+	assert_int_equal(loop_run(&world->loop, &world->err),
+			 0); /* the alarm ends it if a bell is lost */
 	assert_int_equal(pthread_join(sending, NULL), 0);
 	console_drain(&world->console, bell, 0);
 	assert_int_equal(pthread_join(reading, NULL), 0);

@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "vmm/loop.h"
@@ -365,7 +365,8 @@ static void test_rings_of_many_threads(void **state)
 		loop_wake_init(&crowd.wake, &world->loop, crowd_woken, &crowd, &world->err), 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, ring_often, &crowd), 0);
-	assert_int_equal(loop_run(&world->loop, &world->err), 0); /* the alarm ends it if the last ring is lost */
+	assert_int_equal(loop_run(&world->loop, &world->err),
+			 0); /* the alarm ends it if the last ring is lost */
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	assert_int_equal(crowd.done, THREADS * RINGS);
