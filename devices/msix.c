@@ -10,7 +10,7 @@
 #include "vmm/bell.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(msix, CALL(read, SANDBOX_VCPU, "an interrupt that was pending"),
+SANDBOX_CALLS(msix, CALL(preadv2, SANDBOX_VCPU, "an interrupt that was pending"),
 	      CALL(poll, SANDBOX_VCPU, "the pending bits"));
 
 /* The control dword's one bit, and the bytes of a message. */

@@ -4,7 +4,8 @@
 #include "vmm/bell.h"
 
 #include <sys/eventfd.h>
-#include <unistd.h>
+
+#include "vmm/readwrite.h"
 
 int bell_open(struct error *err)
 {
@@ -18,12 +19,12 @@ void bell_ring(int fd)
 	const u64 one = 1;
 
 	/* It fails only when the counter is full, and then the bell is ringing already. */
-	(void)!write(fd, &one, sizeof(one));
+	(void)!io_write(fd, &one, sizeof(one));
 }
 
 bool bell_silence(int fd)
 {
 	u64 rings;
 
-	return read(fd, &rings, sizeof(rings)) == sizeof(rings);
+	return io_read(fd, &rings, sizeof(rings)) == sizeof(rings);
 }

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "vmm/machine.h"
+#include "vmm/readwrite.h"
 
-SANDBOX_CALLS(command, CALL(read, SANDBOX_STREAM, "stdin"),
+SANDBOX_CALLS(command, CALL(preadv2, SANDBOX_STREAM, "stdin"),
 	      CALL(close, SANDBOX_STREAM, "stdout, when COMMAND has closed its own"));
 
 /* The ports' numbers; 0 is the console's. */
@@ -112,7 +113,7 @@ static size_t give_input(void *owner, const struct iovec *piece, unsigned pieces
 	u32 bytes;
 
 	if (command->input_at == command->input_used && !command->input_ended) {
-		const ssize_t got = read(STDIN_FILENO, command->input, sizeof(command->input));
+		const ssize_t got = io_read(STDIN_FILENO, command->input, sizeof(command->input));
 
 		command->input_at = 0;
 		command->input_used = got > 0 ? (size_t)got : 0;

@@ -8,9 +8,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/readwrite.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(console, CALL(read, SANDBOX_MAIN, "stdin; bells; signals"));
+SANDBOX_CALLS(console, CALL(preadv2, SANDBOX_MAIN, "stdin; bells; signals"));
 
 enum { KEY_ESCAPE = 0x01 };
 
@@ -252,7 +253,7 @@ static void in_ready(void *owner)
 		return;
 	}
 	room = sizeof(console->held) - console->held_used;
-	count = read(console->in.fd, keys, room ? room : sizeof(keys));
+	count = io_read(console->in.fd, keys, room ? room : sizeof(keys));
 	if (count < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (count <= 0) {

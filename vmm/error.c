@@ -3,12 +3,15 @@
  */
 #include "vmm/error.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include "vmm/readwrite.h"
 
 enum { STDERR_PATIENCE_MS = 1000 };
 
@@ -62,7 +65,12 @@ bool stderr_is_ready(void)
 {
 	struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	return poll(&fd, 1, STDERR_PATIENCE_MS) > 0;
+	int ready;
+
+	do
+		ready = poll(&fd, 1, STDERR_PATIENCE_MS);
+	while (ready < 0 && errno == EINTR);
+	return ready > 0;
 }
 
 void say(const char *format, ...)
@@ -87,5 +95,5 @@ void say(const char *format, ...)
 	line[length++] = '\n';
 	/* Nothing can be done when stderr itself fails. */
 	if (stderr_is_ready())
-		(void)!write(STDERR_FILENO, line, length);
+		(void)!io_write(STDERR_FILENO, line, length);
 }

@@ -3,7 +3,7 @@
  */
 #include "vmm/io_engine.h"
 
-SANDBOX_CALLS(io, CALL(write, SANDBOX_WORKER, "bells and interrupts"));
+SANDBOX_CALLS(io, CALL(pwritev2, SANDBOX_WORKER, "bells and interrupts"));
 
 enum { DEPTH_MAX = 4096 };
 

@@ -21,11 +21,8 @@
 #ifndef BANTAM_VMM_IO_H
 #define BANTAM_VMM_IO_H
 
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include "vmm/error.h"
+#include "vmm/readwrite.h"
 #include "vmm/sandbox.h"
 #include "vmm/types.h"
 
@@ -113,20 +110,5 @@ void io_end(struct io *io);
  * not, io and the memory of the operations must stay, and it may be tried again.
  */
 bool io_close(struct io *io, unsigned timeout_ms);
-
-/*
- * readv(2) and writev(2) at an offset, or, where that is -1, of what has none. One pair of system
- * calls for all; by their numbers, for not every C library has preadv2(3) and pwritev2(3).
- */
-static inline ssize_t io_readv(int fd, const struct iovec *piece, unsigned pieces, long offset)
-{
-	return syscall(SYS_preadv2, fd, piece, pieces, offset, 0L, 0);
-}
-
-static inline ssize_t io_writev(int fd, const struct iovec *piece, unsigned pieces, long offset,
-				int flags)
-{
-	return syscall(SYS_pwritev2, fd, piece, pieces, offset, 0L, flags);
-}
 
 #endif

@@ -32,7 +32,7 @@ SANDBOX_CALLS(io_threads, CALL(preadv2, SANDBOX_HELPER, "reads from a disk"),
 	      CALL(fdatasync, SANDBOX_HELPER, "a flush"),
 	      CALL(fallocate, SANDBOX_HELPER, "discards, zeroes"),
 	      CALL(poll, SANDBOX_WORKER, "waits for what is done, and for bells"),
-	      CALL(read, SANDBOX_WORKER, "bells"));
+	      CALL(preadv2, SANDBOX_WORKER, "bells"));
 
 enum { HELPERS = 4 };
 

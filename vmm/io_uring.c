@@ -47,7 +47,7 @@
 #include "vmm/loop.h"
 
 SANDBOX_CALLS(io_uring, CALL(io_uring_enter, SANDBOX_RING, "disk operations, bells, interrupts"),
-	      CALL(read, SANDBOX_RING, "a bell whose poll ended"),
+	      CALL(preadv2, SANDBOX_RING, "a bell whose poll ended"),
 	      CALL(poll, SANDBOX_RING, "the kernel is short of memory"));
 
 enum {

@@ -19,25 +19,27 @@
 
 #include "vmm/loop.h"
 
-/* Beyond what is mapped: threads, rings, tables; and what a guest can have a file server remember. */
-#define ROOM_BYTES      (256 * MIB)
-#define TREE_ROOM_BYTES GIB
+/* Beyond what is mapped: threads, rings, tables. */
+#define ROOM_BYTES (256 * MIB)
 
 /* poll(2) is given no more than may be open, be they open or not. */
 enum { DESCRIPTORS_ROOM = 16, DESCRIPTORS_LEAST = 2 * LOOP_SOURCES_MAX };
 
 #define CAPABILITY(name) ((u64)1 << (name))
 
-static int limit(const struct jail *jail, struct error *err)
+static int limit(struct error *err)
 {
 	const struct rlimit none = {0, 0};
+	struct rlimit space;
 	FILE *file = fopen("/proc/self/statm", "re");
 	unsigned long pages = 0;
 
-	if (file && fscanf(file, "%lu", &pages) == 1) {
-		const u64 bytes = pages * PAGE_BYTES + ROOM_BYTES + jail->trees * TREE_ROOM_BYTES;
-		const struct rlimit space = {bytes, bytes};
+	if (getrlimit(RLIMIT_AS, &space) == 0 && file && fscanf(file, "%lu", &pages) == 1) {
+		const rlim_t bytes = pages * PAGE_BYTES + ROOM_BYTES;
 
+		/* What the user has set lower stays. */
+		space.rlim_max = bytes < space.rlim_max ? bytes : space.rlim_max;
+		space.rlim_cur = space.rlim_max < space.rlim_cur ? space.rlim_max : space.rlim_cur;
 		(void)setrlimit(RLIMIT_AS, &space);
 	}
 	if (file)
@@ -141,7 +143,7 @@ static int lock_paths(const struct jail *jail, struct error *err)
 
 int jail_enter(const struct jail *jail, struct error *err)
 {
-	if (limit(jail, err))
+	if (limit(err))
 		return -1;
 	leave_namespaces(jail);
 	if (drop_bounds(err) || become(jail, err) ||

@@ -20,8 +20,8 @@
  * jail_close() follows when the other threads are there: no more descriptors than are needed. The
  * filters come last, because all of this takes calls that they refuse.
  *
- * There is no PID namespace: it would be a child's, and this is one process. Other processes of the same
- * user are out of reach of signals only by Landlock (version 6, and without a passt to end).
+ * There is no PID namespace: it would be a child's, and this is one process. Other processes are out of
+ * reach of signals by the filters, and by Landlock (version 6, and without a passt to end).
  *
  * What the kernel hasn't, or this user may not, isn't there; --verbose names it. The steps are for
  * --sandbox on alone: audit stops nothing, and off does nothing.

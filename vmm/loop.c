@@ -3,6 +3,7 @@
  */
 #include "vmm/loop.h"
 
+#include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,7 +11,7 @@
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(loop, CALL(poll, SANDBOX_MAIN, "waits for events"),
-	      CALL(restart_syscall, SANDBOX_ALL, "a wait goes on after SIGSTOP and SIGCONT"),
+	      NO_CALL(restart_syscall, SANDBOX_ALL, EINTR, "a wait after SIGSTOP and SIGCONT"),
 	      CALL(clock_gettime, SANDBOX_ALL,
 		   "processor time; the time, where the vDSO can't tell"));
 
@@ -91,7 +92,7 @@ static void fire_timers(struct loop *loop)
 	}
 }
 
-void loop_run(struct loop *loop)
+int loop_run(struct loop *loop, struct error *err)
 {
 	struct pollfd fds[LOOP_SOURCES_MAX];
 
@@ -106,6 +107,8 @@ void loop_run(struct loop *loop)
 						 .events = source->events};
 		}
 		ready = poll(fds, count, next_timeout_ms(loop));
+		if (ready < 0 && errno != EINTR)
+			return error_errno(err, "cannot wait for events");
 		fire_timers(loop);
 		for (unsigned i = 0; ready > 0 && i < count; i++) {
 			struct loop_source *source = loop->source[i];
@@ -114,6 +117,7 @@ void loop_run(struct loop *loop)
 				source->ready(source->owner);
 		}
 	}
+	return 0;
 }
 
 static void wake_ready(void *owner)

@@ -48,8 +48,8 @@ void loop_add_timer(struct loop *loop, struct loop_timer *timer, void (*fired)(v
 /* Sets the timer to fire delay_ns from now, in place of any earlier deadline. */
 void loop_timer_set(struct loop_timer *timer, u64 delay_ns);
 
-/* Waits and calls until somebody sets loop->stop. */
-void loop_run(struct loop *loop);
+/* Waits and calls until somebody sets loop->stop. Returns 0, or -1 with err set when it can't wait. */
+int loop_run(struct loop *loop, struct error *err);
 
 /* Milliseconds until a deadline as poll(2) wants them: rounded up, an hour at most; 0 when it has
  * passed, -1 (for ever) when it is 0. */

@@ -44,6 +44,7 @@ struct machine {
 	struct loop_source signals;
 	bool signalled; /* a first signal came, which is the guest's; the next one ends the machine */
 	struct terminal terminal;
+	pid_t process; /* this one */
 	/* With a COMMAND: */
 	struct tail tail;         /* of the kernel's console */
 	struct cpio init_archive; /* bytes NULL: none */

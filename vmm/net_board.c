@@ -150,13 +150,11 @@ int net_board_attach(struct net_board *board, struct machine *machine, struct er
 
 	board->machine = machine;
 	board->lost.source.fd = -1;
-	board->asking = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	board->asking = -1;
 	board->net = calloc(config->nets + 1, sizeof(*board->net));
 	board->passt = calloc(config->nets + 1, sizeof(*board->passt));
 	if (!board->net || !board->passt)
 		return error_set(err, "no memory for the networks");
-	if (board->asking < 0)
-		return error_errno(err, "cannot open a socket");
 	for (unsigned i = 0; i < config->nets; i++) {
 		net_init(&board->net[i]);
 		passt_init(&board->passt[i]);
@@ -174,9 +172,12 @@ int net_board_attach(struct net_board *board, struct machine *machine, struct er
 			return -1;
 	}
 	loop_add_timer(&machine->loop, &board->again, connect_again, board);
-	if ((net_board_sandbox(config) & SANDBOX_CONNECT) && !config->dry_run)
-		return loop_wake_init(&board->lost, &machine->loop, lost_woken, board, err);
-	return 0;
+	if (!(net_board_sandbox(config) & SANDBOX_CONNECT) || config->dry_run)
+		return 0;
+	board->asking = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (board->asking < 0)
+		return error_errno(err, "cannot open a socket");
+	return loop_wake_init(&board->lost, &machine->loop, lost_woken, board, err);
 }
 
 static void describe(const struct net_board *board, unsigned index)
@@ -265,7 +266,8 @@ bool net_board_close(struct net_board *board, unsigned timeout_ms)
 		return false;
 	if (board->machine) {
 		loop_wake_close(&board->lost);
-		close(board->asking);
+		if (board->asking >= 0)
+			close(board->asking);
 	}
 	free(board->net);
 	free(board->passt);

@@ -17,8 +17,9 @@
 #include <unistd.h>
 
 #include "vmm/config.h"
+#include "vmm/readwrite.h"
 
-SANDBOX_CALLS(passt, CALL(kill, SANDBOX_CHILD, "passt ends with us", IS(1, SIGKILL)),
+SANDBOX_CALLS(passt, CALL(pidfd_send_signal, SANDBOX_CHILD, "passt ends with us", IS(1, SIGKILL)),
 	      CALL(wait4, SANDBOX_CHILD, "for its end"));
 
 enum {
@@ -133,7 +134,7 @@ static void become_passt(const struct arguments *arguments, int fd, int out, int
 
 void passt_init(struct passt *passt)
 {
-	*passt = (struct passt){.socket = -1, .ready = -1, .stderr_source.fd = -1};
+	*passt = (struct passt){.process = -1, .socket = -1, .ready = -1, .stderr_source.fd = -1};
 }
 
 int passt_start(struct passt *passt, bool fixed_address, const struct net_publish *publish,
@@ -164,7 +165,13 @@ int passt_start(struct passt *passt, bool fixed_address, const struct net_publis
 		make_arguments(&arguments, ends[1], fixed_address, publish, publishes);
 		become_passt(&arguments, ends[1], out[1], words[1], parent);
 	}
-	passt->pid = pid > 0 ? pid : 0;
+	if (pid > 0) {
+		passt->pid = pid;
+		/* Its process is ours to wait for, so that the number is still its own. */
+		passt->process = (int)syscall(SYS_pidfd_open, pid, 0);
+		if (passt->process < 0)
+			error_errno(err, "--net user needs Linux 5.3");
+	}
 	/* Their ends; what could not be opened is -1, which close() doesn't mind. */
 	close(ends[1]);
 	close(out[1]);
@@ -172,7 +179,7 @@ int passt_start(struct passt *passt, bool fixed_address, const struct net_publis
 	passt->socket = ends[0];
 	passt->ready = out[0];
 	passt->stderr_source.fd = words[0];
-	return pid > 0 ? 0 : -1;
+	return passt->process < 0 ? -1 : 0;
 }
 
 /* Keeps a line of what it says, if it tells something and there is room. */
@@ -191,7 +198,7 @@ static void listen_to(struct passt *passt)
 	char text[1024];
 	ssize_t count;
 
-	while ((count = read(passt->stderr_source.fd, text, sizeof(text) - 1)) > 0) {
+	while ((count = io_read(passt->stderr_source.fd, text, sizeof(text) - 1)) > 0) {
 		text[count] = '\0';
 		for (char *rest = text; rest;)
 			keep_line(passt, strsep(&rest, "\n"));
@@ -218,7 +225,7 @@ int passt_wait(struct passt *passt, struct loop *loop, struct error *err)
 	if (!loop_wait_for(passt->ready, POLLIN, clock_now_ns() + READY_MS * (u64)1000000))
 		return error_set(err, "--net user: passt was not ready within %d s",
 				 READY_MS / 1000);
-	if (read(passt->ready, number, sizeof(number)) > 0) {
+	if (io_read(passt->ready, number, sizeof(number)) > 0) {
 		close(passt->ready);
 		passt->ready = -1;
 		passt->stderr_source.events = POLLIN;
@@ -246,10 +253,15 @@ void passt_close(struct passt *passt)
 	if (passt->ready >= 0)
 		close(passt->ready);
 	if (passt->pid > 0) {
-		kill(passt->pid, SIGKILL);
+		if (passt->process < 0)
+			kill(passt->pid, SIGKILL);
+		else
+			(void)syscall(SYS_pidfd_send_signal, passt->process, SIGKILL, NULL, 0);
 		waitpid(passt->pid, NULL, 0);
 	}
 	if (passt->stderr_source.fd >= 0)
 		close(passt->stderr_source.fd);
+	if (passt->process >= 0)
+		close(passt->process);
 	passt_init(passt);
 }

@@ -20,9 +20,10 @@
 #include "vmm/net_option.h"
 
 struct passt {
-	pid_t pid;  /* 0: not started */
-	int socket; /* our end; -1 when somebody else has it */
-	int ready;  /* its stdout, until it is ready */
+	pid_t pid;   /* 0: not started */
+	int process; /* it, by a descriptor: no other can get that; -1 */
+	int socket;  /* our end; -1 when somebody else has it */
+	int ready;   /* its stdout, until it is ready */
 	struct loop_source stderr_source;
 	char said[400]; /* since it is ready */
 };

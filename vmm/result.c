@@ -12,11 +12,13 @@
 #include "vmm/json.h"
 #include "vmm/machine.h"
 
-#ifndef __GLIBC__
-SANDBOX_CALLS(result_musl, CALL(writev, SANDBOX_MAIN, "the result; lines of --stats"));
+#ifdef __GLIBC__
+SANDBOX_CALLS(result_glibc, CALL(write, SANDBOX_REPORT, "the result; lines of --stats"));
+#else
+SANDBOX_CALLS(result_musl, CALL(writev, SANDBOX_REPORT, "the result; lines of --stats"));
 #endif
 SANDBOX_CALLS(result, CALL(close, SANDBOX_MAIN, "files, at the end"),
-	      CALL(getrusage, SANDBOX_MAIN, "peak memory for the result"));
+	      CALL(getrusage, SANDBOX_REPORT, "peak memory for the result"));
 
 int result_open(struct result *result, const char *path, struct error *err)
 {

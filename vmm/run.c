@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "vmm/board.h"
@@ -29,12 +31,15 @@
 #include "vmm/jail.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
+#include "vmm/readwrite.h"
 #include "vmm/result.h"
 #include "vmm/thread.h"
 
 /* Signals that end the machine, with the machine's verdict and the terminal put right. */
 static const int ending_signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,   SIGALRM,
 				     SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF};
+
+#define UNBLOCK_SIGNAL (SIGRTMIN + 1)
 
 /* So long may a guest be silent before that is worth a word. */
 enum { SILENCE_MS = 2000 };
@@ -46,7 +51,7 @@ enum { SILENCE_MS = 2000 };
 static void stop_process(struct machine *machine)
 {
 	terminal_restore(&machine->terminal);
-	raise(SIGSTOP);
+	(void)syscall(SYS_tgkill, machine->process, machine->process, SIGSTOP);
 }
 
 static struct command *command_of(struct machine *machine)
@@ -117,7 +122,7 @@ static void signals_ready(void *owner)
 	struct machine *machine = owner;
 	struct signalfd_siginfo info;
 
-	if (read(machine->signals.fd, &info, sizeof(info)) != sizeof(info))
+	if (io_read(machine->signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
 	switch (info.ssi_signo) {
 	case SIGTSTP:
@@ -141,27 +146,39 @@ static void leave(int signal_number)
 	_exit(STATUS_SIGNAL_BASE + signal_number);
 }
 
-/* The last words may find a stderr that nobody reads: from here on signals are no events any more. */
+/* A handler's end gives the thread the mask that is kept here. */
+static void unblock(int signal_number, siginfo_t *info, void *context)
+{
+	(void)signal_number, (void)info;
+	for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++)
+		sigdelset(&((ucontext_t *)context)->uc_sigmask, ending_signals[i]);
+}
+
+/*
+ * The last words may find a stderr that nobody reads: from here on signals are no events any more. By a
+ * handler, for sigprocmask(2) would be a call more that is left to a guest.
+ */
 static void let_signals_end_us(struct machine *machine)
 {
 	struct signalfd_siginfo info;
-	sigset_t set;
 
 	/* The machine has ended; what came in meanwhile is too late to change anything. */
-	while (read(machine->signals.fd, &info, sizeof(info)) == sizeof(info))
+	while (io_read(machine->signals.fd, &info, sizeof(info)) == sizeof(info))
 		;
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++)
-		sigaddset(&set, ending_signals[i]);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	(void)syscall(SYS_tgkill, machine->process, machine->process, UNBLOCK_SIGNAL);
 }
 
 /* Signals become events of the loop; threads inherit the mask. */
 static int take_signals(struct machine *machine, struct error *err)
 {
 	const struct sigaction ending = {.sa_handler = leave};
+	const struct sigaction unblocking = {.sa_sigaction = unblock, .sa_flags = SA_SIGINFO};
 	sigset_t set;
 
+	machine->process = getpid();
+	sigemptyset(&set);
+	sigaddset(&set, UNBLOCK_SIGNAL);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++) {
 		struct sigaction action;
@@ -172,6 +189,7 @@ static int take_signals(struct machine *machine, struct error *err)
 		sigaddset(&set, ending_signals[i]);
 		sigaction(ending_signals[i], &ending, NULL);
 	}
+	sigaction(UNBLOCK_SIGNAL, &unblocking, NULL);
 	sigaddset(&set, SIGTSTP);
 	sigaddset(&set, SIGCONT);
 	sigaddset(&set, SIGWINCH);
@@ -278,8 +296,10 @@ static int enter_jail(struct machine *machine, struct error *err)
 /* For the main thread; each vCPU locks itself in before it runs guest code. */
 static int lock_in(struct machine *machine, struct error *err)
 {
-	const u32 kind = SANDBOX_MAIN | (machine->config->restart ? (u32)SANDBOX_RESTART : 0) |
-			 net_board_sandbox(machine->config);
+	const u32 kind =
+		SANDBOX_MAIN | (machine->config->restart ? (u32)SANDBOX_RESTART : 0) |
+		(machine->config->result_path || machine->config->stats ? (u32)SANDBOX_REPORT : 0) |
+		net_board_sandbox(machine->config);
 
 	descriptors_close(&machine->inherited);
 	if (machine->config->sandbox == SANDBOX_ON)
@@ -295,7 +315,8 @@ static int run_once(struct machine *machine, bool locked, struct error *err)
 	if (!locked && lock_in(machine, err))
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err->text);
 	machine_let_run(machine);
-	loop_run(&machine->loop);
+	if (loop_run(&machine->loop, err))
+		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err->text);
 	machine_stop(machine);
 	return 0;
 }
@@ -369,7 +390,7 @@ static void report(struct machine *machine)
 	    machine->modules_hint.text[0])
 		say("%s", machine->modules_hint.text);
 	if (machine->death.used)
-		(void)!write(STDERR_FILENO, machine->death.text, machine->death.used);
+		(void)!io_write(STDERR_FILENO, machine->death.text, machine->death.used);
 	if (machine->config->stats) {
 		stats_print(machine);
 		net_board_print(&machine->board->virtio.net);
@@ -459,7 +480,7 @@ static void wait_for_reader(struct machine *machine)
 
 	while (console_drain(&machine->board->console, machine->signals.fd,
 			     machine->timeout.deadline_ns) &&
-	       read(machine->signals.fd, &info, sizeof(info)) == sizeof(info)) {
+	       io_read(machine->signals.fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGTSTP) {
 			stop_process(machine);
 		} else if (info.ssi_signo != SIGCONT && info.ssi_signo != SIGWINCH) {

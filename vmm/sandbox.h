@@ -9,7 +9,7 @@
  *
  * Where a call can do more than the program asks of it, the row says which arguments are meant; other
  * ones are refused as if the call weren't listed. What a C library only tries, and does without, is
- * answered with ENOSYS.
+ * answered with an error that it knows.
  *
  * Limits: a filter sees numbers, not what pointers lead to. Files are open by then, and only a file
  * server's threads may open more: it is their code, and Landlock, that stays below the shared
@@ -28,7 +28,7 @@
 
 enum sandbox_mode {
 	SANDBOX_ON,
-	SANDBOX_AUDIT, /* calls that aren't listed are logged by the kernel, and happen */
+	SANDBOX_AUDIT, /* calls that aren't listed are logged by the kernel, and happen; NO_CALL() stays */
 	SANDBOX_OFF,
 };
 
@@ -48,6 +48,8 @@ enum {
 	SANDBOX_RING = 1 << 10,   /* a worker with an io_uring */
 	SANDBOX_HELPER = 1 << 11, /* a thread that does a disk's operations where there is none */
 	SANDBOX_SOCKET = 1 << 12, /* any, where stdout or stderr is a socket */
+	SANDBOX_LIMIT = 1 << 13,  /* a disk's worker where it has a limit */
+	SANDBOX_REPORT = 1 << 14, /* the main thread that writes a result or statistics */
 	SANDBOX_ALL = SANDBOX_MAIN | SANDBOX_VCPU | SANDBOX_WORKER,
 };
 
@@ -57,6 +59,9 @@ struct sandbox_argument {
 };
 
 enum { SANDBOX_ARGUMENTS = 2 };
+
+/* A flag beside an argument's number: its value is the number of this process. */
+enum { SANDBOX_SELF = 8 };
 
 /*
  * One row: the threads of these kinds make this call, for this reason. Of several rows for a call one
@@ -79,9 +84,9 @@ struct sandbox_call {
 			__VA_ARGS__                                                                \
 		}                                                                                  \
 	}
-#define NO_CALL(name, threads, why)                                                                \
+#define NO_CALL(name, threads, error, why)                                                         \
 	{                                                                                          \
-		SYS_##name, threads, #name, why, ENOSYS,                                           \
+		SYS_##name, threads, #name, why, error,                                            \
 		{                                                                                  \
 			{                                                                          \
 				0, 0, 0                                                            \
@@ -91,6 +96,10 @@ struct sandbox_call {
 #define IS(number, value)                                                                          \
 	{                                                                                          \
 		number, ~(u32)0, (u32)(value)                                                      \
+	}
+#define SELF(number)                                                                               \
+	{                                                                                          \
+		(number) | SANDBOX_SELF, ~(u32)0, 0                                                \
 	}
 #define HAS(number, mask, value)                                                                   \
 	{                                                                                          \

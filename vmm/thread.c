@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "vmm/loop.h"
 #include "vmm/terminal.h"
@@ -26,13 +28,22 @@ SANDBOX_CALLS(thread,
 		   HAS(2, PROT_EXEC, 0)),
 	      CALL(mprotect, SANDBOX_RESTART, "the guard of that stack", HAS(2, PROT_EXEC, 0)),
 	      CALL(clone, SANDBOX_RESTART, "a new thread", HAS(0, NOT_A_THREAD, CLONE_THREAD)),
+	      CALL(getpid, SANDBOX_RESTART, "a new thread is this process's"),
+	      CALL(gettid, SANDBOX_RESTART, "a new thread's number"),
+	      CALL(rt_sigprocmask, SANDBOX_RESTART, "a new thread's signals"),
+	      CALL(munmap, SANDBOX_RESTART, "an old thread's stack, an old vCPU's state"),
 	      CALL(prctl, SANDBOX_RESTART, "a new thread's name", IS(0, PR_SET_NAME)),
 	      CALL(prctl, SANDBOX_RESTART, "a new thread's filter", IS(0, PR_SET_SECCOMP)),
 	      CALL(poll, SANDBOX_MAIN, "pauses while a thread ends"));
 
+SANDBOX_CALLS(thread_signals, CALL(tgkill, SANDBOX_ALL, "the kick; a crash", SELF(0)),
+	      CALL(rt_sigreturn, SANDBOX_ALL, "the end of a signal's handler"));
+
 #ifdef __GLIBC__
 /* glibc keeps the stacks of ended threads: the guard may not be set anew. */
-SANDBOX_CALLS(thread_glibc, NO_CALL(clone3, SANDBOX_RESTART, "no filter sees what it makes"),
+SANDBOX_CALLS(thread_glibc,
+	      NO_CALL(clone3, SANDBOX_RESTART, ENOSYS, "no filter sees what it makes"),
+	      CALL(getpid, SANDBOX_ALL, "abort()"), CALL(gettid, SANDBOX_ALL, "abort()"),
 	      CALL(rseq, SANDBOX_RESTART, "that thread's start"),
 	      CALL(set_robust_list, SANDBOX_RESTART, "that thread's start"));
 #endif
@@ -44,6 +55,7 @@ static void *thread_main(void *argument)
 	struct thread *thread = argument;
 	struct error err;
 
+	atomic_store(&thread->number, (int)syscall(SYS_gettid));
 	(void)prctl(PR_SET_NAME, thread->name);
 	trace_adopt(thread->name);
 	if (thread->prepare)
@@ -71,6 +83,8 @@ int thread_start(struct thread *thread, struct error *err)
 	pthread_attr_t attributes;
 	int error;
 
+	thread->process = getpid();
+	atomic_store(&thread->number, 0);
 	blocked_signals(thread, &blocked);
 	pthread_attr_init(&attributes);
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -84,6 +98,14 @@ int thread_start(struct thread *thread, struct error *err)
 				 strerror(error));
 	thread->started = true;
 	return 0;
+}
+
+void thread_signal(const struct thread *thread, int signal_number)
+{
+	const int number = atomic_load(&thread->number);
+
+	if (number)
+		(void)syscall(SYS_tgkill, thread->process, number, signal_number);
 }
 
 int thread_own_cores(struct error *err)

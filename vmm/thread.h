@@ -34,10 +34,18 @@ struct thread {
 
 	pthread_t id;
 	bool started;
+	pid_t process;     /* it is one of this process's, … */
+	atomic_int number; /* … by this number; 0: it hasn't begun yet */
 };
 
 /* Starts it. Returns 0, or -1 with err set. */
 int thread_start(struct thread *thread, struct error *err);
+
+/*
+ * Sends it a signal: to this process's threads alone, which a filter can see. One that hasn't begun yet
+ * isn't sent any; it will see what was stored before, in sequentially consistent order.
+ */
+void thread_signal(const struct thread *thread, int signal_number);
 
 /* Waits for its end; does nothing when it isn't started. */
 void thread_join(struct thread *thread);

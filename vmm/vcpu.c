@@ -31,13 +31,6 @@ SANDBOX_CALLS(vcpu, CALL(poll, SANDBOX_VCPU, "the pause after a lock of the bus"
 	      CALL(ioctl, SANDBOX_VCPU, "runs the guest", IS(1, KVM_RUN)),
 	      CALL(rt_sigaction, SANDBOX_RESTART, "the kick's handler"));
 
-#ifdef __GLIBC__
-SANDBOX_CALLS(vcpu_glibc, CALL(tgkill, SANDBOX_ALL, "the kick; raise()"),
-	      CALL(gettid, SANDBOX_ALL, "raise()"), CALL(getpid, SANDBOX_ALL, "raise()"));
-#else
-SANDBOX_CALLS(vcpu_musl, CALL(tkill, SANDBOX_ALL, "the kick; raise()"));
-#endif
-
 #define KICK_SIGNAL SIGRTMIN
 
 static void kick_handler(int signal_number)
@@ -265,8 +258,8 @@ void vcpu_kick(struct vcpu *vcpu)
 {
 	if (!vcpu->thread.started)
 		return;
-	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELEASE);
-	pthread_kill(vcpu->thread.id, KICK_SIGNAL);
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	thread_signal(&vcpu->thread, KICK_SIGNAL);
 }
 
 void vcpu_destroy(struct vcpu *vcpu)

@@ -4,7 +4,8 @@
 #include "vmm/watch.h"
 
 #include <string.h>
-#include <unistd.h>
+
+#include "vmm/readwrite.h"
 
 static const char PANIC[] = "Kernel panic - not syncing";
 static const char PANIC_END[] = "---[ end Kernel panic";
@@ -113,5 +114,5 @@ void tail_print(const struct tail *tail, int fd)
 		text[used++] = byte_at(tail, from);
 	if (used && text[used - 1] != '\n')
 		text[used++] = '\n';
-	(void)!write(fd, text, used);
+	(void)!io_write(fd, text, used);
 }

@@ -12,7 +12,7 @@
 
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(block, CALL(timerfd_settime, SANDBOX_WORKER, "a disk's limit holds requests back"));
+SANDBOX_CALLS(block, CALL(timerfd_settime, SANDBOX_LIMIT, "a disk's limit holds requests back"));
 
 /* The most sectors that a discard's range may have: 2 GiB, so that bytes fit everywhere. */
 enum { RANGE_SECTORS_MAX = 1 << 22 };
@@ -493,6 +493,7 @@ int block_start_workers(struct block *block, const struct thread_setup *setup, c
 				return error_errno(err, "disk '%s': no timer",
 						   block->disk.config->path);
 			block->queue[i].timer_fd = io.bell[0];
+			block->queue[i].worker.sandbox = SANDBOX_LIMIT;
 		}
 		disk_files(&block->disk, &io);
 		if (virtio_worker_open(&block->queue[i].worker, setup, &io, err))

@@ -17,7 +17,7 @@
 
 SANDBOX_CALLS(virtio_device,
 	      CALL(poll, SANDBOX_NET | SANDBOX_STREAM, "waits for notifications and descriptors"),
-	      CALL(read, SANDBOX_NET | SANDBOX_STREAM, "notifications"));
+	      CALL(preadv2, SANDBOX_NET | SANDBOX_STREAM, "notifications"));
 
 /* What a driver may set; NEEDS_RESET is the device's own. */
 enum {

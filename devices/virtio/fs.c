@@ -17,7 +17,7 @@
 
 SANDBOX_CALLS(fs, CALL(poll, SANDBOX_FILES, "waits for urgent requests"),
 	      CALL(epoll_pwait, SANDBOX_FILES, "waits for requests"),
-	      CALL(read, SANDBOX_FILES, "notifications"));
+	      CALL(preadv2, SANDBOX_FILES, "notifications"));
 
 /* 5.11.2 */
 enum { URGENT, REQUESTS, QUEUES };

@@ -261,8 +261,10 @@ static long prepare(struct fuse_request *request, u32 bytes, unsigned flags)
 /* Copies the body and makes the call. */
 static long serve_body(struct fuse_request *request)
 {
+	struct fuse_store *store = &request->server->inodes.store;
 	_Alignas(u64) u8 small[1024];
-	u8 *copy = request->bytes < sizeof(small) ? small : malloc(request->bytes + 1);
+	u8 *copy = request->bytes < sizeof(small) ? small
+						  : fuse_store_take(store, request->bytes + 1);
 	const u32 opcode = request->head.opcode;
 	long result;
 
@@ -278,7 +280,7 @@ static long serve_body(struct fuse_request *request)
 	fuse_handle_put(request->server, request->handle);
 	request->body = request->name = NULL;
 	if (copy != small)
-		free(copy);
+		fuse_store_give(store, copy);
 	return result;
 }
 
@@ -343,9 +345,10 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	root = open(export->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	own->paths_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 || own->paths_fd < 0 || fstat(root, &status) ||
-	    fuse_inodes_init(&own->inodes, root, export->descriptors / 4)) {
+	    fuse_inodes_init(&own->inodes, root, export->descriptors / 4) ||
+	    !(own->handle = calloc(export->descriptors / 2, sizeof(struct fuse_handle *)))) {
 		error_set(err, "'%s' can't be shared: %s",
-			  root < 0 ? export->directory : "/proc/self/fd", strerror(errno));
+			  own->paths_fd < 0 ? "/proc/self/fd" : export->directory, strerror(errno));
 		if (own->inodes.place)
 			fuse_inodes_destroy(&own->inodes);
 		else if (root >= 0)
@@ -387,7 +390,7 @@ void fuse_close(struct fuse_server *server)
 		return;
 	fuse_handles_close(server);
 	for (u32 i = 0; i < server->handles; i++)
-		free(server->handle[i]);
+		fuse_store_give(&server->inodes.store, server->handle[i]);
 	free(server->handle);
 	fuse_inodes_destroy(&server->inodes);
 	close(server->paths_fd);

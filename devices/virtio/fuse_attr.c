@@ -249,7 +249,7 @@ long fuse_call_getxattr(struct fuse_request *request)
 
 	if (fd < 0 && (name || fd != -EOPNOTSUPP))
 		return fd == -EOPNOTSUPP ? -ENODATA : fd;
-	value = malloc(XATTR_SIZE_MAX);
+	value = fuse_store_take(&request->server->inodes.store, XATTR_SIZE_MAX);
 	bytes = fd < 0 || !value ? 0
 		: name           ? fgetxattr(fd, name, value, XATTR_SIZE_MAX)
 				 : flistxattr(fd, value, XATTR_SIZE_MAX);
@@ -264,7 +264,7 @@ long fuse_call_getxattr(struct fuse_request *request)
 	else if (!result)
 		result = (u32)bytes > in->size ? -ERANGE
 					       : fuse_reply(request, 0, value, (u32)bytes);
-	free(value);
+	fuse_store_give(&request->server->inodes.store, value);
 	return result;
 }
 

@@ -14,7 +14,7 @@
 
 #include "devices/virtio/fuse_server.h"
 #include "devices/virtio/queue.h"
-#include "vmm/io.h"
+#include "vmm/readwrite.h"
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(fuse_file, CALL(preadv2, SANDBOX_FILES, "files to the guest"),
@@ -50,7 +50,7 @@ static void close_unused(struct fuse_server *server, u32 place)
 	if (handle->users || !handle->closing || fd < 0)
 		return;
 	handle->fd = -1;
-	free(handle->list);
+	fuse_store_give(&server->inodes.store, handle->list);
 	handle->list = NULL;
 	if (place < server->first_free)
 		server->first_free = place;
@@ -72,7 +72,7 @@ void fuse_handle_put(struct fuse_server *server, struct fuse_handle *handle)
 /* A free handle, or a new one; NULL: there is none. The lock is held. */
 static struct fuse_handle *find_place(struct fuse_server *server)
 {
-	struct fuse_handle **grown, *handle;
+	struct fuse_handle *handle;
 
 	for (; server->first_free < server->handles; server->first_free++) {
 		if (server->handle[server->first_free]->fd < 0)
@@ -80,16 +80,13 @@ static struct fuse_handle *find_place(struct fuse_server *server)
 	}
 	if (server->handles == server->handles_max)
 		return NULL;
-	grown = realloc(server->handle, (server->handles + 1) * sizeof(struct fuse_handle *));
-	if (!grown)
-		return NULL;
-	server->handle = grown;
-	handle = calloc(1, sizeof(*handle));
+	handle = fuse_store_take(&server->inodes.store, sizeof(*handle));
 	if (!handle)
 		return NULL;
+	*handle = (struct fuse_handle){.fd = -1};
 	pthread_mutex_init(&handle->lock, NULL);
 	handle->place = server->handles++;
-	grown[handle->place] = handle;
+	server->handle[handle->place] = handle;
 	return handle;
 }
 

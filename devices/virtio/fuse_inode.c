@@ -8,7 +8,6 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -17,18 +16,9 @@
 
 SANDBOX_CALLS(fuse_inode, CALL(openat2, SANDBOX_FILES, "one component of a path"),
 	      CALL(close, SANDBOX_FILES, "files that the guest is done with"),
-	      CALL(statx, SANDBOX_FILES, "what a file or a name is"),
-	      CALL(mmap, SANDBOX_FILES, "memory for what the guest knows", HAS(2, PROT_EXEC, 0),
-		   HAS(3, MAP_ANONYMOUS, MAP_ANONYMOUS)),
-	      CALL(munmap, SANDBOX_FILES, "memory that was given back"),
-	      NO_CALL(mremap, SANDBOX_FILES, "realloc(), which then copies"),
-	      CALL(brk, SANDBOX_FILES, "memory for what the guest knows"));
-#ifdef __GLIBC__
-SANDBOX_CALLS(fuse_inode_glibc,
-	      CALL(mprotect, SANDBOX_FILES, "memory of a thread's own", HAS(2, PROT_EXEC, 0)));
-#endif
+	      CALL(statx, SANDBOX_FILES, "what a file or a name is"));
 
-enum { FIRST_ROOM = 256, BUCKETS = 1 << 16 };
+enum { BUCKETS = 1 << 16 };
 
 int fuse_open_beneath(int directory, const char *name, int flags, u32 mode)
 {
@@ -180,7 +170,7 @@ static void release(struct fuse_inodes *inodes, struct fuse_inode *inode)
 			at = &(*at)->next;
 		*at = inode->next;
 		close_path(inodes, inode);
-		free(inode->name);
+		fuse_store_give(&inodes->store, inode->name);
 		inode->name = NULL;
 		inode->parent = NULL;
 		inode->next = inodes->free;
@@ -194,24 +184,15 @@ static void release(struct fuse_inodes *inodes, struct fuse_inode *inode)
 /* A place in the table; the node id of each use of it is another one. */
 static struct fuse_inode *take_place(struct fuse_inodes *inodes)
 {
-	struct fuse_inode *inode = inodes->free, **grown;
+	struct fuse_inode *inode = inodes->free;
 
 	if (inode) {
 		inodes->free = inode->next;
 		inode->nodeid += (u64)1 << 32;
 		return inode;
 	}
-	if (inodes->places == FUSE_INODES_MAX)
-		return NULL;
-	if (inodes->places == inodes->room) {
-		grown = realloc(inodes->place,
-				2 * (size_t)inodes->room * sizeof(struct fuse_inode *));
-		if (!grown)
-			return NULL;
-		inodes->place = grown;
-		inodes->room *= 2;
-	}
-	inode = calloc(1, sizeof(*inode));
+	inode = inodes->places < FUSE_INODES_MAX ? fuse_store_take(&inodes->store, sizeof(*inode))
+						 : NULL;
 	if (!inode)
 		return NULL;
 	inode->nodeid = ++inodes->places;
@@ -219,14 +200,22 @@ static struct fuse_inode *take_place(struct fuse_inodes *inodes)
 	return inode;
 }
 
+static char *copy_of(struct fuse_inodes *inodes, const char *name)
+{
+	const size_t bytes = strlen(name) + 1;
+	char *copy = fuse_store_take(&inodes->store, bytes);
+
+	return copy ? memcpy(copy, name, bytes) : NULL;
+}
+
 static struct fuse_inode *add(struct fuse_inodes *inodes, struct fuse_inode *parent,
 			      const char *name, const struct statx *status)
 {
-	char *copy = strdup(name);
+	char *copy = copy_of(inodes, name);
 	struct fuse_inode *inode = copy ? take_place(inodes) : NULL, **bucket;
 
 	if (!inode) {
-		free(copy);
+		fuse_store_give(&inodes->store, copy);
 		return NULL;
 	}
 	bucket = bucket_of(inodes, fuse_device(status), status->stx_ino);
@@ -249,12 +238,12 @@ int fuse_inodes_init(struct fuse_inodes *inodes, int root_fd, u32 paths_max)
 {
 	struct statx status;
 
-	*inodes = (struct fuse_inodes){
-		.room = FIRST_ROOM, .buckets = BUCKETS, .paths_max = paths_max};
+	*inodes = (struct fuse_inodes){.buckets = BUCKETS, .paths_max = paths_max};
 	pthread_mutex_init(&inodes->lock, NULL);
-	inodes->place = calloc(FIRST_ROOM, sizeof(struct fuse_inode *));
+	inodes->place = calloc(FUSE_INODES_MAX, sizeof(struct fuse_inode *));
 	inodes->bucket = calloc(BUCKETS, sizeof(struct fuse_inode *));
-	if (!inodes->place || !inodes->bucket || fuse_status(root_fd, "", &status))
+	if (fuse_store_open(&inodes->store) || !inodes->place || !inodes->bucket ||
+	    fuse_status(root_fd, "", &status))
 		return -1;
 	inodes->root = add(inodes, NULL, "", &status);
 	if (!inodes->root)
@@ -280,9 +269,10 @@ void fuse_inodes_destroy(struct fuse_inodes *inodes)
 	for (u32 i = 0; i < inodes->places; i++) {
 		if (inodes->place[i]->name && inodes->place[i]->fd >= 0)
 			close(inodes->place[i]->fd);
-		free(inodes->place[i]->name);
-		free(inodes->place[i]);
+		fuse_store_give(&inodes->store, inodes->place[i]->name);
+		fuse_store_give(&inodes->store, inodes->place[i]);
 	}
+	fuse_store_close(&inodes->store);
 	free(inodes->place);
 	free(inodes->bucket);
 	pthread_mutex_destroy(&inodes->lock);
@@ -413,10 +403,10 @@ static void rename_inode(struct fuse_inodes *inodes, struct fuse_inode *inode,
 		if (at == inode)
 			return;
 	}
-	copy = strlen(name) < FUSE_NAME_BYTES ? strdup(name) : NULL;
+	copy = strlen(name) < FUSE_NAME_BYTES ? copy_of(inodes, name) : NULL;
 	if (!copy)
 		return;
-	free(inode->name);
+	fuse_store_give(&inodes->store, inode->name);
 	inode->name = copy;
 	inode->parent = parent;
 	parent->children++;

@@ -29,6 +29,7 @@
 #include <linux/stat.h>
 #endif
 
+#include "devices/virtio/fuse_store.h"
 #include "vmm/types.h"
 
 enum { FUSE_INODES_MAX = 1 << 20, FUSE_NAME_BYTES = 256, FUSE_CLOSINGS = 16 };
@@ -54,8 +55,9 @@ struct fuse_inode {
 
 struct fuse_inodes {
 	pthread_mutex_t lock;
+	struct fuse_store store;   /* all that the server remembers */
 	struct fuse_inode **place; /* by nodeid */
-	u32 places, room;
+	u32 places;
 	struct fuse_inode *free, **bucket;
 	u32 buckets, count;
 	struct fuse_inode *oldest, *newest;

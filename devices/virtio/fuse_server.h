@@ -15,6 +15,7 @@ enum {
 	/* A request without its data: the largest is FUSE_SETXATTR with a value of 64 KiB. */
 	FUSE_BODY_BYTES = 4096 + XATTR_SIZE_MAX,
 	FUSE_WRITE_BYTES = 1 << 20, /* the most that is read or written at once */
+	FUSE_LIST_BYTES = 2048,     /* of a directory's entries are read at once */
 	FUSE_HIDDEN_MAX = 16,
 };
 

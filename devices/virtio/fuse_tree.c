@@ -300,8 +300,6 @@ long fuse_call_create(struct fuse_request *request)
 
 /* Directories. */
 
-enum { LIST_BYTES = 2048 };
-
 /* One entry in the kernel's form. */
 struct raw_entry {
 	u64 ino;
@@ -357,7 +355,8 @@ static long read_entries(struct fuse_request *request)
 
 	if (in->size < request->room)
 		request->room = in->size;
-	if (!handle->list && !(handle->list = malloc(LIST_BYTES)))
+	if (!handle->list &&
+	    !(handle->list = fuse_store_take(&request->server->inodes.store, FUSE_LIST_BYTES)))
 		return -ENOMEM;
 	if (handle->at != in->offset) {
 		if (lseek(handle->fd, (off_t)in->offset, SEEK_SET) < 0)
@@ -372,7 +371,7 @@ static long read_entries(struct fuse_request *request)
 
 		if (handle->list_at == handle->list_bytes && !handle->ended) {
 			const long count =
-				syscall(SYS_getdents64, handle->fd, handle->list, LIST_BYTES);
+				syscall(SYS_getdents64, handle->fd, handle->list, FUSE_LIST_BYTES);
 
 			if (count < 0)
 				return used ? (long)used : -errno;

@@ -22,13 +22,11 @@
 
 #include "devices/virtio/net_port.h"
 #include "devices/virtio/queue.h"
-#include "vmm/io.h"
+#include "vmm/readwrite.h"
 #include "vmm/sandbox.h"
 
-SANDBOX_CALLS(net_stream, CALL(read, SANDBOX_NET, "the length of a frame"),
-	      CALL(preadv2, SANDBOX_NET, "frames from a socket"),
+SANDBOX_CALLS(net_stream, CALL(preadv2, SANDBOX_NET, "frames from a socket"),
 	      CALL(pwritev2, SANDBOX_NET, "frames to a socket"),
-	      CALL(write, SANDBOX_NET, "the end of a frame"),
 	      CALL(close, SANDBOX_NET, "a connection whose peer is gone"),
 	      CALL(socket, SANDBOX_CONNECT, "a connection is made again", IS(0, AF_UNIX)),
 	      CALL(connect, SANDBOX_CONNECT, "for that"));
@@ -50,8 +48,8 @@ static int receive(struct net_port *port, const struct iovec *piece, unsigned pi
 	ssize_t count;
 
 	while (port->prefix_got < PREFIX_BYTES) {
-		count = read(port->fd, port->prefix + port->prefix_got,
-			     PREFIX_BYTES - port->prefix_got);
+		count = io_read(port->fd, port->prefix + port->prefix_got,
+				PREFIX_BYTES - port->prefix_got);
 		if (count <= 0)
 			return why(count);
 		port->prefix_got += (u32)count;
@@ -78,7 +76,7 @@ static int receive(struct net_port *port, const struct iovec *piece, unsigned pi
 static int flush(struct net_port *port)
 {
 	while (port->kept) {
-		const ssize_t count = write(port->fd, port->rest + port->rest_at, port->kept);
+		const ssize_t count = io_write(port->fd, port->rest + port->rest_at, port->kept);
 
 		if (count <= 0)
 			return why(count);

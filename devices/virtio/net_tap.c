@@ -22,7 +22,7 @@
 #include <linux/if.h>
 
 #include "devices/virtio/net_port.h"
-#include "vmm/io.h"
+#include "vmm/readwrite.h"
 #include "vmm/sandbox.h"
 
 SANDBOX_CALLS(net_tap, CALL(preadv2, SANDBOX_NET, "frames from a tap"),

@@ -22,6 +22,7 @@ struct rng {
 	struct loop_source notified;
 	pthread_mutex_t serving; /* guards running, and the queue while it is served */
 	bool running;
+	int source_fd;
 };
 
 /* Returns 0, or -1 with err set; rng_close() is due in both cases. */

@@ -128,7 +128,7 @@ static void run_for(struct world *world, u64 ms)
 {
 	world->loop.stop = false;
 	loop_timer_set(&world->timer, ms * MS);
-	loop_run(&world->loop);
+	assert_int_equal(loop_run(&world->loop, &world->err), 0);
 }
 
 /* fd becomes the program's stdin or stdout, and its own number is closed. */
@@ -931,7 +931,8 @@ static void test_a_thread_sends_while_the_loop_runs(void **state)
 	open_console(world, CONSOLE_STDIO, NULL);
 	reading = start_reader(&reader, end, STREAM_BYTES, 10);
 	assert_int_equal(pthread_create(&sending, NULL, send_stream, world), 0);
-	loop_run(&world->loop); /* the alarm ends it if a bell is lost */
+	assert_int_equal(loop_run(&world->loop, &world->err),
+			 0); /* the alarm ends it if a bell is lost */
 	assert_int_equal(pthread_join(sending, NULL), 0);
 	console_drain(&world->console, bell, 0);
 	assert_int_equal(pthread_join(reading, NULL), 0);
@@ -965,7 +966,7 @@ static void test_input_ends_while_a_thread_asks_for_it(void **state)
 	write_text(end, "the last bytes of stdin, which is more than sixteen");
 	close(end);
 	assert_int_equal(pthread_create(&asking, NULL, ask_often, world), 0);
-	loop_run(&world->loop);
+	assert_int_equal(loop_run(&world->loop, &world->err), 0);
 	assert_int_equal(pthread_join(asking, NULL), 0);
 	for (unsigned i = 0; i < 10; i++) {
 		console_want_input(&world->console);

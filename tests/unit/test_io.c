@@ -182,7 +182,7 @@ static void ring_bell(int fd)
 {
 	const u64 one = 1;
 
-	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+	assert_int_equal(io_write(fd, &one, sizeof(one)), sizeof(one));
 }
 
 /* ---- operations ---- */
@@ -785,7 +785,7 @@ static void worker_does_all(void *owner)
 	       transfer(IO_PUNCH, world.file.fd, 0, NULL, BLOCK) == 0;
 	transfer(IO_ZERO, world.file.fd, 0, NULL, BLOCK); /* may be refused */
 	io_ring(world.io, world.ring);
-	io_ring(world.io, world.file.fd); /* no eventfd: by write(2) */
+	io_ring(world.io, world.file.fd); /* no eventfd: by pwritev2(2) */
 	ring_bell(world.bell[1]);
 	io_wait(world.io);
 	/* A poll that the kernel ended. */

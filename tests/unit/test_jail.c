@@ -25,6 +25,7 @@
 #include "tests/unit/fuse_world.h"
 #include "vmm/jail.h"
 #include "vmm/loop.h"
+#include "vmm/readwrite.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED true
@@ -38,7 +39,7 @@ enum { NOBODY = 65534 };
 #define NEED(what)                                                                                 \
 	do {                                                                                       \
 		if (!(what)) {                                                                     \
-			(void)!write(STDERR_FILENO, #what "\n", sizeof(#what));                    \
+			(void)!io_write(STDERR_FILENO, #what "\n", sizeof(#what));                 \
 			_exit(1);                                                                  \
 		}                                                                                  \
 	} while (0)
@@ -268,6 +269,24 @@ static void fill_memory(struct fuse_world *world)
 	NEED(mmap(NULL, much, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
 }
 
+static void keep_a_lower_limit(struct fuse_world *world)
+{
+	const struct rlimit low = {800 * MIB, 800 * MIB};
+	struct rlimit limit;
+
+	NEED(setrlimit(RLIMIT_AS, &low) == 0);
+	enter(world);
+	NEED(getrlimit(RLIMIT_AS, &limit) == 0);
+	NEED(limit.rlim_cur <= low.rlim_cur && limit.rlim_max <= low.rlim_max);
+}
+
+static void test_a_lower_limit_stays(void **state)
+{
+	if (SANITIZED)
+		SKIP("the sanitizer's own memory is more than that");
+	in_child(keep_a_lower_limit, *state, geteuid());
+}
+
 static void test_no_more_memory_than_is_needed(void **state)
 {
 	in_child(fill_memory, *state, geteuid());
@@ -345,6 +364,7 @@ int main(void)
 		FUSE_TEST(test_run_as_nobody),
 		FUSE_TEST(test_few_more_descriptors),
 		FUSE_TEST(test_no_more_memory_than_is_needed),
+		FUSE_TEST(test_a_lower_limit_stays),
 		FUSE_TEST(test_a_file_server_works_in_it),
 		FUSE_TEST(test_an_unprivileged_file_server_works_in_it),
 	};

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -60,7 +61,7 @@ static void run_for(struct world *world, u64 ns)
 	}
 	world->loop.stop = false;
 	loop_timer_set(&world->timer, ns);
-	loop_run(&world->loop);
+	assert_int_equal(loop_run(&world->loop, &world->err), 0);
 }
 
 static void count_and_stop(void *owner)
@@ -82,7 +83,22 @@ static void test_a_stopped_loop_returns(void **state)
 	struct world *world = *state;
 
 	world->loop.stop = true;
-	loop_run(&world->loop);
+	assert_int_equal(loop_run(&world->loop, &world->err), 0);
+}
+
+/* More than may be open is no wait that could be tried again. */
+static void test_a_wait_that_fails_ends_it(void **state)
+{
+	struct world *world = *state;
+	struct rlimit limit, none;
+
+	watch(world, world->ends[0], POLLIN);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){0, limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(loop_run(&world->loop, &world->err), -1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_says(world->err.text, "cannot wait for events");
 }
 
 static void test_a_source(void **state)
@@ -172,7 +188,7 @@ static void test_sources_run_out(void **state)
 	assert_says(world->err.text, "too many");
 	loop_add_timer(&world->loop, &timer, stop, world);
 	loop_timer_set(&timer, MS);
-	loop_run(&world->loop);
+	assert_int_equal(loop_run(&world->loop, &world->err), 0);
 	assert_true(world->loop.stop);
 }
 
@@ -349,7 +365,8 @@ static void test_rings_of_many_threads(void **state)
 		loop_wake_init(&crowd.wake, &world->loop, crowd_woken, &crowd, &world->err), 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, ring_often, &crowd), 0);
-	loop_run(&world->loop); /* the alarm ends it if the last ring is lost */
+	assert_int_equal(loop_run(&world->loop, &world->err),
+			 0); /* the alarm ends it if the last ring is lost */
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	assert_int_equal(crowd.done, THREADS * RINGS);
@@ -362,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_stopped_loop_returns),
+		TEST(test_a_wait_that_fails_ends_it),
 		TEST(test_a_source),
 		TEST(test_a_hang_up),
 		TEST(test_a_paused_source),

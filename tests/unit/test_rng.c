@@ -279,8 +279,9 @@ static void test_without_a_queue(void **state)
 static void *run_loop(void *argument)
 {
 	struct world *world = argument;
+	struct error err;
 
-	loop_run(&world->loop);
+	assert_int_equal(loop_run(&world->loop, &err), 0);
 	return NULL;
 }
 

@@ -255,7 +255,7 @@ static void test_the_loop_writes_out_now_and_then(void **state)
 		trace_line(&world->trace, TRACE_IRQ, "round %u", round);
 		world->loop.stop = false;
 		loop_timer_set(&stop, 450 * MS);
-		loop_run(&world->loop);
+		assert_int_equal(loop_run(&world->loop, &world->err), 0);
 		assert_int_equal(count_lines(text_of(world, world->file.fd)), round);
 	}
 	trace_close(&world->trace);
@@ -319,7 +319,7 @@ static void test_threads(void **state)
 				 0);
 	loop_add_timer(&world->loop, &stop, stop_fired, &world->loop);
 	loop_timer_set(&stop, 250 * MS);
-	loop_run(&world->loop); /* writes out under the writers' hands, maybe */
+	assert_int_equal(loop_run(&world->loop, &world->err), 0); /* writes out under the writers' hands, maybe */
 	for (unsigned i = 0; i < THREAD_LINES; i++)
 		trace_line(&world->trace, TRACE_PIO, "line %u", i);
 	for (unsigned i = 0; i < 2; i++)
