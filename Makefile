@@ -101,5 +101,5 @@ uninstall:
 
 .PHONY: clean
 clean:
-	rm -rf $(BUILD)/obj $(BUILD)/init $(BUILD)/guests $(BUILD)/unit $(BUILD)/asan $(BUILD)/tsan $(BUILD)/fuzz \
+	rm -rf $(BUILD)/obj $(BUILD)/init $(BUILD)/guests $(BUILD)/unit $(BUILD)/asan $(BUILD)/tsan $(BUILD)/profile $(BUILD)/fuzz \
 		$(BUILD)/flags bantam

@@ -39,4 +39,4 @@ $(INIT_OUT)/flags: FORCE
 -include $(wildcard $(INIT_OUT)/*.d)
 
 # program.c names a file that the compiler doesn't know of.
-$(patsubst %,$(BUILD)/%/$(INIT_DIR)/program.o,obj unit asan tsan): $(INIT_ELF)
+$(patsubst %,$(BUILD)/%/$(INIT_DIR)/program.o,obj unit asan tsan profile): $(INIT_ELF)

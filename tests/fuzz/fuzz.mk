@@ -6,6 +6,8 @@
 #	make fuzz-replay      the corpus once: needs no clang
 #	make fuzz-afl         AFL++ on the same sources, each for SECONDS
 #	make fuzz-coverage    what of the devices all inputs reach that there are by now, by file
+#	make coverage         what of devices/ and boot/ these inputs and the unit tests reach, by
+#	                      file; an error where it is less than COVERAGE_LEAST per cent of the lines
 #
 # K=WORD takes only the fuzzers with WORD in their name. Every fuzz_*.c is a fuzzer, and
 # corpus/NAME are the inputs that it begins with; what libFuzzer finds besides stays in
@@ -19,8 +21,7 @@ FUZZ_NAMES := $(patsubst $(FUZZ_DIR)/fuzz_%.c,%,$(sort $(wildcard $(FUZZ_DIR)/fu
 FUZZ_SHARED := $(filter-out $(FUZZ_DIR)/fuzz_% $(FUZZ_DIR)/replay.c,$(sort \
 	$(wildcard $(FUZZ_DIR)/*.c))) tests/unit/support.c
 # What is fuzzed, and what it needs; worker.c here stands in for the devices'.
-FUZZ_LIBRARY := $(filter-out devices/virtio/worker.c vmm/x86/%, \
-	$(filter devices/% vmm/% boot/aml.c boot/cpio.c boot/file.c boot/modules.c,$(LIBRARY)))
+FUZZ_LIBRARY := $(filter-out devices/virtio/worker.c vmm/x86/% boot/init/%,$(LIBRARY))
 FUZZ_CHOSEN = $(if $(K),$(foreach name,$(FUZZ_NAMES),$(if $(findstring $(K),$(name)),$(name))),$(FUZZ_NAMES))
 
 # Whose calls are watched or answered here: guest.h, worker.h, board.h.
@@ -66,19 +67,23 @@ $(BUILD)/fuzz/$(1)/flags: FORCE
 -include $$(FUZZ_OWN_$(1):.o=.d) $$(FUZZ_NAMES:%=$(BUILD)/fuzz/$(1)/$(FUZZ_DIR)/fuzz_%.d)
 endef
 
+# The unit tests have a flavour with profiles too, build/profile, for `make coverage`.
 FUZZ_PROFILE := -fprofile-instr-generate -fcoverage-mapping
 $(eval $(call fuzz_flavour,replay,$(HOST_CC),$(UNIT_ASAN),$(UNIT_ASAN),$(UNIT_ASAN),$(FUZZ_DIR)/replay.c))
 $(eval $(call fuzz_flavour,libfuzzer,$(FUZZ_CLANG),-fsanitize=fuzzer-no-link $(FUZZ_CHECKS),-O2,-fsanitize=fuzzer $(FUZZ_CHECKS),))
 $(eval $(call fuzz_flavour,afl,AFL_QUIET=1 $(FUZZ_AFL),-fsanitize=fuzzer-no-link $(FUZZ_CHECKS),-O2,-fsanitize=fuzzer $(FUZZ_CHECKS),))
 $(eval $(call fuzz_flavour,coverage,$(FUZZ_CLANG),$(FUZZ_PROFILE),-O2,$(FUZZ_PROFILE),$(FUZZ_DIR)/replay.c))
+$(eval $(call unit_flavour,profile,$(FUZZ_PROFILE),$(UNIT_TESTS),$(FUZZ_CLANG)))
 
+COVERAGE_LEAST := 90
 FUZZ_RUN = $(FUZZ_DIR)/run $(BUILD)/fuzz $(FUZZ_SECONDS)
 
 # An engine that isn't there is a skip, with its reason.
 fuzz_has_libfuzzer = echo 'int LLVMFuzzerTestOneInput(void);int LLVMFuzzerTestOneInput(void){return 0;}' | \
 	$(FUZZ_CLANG) -fsanitize=fuzzer $(FUZZ_CHECKS) -x c - -o $(BUILD)/fuzz/probe 2>/dev/null
 
-.PHONY: check-fuzz fuzz fuzz-replay fuzz-afl fuzz-coverage fuzz-libfuzzer-programs fuzz-afl-programs
+.PHONY: check-fuzz fuzz fuzz-replay fuzz-afl fuzz-coverage coverage fuzz-libfuzzer-programs \
+	fuzz-afl-programs
 check-fuzz: $(FUZZ_PROGRAMS_replay) fuzz-libfuzzer-programs
 	@$(FUZZ_RUN) 'replay libfuzzer' $(FUZZ_CHOSEN)
 
@@ -107,4 +112,14 @@ fuzz-afl-programs:
 	fi
 
 fuzz-coverage: $(FUZZ_PROGRAMS_coverage)
+	@rm -f $(BUILD)/fuzz/coverage/*.profraw
 	@$(FUZZ_RUN) coverage $(FUZZ_CHOSEN)
+	@$(FUZZ_DIR)/coverage.py 0 $(BUILD)/fuzz/coverage $(FUZZ_PROGRAMS_coverage)
+
+# %m: one file a program, to which what it forks adds its own.
+coverage: $(UNIT_PROGRAMS_profile) $(FUZZ_PROGRAMS_coverage)
+	@rm -f $(BUILD)/fuzz/coverage/*.profraw
+	@LLVM_PROFILE_FILE=$(abspath $(BUILD))/fuzz/coverage/unit-%m.profraw \
+		$(UNIT_DIR)/run $(UNIT_TIMEOUT_S) $(UNIT_PROGRAMS_profile)
+	@$(FUZZ_RUN) coverage $(FUZZ_CHOSEN)
+	@$(FUZZ_DIR)/coverage.py $(COVERAGE_LEAST) $(BUILD)/fuzz/coverage $^

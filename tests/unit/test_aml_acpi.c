@@ -153,6 +153,28 @@ static void test_packages(void **state)
 	ASSERT_AML(&aml, "\x08_S5_\x12\x89\x00\x00\x04\x0a\x05\x00\x00\x00");
 }
 
+/* ACPI 6.5, 6.4.3.4 and 6.4.3.5. */
+static void test_windows(void **state)
+{
+	u8 buffer[128];
+	struct aml aml;
+
+	(void)state;
+	aml_init(&aml, buffer, sizeof(buffer));
+	aml_memory(&aml, 0xe0000000, 0x100000);
+	ASSERT_AML(&aml, "\x86\x09\x00\x01\x00\x00\x00\xe0\x00\x00\x10\x00");
+	aml_init(&aml, buffer, sizeof(buffer));
+	aml_window(&aml, AML_WINDOW_MEMORY, 0xc0000000, 0x20000000);
+	ASSERT_AML(&aml, "\x87\x17\x00\x00\x0c\x01\x00\x00\x00\x00\x00\x00\x00\xc0"
+			 "\xff\xff\xff\xdf\x00\x00\x00\x00\x00\x00\x00\x20");
+	aml_init(&aml, buffer, sizeof(buffer));
+	aml_window(&aml, AML_WINDOW_IO, 0x1000, 0xf000);
+	ASSERT_AML(&aml, "\x88\x0d\x00\x01\x0c\x03\x00\x00\x00\x10\xff\xff\x00\x00\x00\xf0");
+	aml_init(&aml, buffer, sizeof(buffer));
+	aml_window(&aml, AML_WINDOW_BUS, 0, 1);
+	ASSERT_AML(&aml, "\x88\x0d\x00\x02\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00");
+}
+
 static void test_resources(void **state)
 {
 	u8 buffer[64];
@@ -553,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_scopes_and_devices),
 		cmocka_unit_test(test_long_packages),
 		cmocka_unit_test(test_packages),
+		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_resources),
 		cmocka_unit_test(test_texts_and_methods),
 		cmocka_unit_test(test_a_buffer_that_is_too_small),

@@ -5,6 +5,7 @@
  */
 #include "tests/unit/test.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -615,6 +616,35 @@ static void test_too_little_room_for_acpi(void **state)
 	assert_says(world->err.text, "ACPI tables don't fit");
 }
 
+/* Opened first and loaded later, more than once, as a restart does. */
+static void test_files_that_stay_open(void **state)
+{
+	struct world *world = *state;
+	const char *const kernel = world->kernel.path;
+	struct boot_files files = {.kernel_fd = 0};
+
+	temp_file_set(&world->kernel, &world->bzimage, sizeof(world->bzimage));
+	set_initrd(world, 5000);
+	assert_int_equal(boot_open_files(&files, kernel, NULL, &world->err), 0);
+	assert_true(files.kernel_fd > 0 && files.initrd_fd == 0);
+	boot_close_files(&files);
+	assert_int_equal(boot_open_files(&files, kernel, world->initrd.path, &world->err), 0);
+	world->request.kernel = world->request.initrd = "by its descriptor";
+	world->request.kernel_fd = files.kernel_fd;
+	world->request.initrd_fd = files.initrd_fd;
+	assert_int_equal(load(world), 0);
+	make_memory(world, 16 * MIB);
+	assert_int_equal(load(world), 0);
+	boot_close_files(&files);
+	assert_int_equal(fcntl(world->request.kernel_fd, F_GETFD), -1);
+	assert_int_equal(fcntl(world->request.initrd_fd, F_GETFD), -1);
+	assert_int_equal(boot_open_files(&files, "/", NULL, &world->err), -1);
+	assert_says(world->err.text, "cannot boot '/': it is a directory");
+	assert_int_equal(boot_open_files(&files, kernel, "/dev/null", &world->err), -1);
+	assert_says(world->err.text, "cannot use the initrd '/dev/null': it is a device");
+	assert_int_equal(files.kernel_fd, 0);
+}
+
 /* No descriptor is left open, whatever went wrong. */
 static void test_descriptors_are_closed(void **state)
 {
@@ -663,6 +693,7 @@ int main(void)
 		TEST(test_places_run_out),
 		TEST(test_a_kernel_of_many_segments),
 		TEST(test_too_little_room_for_acpi),
+		TEST(test_files_that_stay_open),
 		TEST(test_descriptors_are_closed),
 	};
 

@@ -599,7 +599,7 @@ static void test_mounts(void **state)
 	struct fuse_world *world = *state;
 	struct error err;
 	pid_t child;
-	int status;
+	int status = -1;
 
 	fflush(NULL);
 	child = fork();

@@ -5,10 +5,14 @@
 #include "tests/unit/test.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "tests/unit/net_world.h"
@@ -215,6 +219,31 @@ static void test_resets_under_load(void **state)
 	}
 }
 
+/* A peer that listens, one that is gone, and a path that no socket can have. */
+static void test_connecting(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char directory[] = "/tmp/bantam-test-XXXXXX", *const path = address.sun_path;
+	char too_long[sizeof(address.sun_path) + 1] = "";
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(directory));
+	snprintf(path, sizeof(address.sun_path), "%s/peer", directory);
+	assert_int_equal(net_stream_connect(path), -ENOENT);
+	assert_int_equal(bind(listener, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	fd = net_stream_connect(path);
+	assert_true(fd >= 0 && (fcntl(fd, F_GETFL) & O_NONBLOCK));
+	close(fd);
+	close(listener);
+	assert_int_equal(net_stream_connect(path), -ECONNREFUSED);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(directory), 0);
+	memset(too_long, 'x', sizeof(too_long) - 1);
+	assert_int_equal(net_stream_connect(too_long), -ENAMETOOLONG);
+}
+
 #define NET_TEST(test) cmocka_unit_test_setup_teardown(test, net_set_up, net_tear_down)
 
 int main(void)
@@ -227,6 +256,7 @@ int main(void)
 		NET_TEST(test_quiesce_and_resume),
 		NET_TEST(test_a_reset_in_a_frame),
 		NET_TEST(test_resets_under_load),
+		cmocka_unit_test(test_connecting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

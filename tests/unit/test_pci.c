@@ -396,6 +396,32 @@ static void test_slots_run_out(void **state)
 	assert_says(err.text, "one too many");
 }
 
+/* Each slot's pin A is routed to the interrupt that the slot has, and there is no more. */
+static void test_what_acpi_says(void **state)
+{
+	struct pci_world *world = *state;
+	struct aml aml, expected;
+	u8 bytes[1024], entry[64], *at;
+
+	aml_init(&aml, bytes, sizeof(bytes));
+	pci_describe(&world->host, &aml, 0xe0000000);
+	assert_false(aml.full);
+	at = memmem(bytes, aml.used, "_PRT", 4);
+	assert_non_null(at);
+	for (unsigned slot = 1; slot <= WORLD_FUNCTIONS; slot++) {
+		const u64 route[] = {(u64)slot << 16 | 0xffff, 0, 0,
+				     pci_slot_gsi(&world->host, slot)};
+
+		aml_init(&expected, entry, sizeof(entry));
+		aml_package(&expected, NULL, route, ARRAY_LEN(route));
+		at = memmem(at, (size_t)(bytes + aml.used - at), entry, expected.used);
+		assert_non_null(at);
+		at += expected.used;
+	}
+	assert_memory_equal(at, "\x5b\x82", 2); /* Device(ECAM) */
+	assert_non_null(memmem(bytes, aml.used, "\x86\x09\x00\x01\x00\x00\x00\xe0", 8));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -415,6 +441,7 @@ int main(void)
 		PCI_TEST(test_interrupts_by_messages),
 		PCI_TEST(test_reset),
 		PCI_TEST(test_slots_run_out),
+		PCI_TEST(test_what_acpi_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

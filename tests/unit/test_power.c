@@ -31,7 +31,7 @@ static int set_up(void **state)
 	static struct world world;
 	struct error err;
 
-	world = (struct world){.power = {off, reset, &world}};
+	world = (struct world){.power = {.off = off, .reset = reset, .owner = &world}};
 	*state = &world;
 	return power_attach(&world.power, &world.bus, &err);
 }

@@ -227,7 +227,7 @@ static void test_queue_registers(void **state)
 				 &expected[i].used};
 
 		set(world, QUEUE_SELECT, i);
-		set(world, QUEUE_SIZE, 4 << i);
+		set(world, QUEUE_SIZE, 4U << i);
 		expected[i].size = (u16)(4 << i);
 		for (unsigned j = 0; j < ARRAY_LEN(places); j++) {
 			set(world, places[j], 0x89abcdef + i);

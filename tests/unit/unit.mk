@@ -5,8 +5,9 @@
 #	make check-sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer, and
 #	                      those with threads under ThreadSanitizer too
 #
-# Each flavour has objects of its own, in build/unit, build/asan and build/tsan. Every test_*.c here
-# is a program; what they share is in the other files. cmocka (libcmocka-dev) is needed.
+# Each flavour has objects of its own, in build/unit, build/asan and build/tsan; fuzz.mk makes one
+# more, build/profile. Every test_*.c here is a program; what they share is in the other files.
+# cmocka (libcmocka-dev) is needed.
 
 UNIT_DIR   := tests/unit
 # What the programs share.
@@ -26,7 +27,7 @@ UNIT_TSAN   := -fsanitize=thread -Wno-tsan
 
 UNIT_TIMEOUT_S := 120
 
-# $(1): the flavour, $(2): its flags, $(3): its tests.
+# $(1): the flavour, $(2): its flags, $(3): its tests, $(4): its compiler.
 define unit_flavour
 UNIT_OBJECTS_$(1) := $(patsubst %.c,$(BUILD)/$(1)/%.o,$(LIBRARY) $(INIT_LIBRARY))
 UNIT_PROGRAMS_$(1) := $(3:%=$(BUILD)/$(1)/%)
@@ -35,27 +36,27 @@ UNIT_PROGRAMS_$(1) := $(3:%=$(BUILD)/$(1)/%)
 
 $(BUILD)/$(1)/%.o: %.c $(BUILD)/$(1)/flags
 	@mkdir -p $$(@D)
-	$$(QUIET)$(HOST_CC) $$(UNIT_CFLAGS) $(2) -MMD -MP -c $$< -o $$@
+	$$(QUIET)$(4) $$(UNIT_CFLAGS) $(2) -MMD -MP -c $$< -o $$@
 
 $(BUILD)/$(1)/library.a: $$(UNIT_OBJECTS_$(1)) $(UNIT_SHARED:%=$(BUILD)/$(1)/$(UNIT_DIR)/%.o)
 	$$(QUIET)rm -f $$@ && $$(AR) rcs $$@ $$^
 
 $$(UNIT_PROGRAMS_$(1)): $(BUILD)/$(1)/%: $(BUILD)/$(1)/$(UNIT_DIR)/%.o $(BUILD)/$(1)/library.a
-	$$(QUIET)$(HOST_CC) $(2) -pthread $$^ -lcmocka -o $$@
+	$$(QUIET)$(4) $(2) -pthread $$^ -lcmocka -o $$@
 
 # Objects of another compiler or other flags are made anew.
 $(BUILD)/$(1)/flags: FORCE
 	@mkdir -p $$(@D)
-	@echo '$(HOST_CC) $$(subst ','\'',$$(UNIT_CFLAGS)) $(2)' | cmp -s - $$@ || \
-		echo '$(HOST_CC) $$(subst ','\'',$$(UNIT_CFLAGS)) $(2)' >$$@
+	@echo '$(4) $$(subst ','\'',$$(UNIT_CFLAGS)) $(2)' | cmp -s - $$@ || \
+		echo '$(4) $$(subst ','\'',$$(UNIT_CFLAGS)) $(2)' >$$@
 
 -include $$(UNIT_OBJECTS_$(1):.o=.d) $(UNIT_SHARED:%=$(BUILD)/$(1)/$(UNIT_DIR)/%.d)
 -include $(3:%=$(BUILD)/$(1)/$(UNIT_DIR)/%.d)
 endef
 
-$(eval $(call unit_flavour,unit,,$(UNIT_TESTS)))
-$(eval $(call unit_flavour,asan,$(UNIT_ASAN),$(UNIT_TESTS)))
-$(eval $(call unit_flavour,tsan,$(UNIT_TSAN),$(UNIT_THREADED)))
+$(eval $(call unit_flavour,unit,,$(UNIT_TESTS),$(HOST_CC)))
+$(eval $(call unit_flavour,asan,$(UNIT_ASAN),$(UNIT_TESTS),$(HOST_CC)))
+$(eval $(call unit_flavour,tsan,$(UNIT_TSAN),$(UNIT_THREADED),$(HOST_CC)))
 
 .PHONY: check-unit
 check-unit: $(UNIT_PROGRAMS_unit)
