@@ -70,6 +70,7 @@ GUEST_CC := $(HOST_CC)
 include boot/init/init.mk
 include tests/guests/guests.mk
 include tests/unit/unit.mk
+include tests/system/system.mk
 include tests/fuzz/fuzz.mk
 include tests/bench/bench.mk
 
