@@ -23,9 +23,9 @@ $(BUILD)/$(1)/bantam: $(BUILD)/$(1)/vmm/main.o $(BUILD)/$(1)/library.a
 	$$(QUIET)$(HOST_CC) $(2) -pthread $$^ -o $$@
 
 # Some cases run it as somebody else, who may report as well.
-$(BUILD)/$(1)/sanitized: tests/sanitized $(BUILD)/$(1)/bantam
+$(BUILD)/$(1)/sanitized: tests/sanitized tests/tsan.suppressions $(BUILD)/$(1)/bantam
 	$$(QUIET)mkdir -p $$(@D)/reports $$(@D)/reports-kvmhost && chmod 1777 $$(@D)/reports*
-	$$(QUIET)echo race:^virtq_copy$$$$ >$$(@D)/hostile-fs.suppressions && cp $$< $$@
+	$$(QUIET)cp tests/tsan.suppressions $$(@D)/suppressions && cp $$< $$@
 
 -include $(BUILD)/$(1)/vmm/main.d
 
