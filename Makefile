@@ -70,12 +70,13 @@ GUEST_CC := $(HOST_CC)
 include boot/init/init.mk
 include tests/guests/guests.mk
 include tests/unit/unit.mk
+include tests/system/system.mk
 include tests/fuzz/fuzz.mk
 include tests/bench/bench.mk
 
 # The tests that need no more than a compiler, cmocka and, for the guests, some /dev/kvm. tools/check
 # runs these and the system tests, and installs what they need.
-.PHONY: check check-cli check-guests lint
+.PHONY: check check-cli check-guests soak power-cuts lint
 check: check-unit check-cli check-guests
 
 # What bantam prints: the programs tests/*_cli.py, each of which takes these arguments.
@@ -87,6 +88,15 @@ check-guests: bantam guests
 	$(QUIET)tests/run_all tests/guests/run.py tests/guests/virtio.py tests/guests/verdict.py \
 		tests/guests/net.py tests/guests/command.py tests/guests/terminal.py tests/guests/sandbox.py \
 		-- --build $(BUILD) ./bantam
+
+# Hundreds of machines, and one that resets itself 1,000 times: nothing grows. Two minutes or three.
+soak: bantam guests
+	$(QUIET)tests/guests/soak.py --build $(BUILD) ./bantam
+
+# N cuts of an emulated host's power, 20 seconds each, two at a time.
+power-cuts: N := 100
+power-cuts: bantam
+	$(QUIET)tests/system/power_cut.py --cuts $(N) ./bantam
 
 lint:
 	$(QUIET)tools/lint

@@ -50,6 +50,17 @@ def why_no_kvm(bantam, hello):
     return None
 
 
+def reports(bantam):
+    """Returns what tests/sanitized has reported since the last time: '' for any other program."""
+    directory, text = os.path.dirname(os.path.abspath(bantam)) + '/reports', ''
+    directory += '-kvmhost' if os.environ.get('BANTAM_KVMHOST') else ''
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        with open('%s/%s' % (directory, name), encoding='utf-8', errors='replace') as report:
+            text += report.read()
+        os.remove('%s/%s' % (directory, name))
+    return text
+
+
 def guest_options(description, guest):
     """Reads the arguments of a program that runs bare-metal guests; ends it where one isn't built.
 

@@ -96,6 +96,7 @@ class Share(threading.Thread):
         self.todo, self.arguments = todo, arguments
         self.passed = self.failed = self.skipped = self.freezes = 0
         self.blamed, self.again, self.retry = {}, [], []
+        self.host = None
 
     def take(self, line):
         """A line that run.py has printed."""
@@ -130,7 +131,7 @@ class Share(threading.Thread):
 
     def run(self):
         while self.todo and self.freezes < HOSTS_MAX:
-            host = Host(self.todo, self.arguments)
+            self.host = host = Host(self.todo, self.arguments)
             for line in host.lines():
                 self.take(line)
             if self.todo:
@@ -143,6 +144,13 @@ class Share(threading.Thread):
         for name in self.todo + self.retry:
             say('FAIL %s: never run, %d emulated hosts froze' % (name, self.freezes))
             self.failed += 1
+
+
+def end_hosts(shares):
+    for share in shares:
+        if share.host and share.host.process.poll() is None:
+            share.host.give_up()
+    os._exit(143)
 
 
 def main():
@@ -158,6 +166,8 @@ def main():
         del arguments[at:at + 2]
     count = max(1, min(SHARES_MAX, os.cpu_count() or 1, len(todo)))
     shares = [Share(todo[i::count], arguments) for i in range(count)]
+    # Each host is a session of its own: who ends us must not leave them behind.
+    signal.signal(signal.SIGTERM, lambda *_: end_hosts(shares))
     for share in shares:
         share.start()
     for share in shares:

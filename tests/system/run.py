@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """run.py - boots stock distribution kernels in bantam and looks at what comes out.
 
-    tests/system/run.py [-v] [-k WORD]... [-j N] [--logs DIR] [BANTAM]
+    tests/system/run.py [-v] [-k WORD]... [--table NAME]... [-j N] [--logs DIR] [BANTAM]
     tests/system/run.py --prepare
 
 Each case of the tables in boot.py, disk.py and net.py is one run of the monitor: a kernel, its
@@ -14,7 +14,8 @@ BANTAM is the program (default: $BANTAM, or ./bantam). The kernels are those of 
 images those of tools/images; the initramfs is build/system/initrd.img. --prepare makes what is
 missing of them and runs nothing: inside tests/kvmhost, what is written is lost.
 
-One line a case: ok or FAIL with a reason. Lines that begin with `info` tell of long silences
+One line a case: ok or FAIL with a reason. With build/asan/sanitized or tsan's for BANTAM (see there)
+a case fails when a sanitizer has reported anything; one guest runs at a time then. Lines that begin with `info` tell of long silences
 between two messages of a kernel; they are no failures. The last line counts. The exit status is 1
 if any failed.
 
@@ -50,12 +51,13 @@ import net  # noqa: E402
 import share  # noqa: E402
 import share_host  # noqa: E402
 from case import BUILD, KERNELS  # noqa: E402
-from harness import Tally, find_in_order, why_no_kvm  # noqa: E402
+from harness import Tally, find_in_order, reports, why_no_kvm  # noqa: E402
 
 LONG_SILENCE_S = 3
 
 INITRD = BUILD + '/system/initrd.img'
-CASES = boot.CASES + command.CASES + disk.CASES + net.CASES + share.CASES + share_host.CASES
+TABLES = {'boot': boot.CASES, 'command': command.CASES, 'disk': disk.CASES, 'net': net.CASES,
+          'share': share.CASES + share_host.CASES}
 
 # What a kernel says when the machine is not as it was told, or does not work.
 COMPLAINTS = (
@@ -296,6 +298,10 @@ def main():
                         help='only cases with WORD in their name; may be given again')
     parser.add_argument('--case', metavar='NAME', action='append',
                         help='only the case of this name; may be given again')
+    parser.add_argument('--without', metavar='WORD', action='append', default=[],
+                        help='no cases with WORD in their name; may be given again')
+    parser.add_argument('--table', metavar='NAME', action='append', choices=TABLES,
+                        help='only the cases of %s; may be given again' % ', '.join(TABLES))
     parser.add_argument('--list', action='store_true', help='print the names of the cases, and end')
     parser.add_argument('--announce', action='store_true',
                         help='say before a case how long it may take')
@@ -303,7 +309,9 @@ def main():
     parser.add_argument('--logs', metavar='DIR', help='keep what each case printed there')
     parser.add_argument('--prepare', action='store_true', help='get kernels, images and initramfs, and end')
     options = parser.parse_args()
-    cases = [case for case in CASES if any(word in case.name for word in options.k or [''])
+    cases = [case for table in options.table or TABLES for case in TABLES[table]
+             if any(word in case.name for word in options.k or [''])
+             and not any(word in case.name for word in options.without)
              and (not options.case or case.name in options.case)]
     if options.list:
         print('\n'.join(case.name for case in cases))
@@ -328,19 +336,23 @@ def main():
         if options.announce:
             print('start %s (%d s)' % (case.name, case.timeout), flush=True)
         try:
-            return run(bantam, case, scratch)
+            result = run(bantam, case, scratch)
         except (OSError, subprocess.CalledProcessError) as error:
             result = Result()
             result.wrong = 'could not be tried: %s' % error
-            return result
-    with concurrent.futures.ThreadPoolExecutor(options.j) as pool:
+        report = reports(bantam)
+        if report:
+            result.wrong, result.err = 'a sanitizer has reported something', report
+        return result
+    jobs = 1 if os.path.basename(bantam) == 'sanitized' else options.j
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = {pool.submit(announce_and_run, case): case for case in cases}
         for future in concurrent.futures.as_completed(futures):
             case, result = futures[future], future.result()
             if result.skipped:
                 tally.skip(1, result.skipped, case.name)
                 continue
-            output = (('out', result.out[-3000:]), ('err', result.err[-2000:]))
+            output = (('out', result.out[-3000:]), ('err', result.err[-6000:]))
             tally.result(case.name, judge(case, result), result.seconds,
                          output if options.v else ())
             # A kernel that says little is silent without a reason.
