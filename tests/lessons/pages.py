@@ -10,8 +10,8 @@ Rules of a page:
   that runs it). Without a word it takes a /dev/kvm.
 - `…` stands for anything within a line; a line that is `…` alone for any number of lines.
 - Times are as good as any other: `+12.482ms` and `12.482 ms`. Blanks at a line's end don't count.
-- [`name()`](FILE) says that FILE, a C or assembly source, defines the function; [`name`](FILE) that
-  the word occurs in FILE. Any other link leads to a file that is there, and #heading to a heading.
+- [`name()`](FILE) says that FILE, a C source, defines the function; [`name`](FILE) that FILE, in
+  assembly, has the label, or, in C, the word. Any other link leads to a file that is there, and #heading to a heading.
 """
 
 import os
@@ -53,18 +53,16 @@ def blocks(page):
     return found
 
 
+# What stands for something else in a line of a page, and what it stands for.
+LOOSE = [(r'…', r'.*'), (r'\+\d+\.\d{3}ms', r'\+\d+\.\d{3}ms'), (r' *\d+\.\d{3} ms', r' *\d+\.\d{3} ms')]
+
+
 def pattern_of(line):
-    parts = re.split(r'(\+\d+\.\d{3}ms|\d+\.\d{3} ms|…)', line.rstrip())
+    """The regular expression for a line of a page."""
     pattern = ''
-    for part in parts:
-        if part == '…':
-            pattern += '.*'
-        elif re.fullmatch(r'\+\d+\.\d{3}ms', part):
-            pattern += r'\+\d+\.\d{3}ms'
-        elif re.fullmatch(r'\d+\.\d{3} ms', part):
-            pattern = pattern.rstrip(' ').removesuffix('\\') + r' *\d+\.\d{3} ms'
-        else:
-            pattern += re.escape(part)
+    for part in re.split('(%s)' % '|'.join(loose for loose, _ in LOOSE), line.rstrip()):
+        pattern += next((means for loose, means in LOOSE if re.fullmatch(loose, part)),
+                        re.escape(part))
     return re.compile(pattern)
 
 
@@ -104,6 +102,20 @@ def defines(path, name):
                      re.M) is not None
 
 
+def wrong_reference(path, name):
+    """What is wrong with a name that a page says is in a source file, or None."""
+    if name.endswith('()') or path.endswith('.S'):
+        return None if defines(path, name.replace('()', '')) else 'defines no ' + name
+    with open(path, encoding='utf-8') as f:
+        found = re.search(r'\b%s\b' % re.escape(name), f.read())
+    return None if found else 'has no ' + name
+
+
+def has_heading(path, anchor):
+    with open(path, encoding='utf-8') as f:
+        return anchor in map(heading_slug, re.findall(r'^#+ (.*)', f.read(), re.M))
+
+
 def broken_links(page):
     """What is wrong with a page's links: lines of text. Code blocks have none."""
     with open(page, encoding='utf-8') as f:
@@ -114,20 +126,12 @@ def broken_links(page):
             continue
         target, _, anchor = target.partition('#')
         path = os.path.normpath(os.path.join(os.path.dirname(page), target)) if target else page
-        name = re.fullmatch(r'`([^`]+)`', label)
+        name = re.fullmatch(r'`(\w+(\(\))?)`', label)
         if not os.path.exists(path):
             wrong.append('%s: there is no %s' % (page, path))
-        elif anchor:
-            with open(path, encoding='utf-8') as f:
-                headings = re.findall(r'^#+ (.*)', f.read(), re.M)
-            if anchor not in map(heading_slug, headings):
-                wrong.append('%s: %s has no heading #%s' % (page, path, anchor))
-        elif name and name.group(1).endswith('()'):
-            if not defines(path, name.group(1)[:-2]):
-                wrong.append('%s: %s defines no %s' % (page, path, name.group(1)))
-        elif name and os.path.isfile(path) and path.endswith(('.c', '.h', '.S')) and \
-                name.group(1).isidentifier():
-            with open(path, encoding='utf-8') as f:
-                if not re.search(r'\b%s\b' % re.escape(name.group(1)), f.read()):
-                    wrong.append('%s: the word %s is not in %s' % (page, name.group(1), path))
+        elif anchor and not has_heading(path, anchor):
+            wrong.append('%s: %s has no heading #%s' % (page, path, anchor))
+        elif name and path.endswith(('.c', '.h', '.S')):
+            reason = wrong_reference(path, name.group(1))
+            wrong += ['%s: %s %s' % (page, path, reason)] if reason else []
     return wrong
