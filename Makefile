@@ -4,6 +4,7 @@
 #	make check      every test that this machine can run
 #	make lint       formatting and static analysis
 #	make install    PREFIX (/usr/local), DESTDIR
+#	make lesson-1   what docs/lessons say, tried; up to lesson-8
 #
 # The program is linked statically against musl where musl-gcc is installed: that is what makes it
 # small. Otherwise, and for the sanitizer builds always, the system's C library is used.
@@ -73,11 +74,12 @@ include tests/unit/unit.mk
 include tests/system/system.mk
 include tests/fuzz/fuzz.mk
 include tests/bench/bench.mk
+include tests/lessons/lessons.mk
 
 # The tests that need no more than a compiler, cmocka and, for the guests, some /dev/kvm. tools/check
 # runs these and the system tests, and installs what they need.
 .PHONY: check check-cli check-guests soak power-cuts lint
-check: check-unit check-cli check-guests
+check: check-unit check-cli check-guests check-lessons
 
 # What bantam prints: the programs tests/*_cli.py, each of which takes these arguments.
 check-cli: bantam guests

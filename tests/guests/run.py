@@ -238,6 +238,15 @@ CASES = [
                  r'^by rep insb ffffffff$', r'^mmio8 ff$', r'^mmio16 ffff$', r'^mmio32 ffffffff$',
                  r'^mmio64 ffffffffffffffff$', r'^mmio32 after writes ffffffff$']),
 
+    # -- a virtqueue without a library
+    Case('virtqueue', 'virtqueue', ['--transport', 'mmio'],
+         expect=[r'^used: avail index 1, used index 1\ndescriptor 2 came back, 16 bytes are written\n\Z']),
+    Case('virtqueue, a buffer that is not to be written', 'virtqueue',
+         ['--transport', 'mmio', '-a', 'no-write'],
+         expect=[r'^descriptor 2 came back, 0 bytes are written\n\Z']),
+    Case('virtqueue, a buffer outside of RAM', 'virtqueue', ['--transport', 'mmio', '-a', 'outside'],
+         expect=[r'^descriptor 2 came back, 0 bytes are written\n\Z']),
+
     # -- the serial port: nothing is lost, in or out
     Case('overrun', 'overrun', check=numbered_lines(64), timeout=60),
     Case('overrun, slow reader', 'overrun', ['-a', 'kib=128'], stdout='slow',
