@@ -193,8 +193,11 @@ static void vcpu_run(void *owner)
 			vcpu_handle_exit(vcpu);
 			continue;
 		}
-		/* EAGAIN: a processor that waits for its start-up message was woken. */
-		if (errno == EINTR || errno == EAGAIN)
+		/*
+		 * EAGAIN: a processor that waits for its start-up message was woken. The first waits
+		 * for none; there KVM may not start a thread of its own.
+		 */
+		if (errno == EINTR || (errno == EAGAIN && vcpu->index > 0))
 			continue;
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "running vCPU %u failed: %s",
 			    vcpu->index, strerror(errno));
