@@ -88,6 +88,11 @@ check-guests: bantam guests
 		tests/guests/net.py tests/guests/command.py tests/guests/terminal.py tests/guests/sandbox.py \
 		-- --build $(BUILD) ./bantam
 
+# Every call of bantam's that can fail does, a few of each kind (ALL=1: each).
+.PHONY: check-faults
+check-faults: bantam guests
+	$(QUIET)tests/faults.py $(if $(ALL),--all) --build $(BUILD) ./bantam
+
 lint:
 	$(QUIET)tools/lint
 
