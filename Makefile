@@ -100,6 +100,11 @@ power-cuts: N := 100
 power-cuts: bantam
 	$(QUIET)tests/system/power_cut.py --cuts $(N) ./bantam
 
+# Every call of bantam's that can fail does, a few of each kind (ALL=1: each).
+.PHONY: check-faults
+check-faults: bantam guests
+	$(QUIET)tests/faults.py $(if $(ALL),--all) --build $(BUILD) ./bantam
+
 lint:
 	$(QUIET)tools/lint
 

@@ -61,9 +61,10 @@ def reports(bantam):
     return text
 
 
-def guest_options(description, guest):
+def guest_options(description, guest, more=None):
     """Reads the arguments of a program that runs bare-metal guests; ends it where one isn't built.
 
+    more: further options, {name: keywords of add_argument()}.
     Returns (options, the monitor's path, the guests' directory).
     """
     parser = argparse.ArgumentParser(description=description)
@@ -74,6 +75,8 @@ def guest_options(description, guest):
     parser.add_argument('--seed', type=int, default=random.getrandbits(31),
                         help='of what hostile-any does at random (default: another each time)')
     parser.add_argument('--seconds', type=int, default=5, help='and for how long (default: 5)')
+    for name, keywords in (more or {}).items():
+        parser.add_argument(name, **keywords)
     options = parser.parse_args()
     bantam, guests = os.path.abspath(options.bantam), os.path.abspath(options.build) + '/guests'
     for path in (bantam, '%s/%s.elf' % (guests, guest)):

@@ -256,6 +256,8 @@ static void in_ready(void *owner)
 	count = io_read(console->in.fd, keys, room ? room : sizeof(keys));
 	if (count < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
+	if (count < 0)
+		say("the console's input can't be read: %s", strerror(errno));
 	if (count <= 0) {
 		console->in.events = 0;
 		console->in.fd = -1;

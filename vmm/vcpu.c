@@ -187,8 +187,11 @@ static void vcpu_run(void *owner)
 			vcpu_handle_exit(vcpu);
 			continue;
 		}
-		/* EAGAIN: a processor that waits for its start-up message was woken. */
-		if (errno == EAGAIN)
+		/*
+		 * EAGAIN: a processor that waits for its start-up message was woken. The first waits
+		 * for none; there KVM may not start a thread of its own.
+		 */
+		if (errno == EAGAIN && vcpu->index > 0)
 			continue;
 		if (errno == EINTR) {
 			/* Perhaps it was stopped for long: its watchdogs are to start anew. Not

@@ -76,7 +76,7 @@ class Disk:
             return 'the image has %d bytes now' % len(data)
         want = want.tobytes()
         bad = [s for s in range(self.sectors)
-               if data[s * SECTOR:][:SECTOR] != want[s * SECTOR:][:SECTOR]]
+               if data[s * SECTOR:(s + 1) * SECTOR] != want[s * SECTOR:(s + 1) * SECTOR]]
         return 'image: %d sectors are other than they should be, the first is %d' % (
             len(bad), bad[0])
 
