@@ -34,7 +34,7 @@ static void put_text(FILE *out, const char *text)
 			at += length - 1;
 		} else if (*at == '"' || *at == '\\') {
 			fprintf(out, "\\%c", *at);
-		} else if (*at < 0x20 || *at >= 0x7f) {
+		} else if (*at < 0x20 || *at >= 0x7f || *at == '<') {
 			fprintf(out, "\\u%04x", *at);
 		} else {
 			fputc(*at, out);

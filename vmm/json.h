@@ -4,7 +4,7 @@
  *
  * Inside an object each value needs a key; inside an array, and for the outermost value, the key is
  * NULL. Text may hold any bytes: what isn't printable ASCII or valid UTF-8 is escaped, each such
- * byte as the code point of its number.
+ * byte as the code point of its number. '<' is escaped too, so that no text ends a script that has it.
  */
 #ifndef BANTAM_VMM_JSON_H
 #define BANTAM_VMM_JSON_H

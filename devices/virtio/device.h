@@ -175,6 +175,8 @@ struct virtio_device {
  */
 int virtio_device_init(struct virtio_device *device, const struct virtio_class *class,
 		       struct error *err);
+/* Has its queues measured (struct virtq_meter) from now on. Returns 0, or -1 with err set. */
+int virtio_device_measure(struct virtio_device *device, struct error *err);
 /* Also for a device that was never prepared. */
 void virtio_device_destroy(struct virtio_device *device);
 
