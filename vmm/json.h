@@ -26,6 +26,9 @@ struct json {
 void json_open(struct json *json, const char *key, char bracket);
 void json_close(struct json *json, char bracket);
 
+/* A text as it stands between quotes; what has no room (1 or more, the NUL included) is left out. */
+void json_escape(char *to, size_t room, const char *text);
+
 void json_text(struct json *json, const char *key, const char *text);
 
 /* A value that is no text, printf-like: a number, true, false or null. */

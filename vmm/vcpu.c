@@ -171,14 +171,19 @@ void vcpu_handle_exit(struct vcpu *vcpu)
 {
 	const u32 reason = vcpu->run->exit_reason;
 	const unsigned row = reason < EXIT_REASONS ? reason : EXIT_REASONS - 1;
-	const u64 start_ns = vcpu->machine->report ? clock_now_ns() : 0;
+	struct trace *trace = &vcpu->machine->trace;
+	const bool traced = trace_on(trace, TRACE_EXITS);
+	const u64 start_ns = vcpu->machine->report || traced ? clock_now_ns() : 0;
 
 	count_up(&vcpu->exits[row], 1);
-	if (trace_on(&vcpu->machine->trace, TRACE_EXITS))
-		trace_line(&vcpu->machine->trace, TRACE_EXITS, "%s", vcpu_exit_name(reason));
+	/* Who reads lines wants to have this one in front of what the exit brings about. */
+	if (traced && trace->format == TRACE_TEXT)
+		trace_line(trace, TRACE_EXITS, "%s", vcpu_exit_name(reason));
 	answer_exit(vcpu);
-	if (start_ns)
+	if (vcpu->machine->report)
 		vcpu->handled_ns[row] += clock_now_ns() - start_ns;
+	if (traced && trace->format != TRACE_TEXT)
+		trace_span(trace, TRACE_EXITS, start_ns, "%s", vcpu_exit_name(reason));
 }
 
 static void vcpu_failed(void *owner, const char *why)

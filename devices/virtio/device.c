@@ -326,7 +326,8 @@ static void flush_trace(struct virtio_device *device, unsigned queue, bool inter
 	if (interrupt)
 		device->transport->describe_interrupt(device->transport_owner, queue, how,
 						      sizeof(how));
-	trace_line(device->trace, TRACE_VIRTIO, "%s/q%u %s, %s", device->name, queue, pending, how);
+	trace_span(device->trace, TRACE_VIRTIO, device->pending_since_ns[queue], "%s/q%u %s, %s",
+		   device->name, queue, pending, how);
 	pending[0] = '\0';
 }
 
@@ -341,6 +342,8 @@ void virtio_trace_chain(struct virtio_device *device, unsigned queue, u16 head, 
 	if (!virtio_traced(device))
 		return;
 	flush_trace(device, queue, false);
+	device->pending_since_ns[queue] =
+		device->queue[queue].meter ? device->queue[queue].meter->taken[head].at_ns : 0;
 	used = snprintf(pending, bytes, "chain %u: ", head);
 	va_start(args, format);
 	vsnprintf(pending + used, bytes - (size_t)used, format, args);
@@ -358,6 +361,8 @@ void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io)
 		return;
 	if (device->queue[queue].meter)
 		count_up(&device->queue[queue].meter->interrupts, 1);
+	if (device->trace && trace_on(device->trace, TRACE_IRQ))
+		trace_line(device->trace, TRACE_IRQ, "%s/q%u", device->name, queue);
 	if (device->line_interrupts)
 		atomic_fetch_or(&device->isr, VIRTIO_ISR_QUEUE);
 	if (fd == VIRTIO_BY_TRANSPORT)

@@ -166,7 +166,8 @@ struct virtio_device {
 	const struct virtio_transport *transport;
 	void *transport_owner;
 	char pending_trace[VIRTIO_QUEUES_MAX]
-			  [200]; /* a line waits for what its interrupt will be */
+			  [200];                 /* a line waits for what its interrupt will be */
+	u64 pending_since_ns[VIRTIO_QUEUES_MAX]; /* its chain was taken; 0: nobody knows */
 };
 
 /*
