@@ -197,6 +197,7 @@ static void take_line(struct command *command, const char *line)
 		distrust(command, "a word behind the last");
 	else if (strcmp(line, "start") == 0) {
 		atomic_store(&command->started, true);
+		timeline_reach(&machine->timeline, STAGE_COMMAND);
 		loop_wake_signal(&machine->command_wake);
 	} else if (strcmp(line, "close stdin") == 0)
 		stop_input(command);

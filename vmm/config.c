@@ -126,8 +126,8 @@ int config_complete(struct config *config, struct error *err)
 
 /* The files that a run names, and which of them it writes to. */
 struct named_files {
-	const char *path[5 + DISKS_MAX];
-	bool written[5 + DISKS_MAX];
+	const char *path[6 + DISKS_MAX];
+	bool written[6 + DISKS_MAX];
 	unsigned count;
 };
 
@@ -149,6 +149,7 @@ int config_check_files(const struct config *config, struct error *err)
 	for (unsigned i = 0; i < config->disks; i++)
 		name_file(&files, config->disk[i].path, disk_is_written(&config->disk[i]));
 	name_file(&files, config->result_path, true);
+	name_file(&files, config->report_path, true);
 	name_file(&files, config->trace_path, true);
 	name_file(&files, config->console == CONSOLE_FILE ? config->console_path : NULL, true);
 	for (unsigned i = 1; i < files.count; i++) {

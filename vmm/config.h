@@ -83,6 +83,7 @@ struct config {
 	bool restart;        /* a reset restarts the guest instead of ending the machine */
 
 	const char *result_path; /* or NULL */
+	const char *report_path; /* or NULL */
 	u32 trace;               /* TRACE_… bits */
 	const char *trace_path;  /* NULL: stderr */
 	bool stats;

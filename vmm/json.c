@@ -4,6 +4,7 @@
 #include "vmm/json.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 /* How many bytes the valid UTF-8 character at `at` has: 2 to 4, or 0 when it is none. */
 static unsigned utf8_length(const unsigned char *at)
@@ -23,24 +24,50 @@ static unsigned utf8_length(const unsigned char *at)
 	return length;
 }
 
+enum { ESCAPED_MAX = 8 };
+
+/* Writes one character as it stands in a text, and a NUL. Returns how many bytes of it were read. */
+static unsigned escape(const unsigned char *at, char escaped[ESCAPED_MAX])
+{
+	const unsigned length = *at >= 0x80 ? utf8_length(at) : 0;
+
+	if (length)
+		memcpy(escaped, at, length);
+	else if (*at == '"' || *at == '\\')
+		snprintf(escaped, ESCAPED_MAX, "\\%c", *at);
+	else if (*at < 0x20 || *at >= 0x7f || *at == '<')
+		snprintf(escaped, ESCAPED_MAX, "\\u%04x", *at);
+	else
+		memcpy(escaped, (char[]){(char)*at, '\0'}, 2);
+	if (length)
+		escaped[length] = '\0';
+	return length ? length : 1;
+}
+
 static void put_text(FILE *out, const char *text)
 {
-	fputc('"', out);
-	for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-		const unsigned length = *at >= 0x80 ? utf8_length(at) : 0;
+	char escaped[ESCAPED_MAX];
 
-		if (length) {
-			fwrite(at, 1, length, out);
-			at += length - 1;
-		} else if (*at == '"' || *at == '\\') {
-			fprintf(out, "\\%c", *at);
-		} else if (*at < 0x20 || *at >= 0x7f) {
-			fprintf(out, "\\u%04x", *at);
-		} else {
-			fputc(*at, out);
-		}
+	fputc('"', out);
+	while (*text) {
+		text += escape((const unsigned char *)text, escaped);
+		fputs(escaped, out);
 	}
 	fputc('"', out);
+}
+
+void json_escape(char *to, size_t room, const char *text)
+{
+	char escaped[ESCAPED_MAX];
+
+	while (*text) {
+		text += escape((const unsigned char *)text, escaped);
+		if (strlen(escaped) >= room)
+			break;
+		to = stpcpy(to, escaped);
+		room -= strlen(escaped);
+	}
+	*to = '\0';
 }
 
 /* A line of its own for each value, two spaces a level. */

@@ -4,7 +4,7 @@
  *
  * Inside an object each value needs a key; inside an array, and for the outermost value, the key is
  * NULL. Text may hold any bytes: what isn't printable ASCII or valid UTF-8 is escaped, each such
- * byte as the code point of its number.
+ * byte as the code point of its number. '<' is escaped too, so that no text ends a script that has it.
  */
 #ifndef BANTAM_VMM_JSON_H
 #define BANTAM_VMM_JSON_H
@@ -25,6 +25,9 @@ struct json {
 /* An object, "{" and "}", or an array, "[" and "]". */
 void json_open(struct json *json, const char *key, char bracket);
 void json_close(struct json *json, char bracket);
+
+/* A text as it stands between quotes; what has no room (1 or more, the NUL included) is left out. */
+void json_escape(char *to, size_t room, const char *text);
 
 void json_text(struct json *json, const char *key, const char *text);
 

@@ -13,6 +13,7 @@
 #include "boot/x86/layout.h"
 #include "vmm/bell.h"
 #include "vmm/kvm.h"
+#include "vmm/report.h"
 #include "vmm/vcpu.h"
 #include "vmm/x86/cpuid.h"
 #include "vmm/x86/entry.h"
@@ -146,6 +147,7 @@ static int check_limits(struct machine *machine, const struct cpuid *cpuid, stru
 static int add_vcpus(struct machine *machine, const struct boot_plan *plan, struct error *err)
 {
 	const unsigned cpus = machine->config->cpus;
+	const bool counts = machine->config->stats || machine->report;
 	struct cpuid cpuid;
 
 	if (cpuid_guest(machine->kvm_fd, cpus, &cpuid, err) || check_limits(machine, &cpuid, err))
@@ -153,9 +155,9 @@ static int add_vcpus(struct machine *machine, const struct boot_plan *plan, stru
 	/* What they count goes on over a restart. */
 	if (!machine->vcpu)
 		machine->vcpu = calloc(cpus, sizeof(*machine->vcpu));
-	if (!machine->touches && machine->config->stats)
-		machine->touches = calloc(1, sizeof(*machine->touches));
-	if (!machine->vcpu || (!machine->touches && machine->config->stats))
+	if (!machine->touches && counts)
+		machine->touches = calloc(cpus, sizeof(*machine->touches));
+	if (!machine->vcpu || (!machine->touches && counts))
 		return error_set(err, "no memory for %u vCPUs", cpus);
 	for (unsigned i = 0; i < cpus; i++) {
 		struct vcpu *vcpu = &machine->vcpu[i];
@@ -280,6 +282,8 @@ static void deliver_irq(void *controller, u32 gsi, bool level)
 
 	if (trace_on(&machine->trace, TRACE_IRQ))
 		trace_line(&machine->trace, TRACE_IRQ, "gsi %u %s", gsi, level ? "high" : "low");
+	if (level && gsi < ARRAY_LEN(machine->raised))
+		atomic_fetch_add_explicit(&machine->raised[gsi], 1, memory_order_relaxed);
 	/* It fails only when there is no such input, and the board knows which there are. */
 	(void)kvm_ioctl(machine->vm_fd, KVM_IRQ_LINE, &line);
 }
@@ -318,6 +322,7 @@ void machine_destroy(struct machine *machine)
 	destroy_vm(machine);
 	free(machine->vcpu);
 	free(machine->touches);
+	report_free(machine->report);
 	trace_close(&machine->trace);
 	if (machine->kvm_fd >= 0)
 		close(machine->kvm_fd);

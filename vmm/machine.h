@@ -30,7 +30,10 @@
 
 struct board;
 struct boot_plan;
+struct report;
 struct vcpu;
+
+enum { MACHINE_PINS = 24 };
 
 struct machine {
 	const struct config *config;
@@ -57,7 +60,9 @@ struct machine {
 	struct trace trace;
 	struct timeline timeline;
 	unsigned restarts;
-	struct touches *touches; /* accesses by address; NULL without --stats */
+	struct touches *touches; /* accesses by address, for each vCPU; NULL: nobody asked */
+	struct report *report;   /* NULL without --report */
+	atomic_ullong raised[MACHINE_PINS]; /* how often each of the I/O APIC's inputs went high */
 
 	struct vcpu *vcpu; /* config->cpus of them */
 	unsigned vcpus;    /* created so far, of this start */

@@ -287,7 +287,11 @@ static const struct option options[] = {
 	 "print what would be put in guest memory and where; run nothing", OWN(set_dry_run)},
 	{"dump-acpi", 0, NULL, "DIR", "write the ACPI tables to DIR", TEXT(dump_acpi_path)},
 	{"trace", 0, NULL, "LIST[=FILE]",
-	 "a line an event, to FILE or stderr; LIST: " TRACE_NAMES ", all", OWN(set_trace)},
+	 "a line an event, to FILE or stderr; as a time line to FILE.json; LIST: " TRACE_NAMES
+	 ", all",
+	 OWN(set_trace)},
+	{"report", 0, NULL, "FILE", "write what happened to FILE, a page (HTML) with pictures",
+	 TEXT(report_path)},
 	{"stats", 0, NULL, NULL, "at the end, print exits, addresses and a time line", FLAG(stats)},
 	{"verbose", 0, NULL, NULL, "say more of what is done, and how", FLAG(verbose)},
 

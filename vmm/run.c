@@ -4,7 +4,7 @@
  * Start-up goes from what is cheap and the user's (files, options) to what is the host's (KVM), so
  * that a mistake is told before anything is made:
  *
- *	1. memory, event loop, signals, the files of --result and --trace
+ *	1. memory, event loop, signals, the files of --result, --report and --trace
  *	2. devices on their buses, the kernel and its data in memory (--dry-run ends here)
  *	3. the VM and its vCPUs
  *	4. the host's ends: console, terminal
@@ -32,6 +32,7 @@
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/readwrite.h"
+#include "vmm/report.h"
 #include "vmm/result.h"
 #include "vmm/thread.h"
 
@@ -296,14 +297,16 @@ static int enter_jail(struct machine *machine, struct error *err)
 /* For the main thread; each vCPU locks itself in before it runs guest code. */
 static int lock_in(struct machine *machine, struct error *err)
 {
-	const u32 kind =
-		SANDBOX_MAIN | (machine->config->restart ? (u32)SANDBOX_RESTART : 0) |
-		(machine->config->result_path || machine->config->stats ? (u32)SANDBOX_REPORT : 0) |
-		net_board_sandbox(machine->config);
+	const struct config *config = machine->config;
+	const u32 kind = SANDBOX_MAIN | (config->restart ? (u32)SANDBOX_RESTART : 0) |
+			 (config->result_path || config->report_path || config->stats
+				  ? (u32)SANDBOX_REPORT
+				  : 0) |
+			 net_board_sandbox(config);
 
 	descriptors_close(&machine->inherited);
-	if (machine->config->sandbox == SANDBOX_ON)
-		jail_close(machine->config->restart || machine->board->virtio.share.count);
+	if (config->sandbox == SANDBOX_ON)
+		jail_close(config->restart || machine->board->virtio.share.count);
 	return sandbox_enter(machine->sandbox, kind, err);
 }
 
@@ -418,7 +421,8 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	add_timers(machine);
 	if (config_check_files(config, err) || take_signals(machine, err) ||
 	    loop_wake_init(&machine->command_wake, &machine->loop, take_terminal, machine, err) ||
-	    result_open(result, config->dry_run ? NULL : config->result_path, err) ||
+	    result_open(result, "result", config->dry_run ? NULL : config->result_path, err) ||
+	    (!config->dry_run && report_open(machine, err)) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
 		       &machine->loop, err) ||
 	    (config->own_cores && !config->dry_run && thread_own_cores(err)))
@@ -465,6 +469,8 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 		say("this kernel has no seccomp filters: all system calls are let through");
 	terminal_init(&machine->terminal,
 		      config->command ? config->tty : config->console == CONSOLE_STDIO);
+	if (report_start(machine, plan, err))
+		return -1;
 	if (enter_jail(machine, err) || virtio_board_open(&machine->board->virtio, err))
 		return -1;
 	return run_to_the_end(machine, files, plan, err);
@@ -506,7 +512,7 @@ static int finish(struct machine *machine, struct result *result)
 		wait_for_reader(machine);
 	terminal_close(&machine->terminal);
 	status = verdict_status(&machine->verdict);
-	if (result_write(result, machine))
+	if (result_write(result, machine) + report_write(machine))
 		status = STATUS_VMM_ERROR;
 	let_signals_end_us(machine);
 	report(machine);

@@ -16,11 +16,11 @@ enum { TOP_ADDRESSES = 20 };
 
 _Static_assert(TOUCH_ROWS == 256, "a row is chosen by eight bits of the hash");
 
-static u64 process_cpu_ns(void)
+u64 clock_cpu_ns(clockid_t whose)
 {
 	struct timespec used;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	clock_gettime(whose, &used);
 	return (u64)used.tv_sec * 1000000000U + (u64)used.tv_nsec;
 }
 
@@ -32,7 +32,8 @@ void timeline_reach(struct timeline *timeline, enum stage stage)
 		return;
 	if (atomic_compare_exchange_strong(&timeline->at_ns[stage], &unset, clock_now_ns()) &&
 	    stage == STAGE_FIRST_INSTRUCTION)
-		atomic_store(&timeline->first_instruction_cpu_ns, process_cpu_ns());
+		atomic_store(&timeline->first_instruction_cpu_ns,
+			     clock_cpu_ns(CLOCK_PROCESS_CPUTIME_ID));
 }
 
 double timeline_ms(const struct timeline *timeline, enum stage stage)
@@ -65,17 +66,32 @@ static struct touch *find_row(struct touches *touches, bool mmio, u64 address, b
 	return NULL;
 }
 
+static void add_touches(struct touches *touches, const struct touch *touch)
+{
+	struct touch *row = find_row(touches, touch->mmio, touch->address, touch->write);
+
+	*(row ? &row->count : &touches->others) += touch->count;
+}
+
 void touches_count(struct touches *touches, bool mmio, u64 address, bool write)
 {
-	struct touch *row;
+	add_touches(touches, &(struct touch){address, true, mmio, write, 1});
+}
 
-	pthread_mutex_lock(&touches->lock);
-	row = find_row(touches, mmio, address, write);
-	if (row)
-		row->count++;
-	else
-		touches->others++;
-	pthread_mutex_unlock(&touches->lock);
+/* All vCPUs' counts go into the first one's table, which is returned; NULL: nothing was counted. */
+static struct touches *all_touches(struct machine *machine)
+{
+	struct touches *all = machine->touches;
+
+	for (unsigned i = 1; all && i < machine->config->cpus; i++) {
+		for (unsigned row = 0; row < TOUCH_ROWS; row++) {
+			if (all[i].row[row].used)
+				add_touches(all, &all[i].row[row]);
+		}
+		all->others += all[i].others;
+		all[i] = (struct touches){.others = 0};
+	}
+	return all;
 }
 
 /* What all vCPUs count, by reason; reasons without a name of their own are one, the last. */
@@ -123,44 +139,95 @@ static bool take_busiest(struct touches *touches, struct touch *busiest)
 	return busiest->count > 0;
 }
 
-static void print_touch(const struct machine *machine, const struct touch *row)
+/* The device that the address belongs to, or NULL, and its register's name, or "". */
+static const char *who_is_touched(const struct machine *machine, const struct touch *row,
+				  const char **name)
 {
 	const struct bus *bus = row->mmio ? &machine->mmio : &machine->pio;
 	const struct bus_range *range = bus_find(bus, row->address);
-	const u64 offset = range ? row->address - range->base : 0;
 	const char *who = bus_who(bus, row->address);
-	const char *name = who && range && range->ops->name
-				   ? range->ops->name(range->device, offset, row->write)
-				   : "";
+
+	*name = who && range && range->ops->name
+			? range->ops->name(range->device, row->address - range->base, row->write)
+			: "";
+	return who;
+}
+
+void stats_accesses_json(struct machine *machine, struct json *json)
+{
+	const struct touches *touches = all_touches(machine);
+	const char *who, *name;
+
+	json_open(json, "accesses", '[');
+	for (unsigned i = 0; touches && i < TOUCH_ROWS; i++) {
+		const struct touch *row = &touches->row[i];
+
+		if (!row->count)
+			continue;
+		who = who_is_touched(machine, row, &name);
+		json_open(json, NULL, '{');
+		json_text(json, "space", row->mmio ? "mmio" : "pio");
+		json_text(json, "way", row->write ? "write" : "read");
+		json_value(json, "address", "\"0x%llx\"", row->address);
+		json_value(json, "count", "%llu", row->count);
+		json_text(json, "device", who ? who : "");
+		json_text(json, "register", name);
+		json_close(json, '}');
+	}
+	json_close(json, ']');
+	json_value(json, "other_accesses", "%llu", touches ? touches->others : 0);
+}
+
+static void print_touch(const struct machine *machine, const struct touch *row)
+{
+	const char *name;
+	const char *who = who_is_touched(machine, row, &name);
 
 	fprintf(stderr, "  %10llu  %s %-5s 0x%llx  %s%s%s\n", row->count,
 		row->mmio ? "mmio" : "pio ", row->write ? "write" : "read", row->address,
 		who ? who : "no device", name[0] ? "." : "", name);
 }
 
+static const char *const stage_names[] = {
+	[STAGE_LOADED] = "kernel loaded",
+	[STAGE_VM_MADE] = "VM made",
+	[STAGE_FIRST_INSTRUCTION] = "first instruction",
+	[STAGE_FIRST_OUTPUT] = "first byte on the console",
+	[STAGE_COMMAND] = "COMMAND started",
+	[STAGE_END] = "end",
+};
+
+void stats_stages_json(const struct machine *machine, struct json *json)
+{
+	json_open(json, "stages", '[');
+	for (int stage = STAGE_START + 1; stage < STAGES; stage++) {
+		const double ms = timeline_ms(&machine->timeline, (enum stage)stage);
+
+		if (ms <= 0)
+			continue;
+		json_open(json, NULL, '{');
+		json_text(json, "name", stage_names[stage]);
+		json_value(json, "ms", "%.3f", ms);
+		json_close(json, '}');
+	}
+	json_close(json, ']');
+}
+
 static void print_timeline(const struct machine *machine)
 {
-	static const char *const names[] = {
-		[STAGE_LOADED] = "kernel loaded",
-		[STAGE_VM_MADE] = "VM made",
-		[STAGE_FIRST_INSTRUCTION] = "first instruction",
-		[STAGE_FIRST_OUTPUT] = "first byte on the console",
-		[STAGE_END] = "end",
-	};
-
 	fprintf(stderr, "time since the start of the process:\n");
 	for (int stage = STAGE_START + 1; stage < STAGES; stage++) {
 		const double ms = timeline_ms(&machine->timeline, (enum stage)stage);
 
 		if (ms > 0)
-			fprintf(stderr, "  %10.3f ms  %s\n", ms, names[stage]);
+			fprintf(stderr, "  %10.3f ms  %s\n", ms, stage_names[stage]);
 	}
 }
 
 void stats_print(struct machine *machine)
 {
 	const struct exits exits = count_exits(machine);
-	struct touches *touches = machine->touches;
+	struct touches *touches = all_touches(machine);
 	struct touch row;
 
 	print_timeline(machine);

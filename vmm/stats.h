@@ -1,12 +1,12 @@
 /*
  * What a run was made of: when each stage was reached, and which addresses the guest touched how
- * often. Kept always where it costs nothing, per address only with --stats.
+ * often. Kept always where it costs nothing, per address only with --stats or --report.
  */
 #ifndef BANTAM_VMM_STATS_H
 #define BANTAM_VMM_STATS_H
 
-#include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "vmm/types.h"
 
@@ -23,6 +23,7 @@ enum stage {
 	STAGE_VM_MADE,
 	STAGE_FIRST_INSTRUCTION,
 	STAGE_FIRST_OUTPUT, /* the first byte on the console */
+	STAGE_COMMAND,      /* COMMAND was started */
 	STAGE_END,
 	STAGES
 };
@@ -32,6 +33,9 @@ struct timeline {
 	atomic_ullong at_ns[STAGES];            /* CLOCK_MONOTONIC; 0: not reached */
 	atomic_ullong first_instruction_cpu_ns; /* the process's processor time by then */
 };
+
+/* The processor time used: by CLOCK_PROCESS_CPUTIME_ID or CLOCK_THREAD_CPUTIME_ID. */
+u64 clock_cpu_ns(clockid_t whose);
 
 /* Notes the time, if the stage wasn't reached before. */
 void timeline_reach(struct timeline *timeline, enum stage stage);
@@ -51,14 +55,12 @@ struct touch {
 	u64 count;
 };
 
-/* A hash table. */
+/* A hash table, of one vCPU. */
 struct touches {
-	pthread_mutex_t lock; /* guards the counts; as calloc() makes it */
 	struct touch row[TOUCH_ROWS];
 	u64 others; /* accesses to addresses for which there was no row */
 };
 
-/* On any thread. */
 void touches_count(struct touches *touches, bool mmio, u64 address, bool write);
 
 /* Prints all of it to stderr, for people. The vCPUs have stopped. */
@@ -66,5 +68,9 @@ void stats_print(struct machine *machine);
 
 /* Appends "exits": {name: count} for all vCPUs together. */
 void stats_exits_json(const struct machine *machine, struct json *json);
+
+/* Appends what else stats_print() prints: "stages": [{name, ms}], and "accesses", by address. */
+void stats_stages_json(const struct machine *machine, struct json *json);
+void stats_accesses_json(struct machine *machine, struct json *json);
 
 #endif

@@ -30,15 +30,24 @@ enum {
 	TRACE_MSR = 1 << 4,    /* model-specific registers that KVM doesn't know */
 	TRACE_IRQ = 1 << 5,    /* interrupt lines */
 	TRACE_VIRTIO = 1 << 6, /* chains of virtqueues */
-	TRACE_ALL = (1 << 7) - 1,
+	TRACE_FS = 1 << 7,     /* requests to shared directories */
+	TRACE_ALL = (1 << 8) - 1,
 };
-#define TRACE_NAMES "boot, exits, pio, mmio, msr, irq, virtio"
+#define TRACE_NAMES "boot, exits, pio, mmio, msr, irq, virtio, fs"
+
+/* By the end of the file's name; trace.c says what a line looks like. */
+enum trace_format {
+	TRACE_TEXT,
+	TRACE_JSON_LINES, /* ".jsonl": an object a line */
+	TRACE_CHROME,     /* ".json": trace events, as Perfetto and chrome://tracing show them */
+};
 
 enum { TRACE_BUFFER_BYTES = 16384 };
 
 struct trace {
 	u32 events; /* TRACE_… bits; 0 when off */
 	struct sink sink;
+	enum trace_format format;
 	u64 start_ns;       /* what times count from: the process's start */
 	atomic_bool broken; /* writing failed: nothing is written any more */
 	struct loop_timer flush;
@@ -46,6 +55,7 @@ struct trace {
 	pthread_mutex_t lock; /* guards what follows */
 	char *text;           /* TRACE_BUFFER_BYTES */
 	size_t used;
+	unsigned threads, spans; /* numbers that were given out */
 };
 
 /* "pio,irq" or "all", up to a '=', to bits. Returns 0, or -1 with err set to a line that lists the names. */
@@ -72,6 +82,12 @@ static inline bool trace_on(const struct trace *trace, u32 event)
 {
 	return __builtin_expect((trace->events & event) != 0, 0);
 }
+
+/*
+ * Adds what began at start_ns (clock_now_ns()) and ends now; 0 is the same as trace_line(). In Chrome's
+ * format, what is no chain's is a slice of the calling thread's, and slices have to lie in one another.
+ */
+void trace_span(struct trace *trace, u32 event, u64 start_ns, const char *format, ...) PRINTF(4, 5);
 
 /* Adds a line, printf-like and without its end, to the trace. */
 void trace_line(struct trace *trace, u32 event, const char *format, ...) PRINTF(3, 4);

@@ -38,6 +38,17 @@ static inline bool add_overflows(u64 a, u64 b, u64 *sum)
 	return __builtin_add_overflow(a, b, sum);
 }
 
+/* Adds to a counter that one thread writes and others may read meanwhile. */
+static inline void count_up(u64 *counter, u64 by)
+{
+	__atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
+}
+
+static inline u64 count_read(const u64 *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 /* Rounds down / up to a multiple of `to`, a power of two. align_up() wraps only above 2^64 - to. */
 static inline u64 align_down(u64 value, u64 to)
 {

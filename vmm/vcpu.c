@@ -50,7 +50,7 @@ static u64 access_register(struct vcpu *vcpu, bool mmio, u64 address, unsigned w
 	else
 		value = bus_read(bus, address, width);
 	if (machine->touches)
-		touches_count(machine->touches, mmio, address, write);
+		touches_count(&machine->touches[vcpu->index], mmio, address, write);
 	if (trace_on(&machine->trace, mmio ? TRACE_MMIO : TRACE_PIO))
 		bus_trace(bus, &machine->trace, mmio ? TRACE_MMIO : TRACE_PIO,
 			  &(struct bus_access){address, width, write, value});
@@ -116,16 +116,11 @@ static void die(struct vcpu *vcpu, enum verdict_reason reason, const char *detai
 		death_take(&machine->death, vcpu);
 }
 
-/* Nothing else than this, the devices and the trace is a vCPU thread's work. */
-void vcpu_handle_exit(struct vcpu *vcpu)
+static void answer_exit(struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->run;
 	char detail[64];
 
-	vcpu->exits[run->exit_reason < EXIT_REASONS ? run->exit_reason : EXIT_REASONS - 1]++;
-	if (trace_on(&vcpu->machine->trace, TRACE_EXITS))
-		trace_line(&vcpu->machine->trace, TRACE_EXITS, "%s",
-			   vcpu_exit_name(run->exit_reason));
 	/* A vCPU locks the bus a thousand times a second, and no more. */
 	if (run->flags & KVM_RUN_X86_BUS_LOCK)
 		(void)poll(NULL, 0, 1);
@@ -165,6 +160,26 @@ void vcpu_handle_exit(struct vcpu *vcpu)
 	}
 }
 
+/* Nothing else than this, the devices and the trace is a vCPU thread's work. */
+void vcpu_handle_exit(struct vcpu *vcpu)
+{
+	const u32 reason = vcpu->run->exit_reason;
+	const unsigned row = reason < EXIT_REASONS ? reason : EXIT_REASONS - 1;
+	struct trace *trace = &vcpu->machine->trace;
+	const bool traced = trace_on(trace, TRACE_EXITS);
+	const u64 start_ns = vcpu->machine->report || traced ? clock_now_ns() : 0;
+
+	count_up(&vcpu->exits[row], 1);
+	/* Who reads lines wants to have this one in front of what the exit brings about. */
+	if (traced && trace->format == TRACE_TEXT)
+		trace_line(trace, TRACE_EXITS, "%s", vcpu_exit_name(reason));
+	answer_exit(vcpu);
+	if (vcpu->machine->report)
+		vcpu->handled_ns[row] += clock_now_ns() - start_ns;
+	if (traced && trace->format != TRACE_TEXT)
+		trace_span(trace, TRACE_EXITS, start_ns, "%s", vcpu_exit_name(reason));
+}
+
 static void vcpu_failed(void *owner, const char *why)
 {
 	struct vcpu *vcpu = owner;
@@ -176,10 +191,12 @@ static void vcpu_run(void *owner)
 {
 	struct vcpu *vcpu = owner;
 	struct machine *machine = vcpu->machine;
+	u64 start_ns;
 
 	/* The gate opens when the main thread has locked itself in, too. */
 	pthread_mutex_lock(&machine->gate);
 	pthread_mutex_unlock(&machine->gate);
+	start_ns = clock_now_ns();
 	if (vcpu->index == 0)
 		timeline_reach(&machine->timeline, STAGE_FIRST_INSTRUCTION);
 	while (!machine_ended(machine)) {
@@ -202,6 +219,8 @@ static void vcpu_run(void *owner)
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "running vCPU %u failed: %s",
 			    vcpu->index, strerror(errno));
 	}
+	vcpu->ran_ns += clock_now_ns() - start_ns;
+	vcpu->cpu_ns += clock_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 #define EXIT(name) [KVM_EXIT_##name] = #name

@@ -21,6 +21,9 @@ struct vcpu {
 	size_t run_bytes;
 	struct thread thread;
 	u64 exits[EXIT_REASONS]; /* how often KVM_RUN ended, by reason */
+
+	/* How long the thread ran and had a processor, and, with --report, what it took to handle exits. */
+	u64 ran_ns, cpu_ns, handled_ns[EXIT_REASONS];
 };
 
 /* Creates the vCPU in KVM; its registers are KVM's defaults. Returns 0, or -1 with err set. */

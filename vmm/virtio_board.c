@@ -44,6 +44,9 @@ static int attach_slot(struct virtio_board *board, unsigned index, u32 first_mes
 
 	slot->device->memory = &machine->memory;
 	slot->device->trace = &machine->trace;
+	if ((machine->report || trace_on(&machine->trace, TRACE_VIRTIO)) &&
+	    virtio_device_measure(slot->device, err))
+		return -1;
 	if (by_pci(board))
 		return virtio_pci_init(&slot->pci, slot->device, &board->pci, &board->wiring,
 				       first_message, err);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,6 +62,16 @@ int virtio_device_init(struct virtio_device *device, const struct virtio_class *
 	return 0;
 }
 
+int virtio_device_measure(struct virtio_device *device, struct error *err)
+{
+	for (unsigned i = 0; i < device->queues; i++) {
+		device->queue[i].meter = calloc(1, sizeof(*device->queue[i].meter));
+		if (!device->queue[i].meter)
+			return error_set(err, "no memory to measure %s", device->name);
+	}
+	return 0;
+}
+
 void virtio_device_destroy(struct virtio_device *device)
 {
 	if (!device->class)
@@ -68,6 +79,8 @@ void virtio_device_destroy(struct virtio_device *device)
 	for (unsigned i = 0; i < device->queues; i++) {
 		if (device->queue[i].notify_fd >= 0)
 			close(device->queue[i].notify_fd);
+		free(device->queue[i].meter);
+		device->queue[i].meter = NULL;
 	}
 	pthread_cond_destroy(&device->stopped);
 	pthread_mutex_destroy(&device->lock);
@@ -313,7 +326,8 @@ static void flush_trace(struct virtio_device *device, unsigned queue, bool inter
 	if (interrupt)
 		device->transport->describe_interrupt(device->transport_owner, queue, how,
 						      sizeof(how));
-	trace_line(device->trace, TRACE_VIRTIO, "%s/q%u %s, %s", device->name, queue, pending, how);
+	trace_span(device->trace, TRACE_VIRTIO, device->pending_since_ns[queue], "%s/q%u %s, %s",
+		   device->name, queue, pending, how);
 	pending[0] = '\0';
 }
 
@@ -328,6 +342,8 @@ void virtio_trace_chain(struct virtio_device *device, unsigned queue, u16 head, 
 	if (!virtio_traced(device))
 		return;
 	flush_trace(device, queue, false);
+	device->pending_since_ns[queue] =
+		device->queue[queue].meter ? device->queue[queue].meter->taken[head].at_ns : 0;
 	used = snprintf(pending, bytes, "chain %u: ", head);
 	va_start(args, format);
 	vsnprintf(pending + used, bytes - (size_t)used, format, args);
@@ -343,6 +359,10 @@ void virtio_signal(struct virtio_device *device, unsigned queue, struct io *io)
 		flush_trace(device, queue, wanted && fd != VIRTIO_NO_INTERRUPT);
 	if (!wanted || fd == VIRTIO_NO_INTERRUPT)
 		return;
+	if (device->queue[queue].meter)
+		count_up(&device->queue[queue].meter->interrupts, 1);
+	if (device->trace && trace_on(device->trace, TRACE_IRQ))
+		trace_line(device->trace, TRACE_IRQ, "%s/q%u", device->name, queue);
 	if (device->line_interrupts)
 		atomic_fetch_or(&device->isr, VIRTIO_ISR_QUEUE);
 	if (fd == VIRTIO_BY_TRANSPORT)

@@ -166,7 +166,8 @@ struct virtio_device {
 	const struct virtio_transport *transport;
 	void *transport_owner;
 	char pending_trace[VIRTIO_QUEUES_MAX]
-			  [200]; /* a line waits for what its interrupt will be */
+			  [200];                 /* a line waits for what its interrupt will be */
+	u64 pending_since_ns[VIRTIO_QUEUES_MAX]; /* its chain was taken; 0: nobody knows */
 };
 
 /*
@@ -175,6 +176,8 @@ struct virtio_device {
  */
 int virtio_device_init(struct virtio_device *device, const struct virtio_class *class,
 		       struct error *err);
+/* Has its queues measured (struct virtq_meter) from now on. Returns 0, or -1 with err set. */
+int virtio_device_measure(struct virtio_device *device, struct error *err);
 /* Also for a device that was never prepared. */
 void virtio_device_destroy(struct virtio_device *device);
 

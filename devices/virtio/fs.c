@@ -237,6 +237,7 @@ static int start_thread(struct fs *fs, struct fs_thread *own, const struct threa
 
 int fs_start_threads(struct fs *fs, const struct thread_setup *setup, struct error *err)
 {
+	fuse_trace(fs->server, fs->device.trace);
 	if (virtio_worker_open(&fs->worker, setup, NULL, err))
 		return -1;
 	for (unsigned i = 0; i < FS_THREADS; i++) {

@@ -21,6 +21,7 @@
 #include "devices/virtio/fuse_server.h"
 #include "devices/virtio/queue.h"
 #include "vmm/sandbox.h"
+#include "vmm/trace.h"
 
 SANDBOX_CALLS(fuse,
 	      CALL(syncfs, SANDBOX_FILES, "a file system of the guest's is to be on the disk"));
@@ -212,6 +213,34 @@ static const struct {
 	[FUSE_TMPFILE] = {fuse_call_tmpfile, sizeof(struct fuse_create_in), WRITES | DIRECTORY},
 };
 
+#define OP(name) [FUSE_##name] = #name
+
+static const char *const op_names[ARRAY_LEN(calls)] = {
+	OP(LOOKUP),          OP(FORGET),      OP(GETATTR),     OP(SETATTR),   OP(READLINK),
+	OP(SYMLINK),         OP(MKNOD),       OP(MKDIR),       OP(UNLINK),    OP(RMDIR),
+	OP(RENAME),          OP(LINK),        OP(OPEN),        OP(READ),      OP(WRITE),
+	OP(STATFS),          OP(RELEASE),     OP(FSYNC),       OP(SETXATTR),  OP(GETXATTR),
+	OP(LISTXATTR),       OP(REMOVEXATTR), OP(INIT),        OP(OPENDIR),   OP(READDIR),
+	OP(RELEASEDIR),      OP(FSYNCDIR),    OP(CREATE),      OP(INTERRUPT), OP(DESTROY),
+	OP(BATCH_FORGET),    OP(FALLOCATE),   OP(READDIRPLUS), OP(RENAME2),   OP(LSEEK),
+	OP(COPY_FILE_RANGE), OP(SYNCFS),      OP(TMPFILE)};
+
+static void trace_request(const struct fuse_request *request, long result, u64 start_ns)
+{
+	const u32 opcode = request->head.opcode;
+	const char *name = opcode < ARRAY_LEN(calls) ? op_names[opcode] : NULL;
+	char how[64];
+
+	if (result < 0)
+		snprintf(how, sizeof(how), "%s", strerror((int)-result));
+	else
+		snprintf(how, sizeof(how), "ok, %ld bytes", result);
+	trace_span(request->server->trace, TRACE_FS, start_ns, "%s inode %llu%s%s%s → %s",
+		   name ? name : "unknown", (u64)request->head.nodeid,
+		   request->shown[0] ? " '" : "", request->shown, request->shown[0] ? "'" : "",
+		   how);
+}
+
 static size_t bytes_of(const struct iovec *piece, unsigned pieces)
 {
 	size_t bytes = 0;
@@ -258,6 +287,11 @@ static long prepare(struct fuse_request *request, u32 bytes, unsigned flags)
 	return 0;
 }
 
+static bool traced(const struct fuse_server *server)
+{
+	return server->trace && trace_on(server->trace, TRACE_FS);
+}
+
 /* Copies the body and makes the call. */
 static long serve_body(struct fuse_request *request)
 {
@@ -274,6 +308,8 @@ static long serve_body(struct fuse_request *request)
 	copy[request->bytes] = '\0';
 	request->body = copy;
 	result = prepare(request, calls[opcode].bytes, calls[opcode].flags);
+	if (request->name && traced(request->server))
+		snprintf(request->shown, sizeof(request->shown), "%s", request->name);
 	if (!result)
 		result = calls[opcode].call(request);
 	fuse_inode_put(&request->server->inodes, request->inode);
@@ -291,6 +327,7 @@ size_t fuse_serve(struct fuse_server *server, const struct iovec *in, unsigned i
 		.server = server, .in = in, .ins = ins, .out = out, .outs = outs};
 	const size_t given = bytes_of(in, ins), room = bytes_of(out, outs);
 	struct fuse_out_header head = {.len = sizeof(head)};
+	const u64 start_ns = traced(server) ? clock_now_ns() : 0;
 	long result;
 
 	if (virtq_copy(in, ins, 0, &request.head, sizeof(request.head), false) <
@@ -308,6 +345,8 @@ size_t fuse_serve(struct fuse_server *server, const struct iovec *in, unsigned i
 		result = -E2BIG;
 	else
 		result = serve_body(&request);
+	if (start_ns)
+		trace_request(&request, result, start_ns);
 	if (room < sizeof(head) ||
 	    (request.head.opcode < ARRAY_LEN(calls) && calls[request.head.opcode].flags & NO_REPLY))
 		return 0;
@@ -370,6 +409,11 @@ int fuse_open(struct fuse_server **server, const struct fuse_export *export, str
 	hide(own);
 	*server = own;
 	return 0;
+}
+
+void fuse_trace(struct fuse_server *server, struct trace *trace)
+{
+	server->trace = trace;
 }
 
 int fuse_root(const struct fuse_server *server, bool *writable)

@@ -46,6 +46,7 @@ struct fuse_export {
 };
 
 struct fuse_server;
+struct trace;
 
 /* Opens the directory; everything afterwards goes by descriptors. Returns 0, or -1 with err set. */
 int fuse_open(struct fuse_server **server, const struct fuse_export *export, struct error *err);
@@ -61,6 +62,9 @@ int fuse_root(const struct fuse_server *server, bool *writable);
  */
 size_t fuse_serve(struct fuse_server *server, const struct iovec *in, unsigned ins,
 		  const struct iovec *out, unsigned outs);
+
+/* Its requests are shown in the trace, where that wants them. Before there are any. */
+void fuse_trace(struct fuse_server *server, struct trace *trace);
 
 /* Forgets what a driver has looked up and opened; what is being used goes when that is done. */
 void fuse_reset(struct fuse_server *server);

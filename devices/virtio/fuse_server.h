@@ -33,6 +33,7 @@ struct fuse_handle {
 };
 
 struct fuse_server {
+	struct trace *trace; /* or NULL */
 	struct fuse_export export;
 	struct fuse_inodes inodes;
 	dev_t dev;    /* of the root */
@@ -65,6 +66,7 @@ struct fuse_request {
 	const char *name;           /* what follows the struct that the body begins with */
 	struct fuse_handle *handle; /* by the body's first number */
 	struct fuse_inode *inode;   /* of the header's node id; its descriptor is open */
+	char shown[64];             /* the name, for the trace */
 };
 
 /*

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "vmm/loop.h"
+
 /* Descriptor flags, virtio 1.2, 2.7.5. */
 enum { DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4 };
 
@@ -151,8 +153,31 @@ static bool walk(const struct virtq *queue, struct virtq_chain *chain, const u8 
 	return false;
 }
 
+static void note_taken(struct virtq_meter *meter, const struct virtq_chain *chain)
+{
+	const u64 now = clock_now_ns();
+
+	meter->taken[chain->head].at_ns = now;
+	meter->taken[chain->head].out_bytes = chain->out_bytes;
+	if (!meter->first_ns)
+		count_up(&meter->first_ns, now);
+}
+
+static void note_given_back(struct virtq_meter *meter, u16 head, u32 written)
+{
+	unsigned power;
+
+	meter->last_ns = clock_now_ns() - meter->taken[head].at_ns;
+	power = 63U - (unsigned)__builtin_clzll(meter->last_ns | 1);
+	count_up(&meter->latency[power < VIRTQ_LATENCIES ? power : VIRTQ_LATENCIES - 1], 1);
+	count_up(&meter->out_bytes, meter->taken[head].out_bytes);
+	count_up(&meter->in_bytes, written);
+	count_up(&meter->chains, 1);
+}
+
 enum virtq_result virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 {
+	enum virtq_result result = VIRTQ_CHAIN;
 	u16 waiting;
 
 	if (queue->broken || !virtq_started(queue))
@@ -173,8 +198,10 @@ enum virtq_result virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 	chain->out = chain->in = 0;
 	chain->out_bytes = chain->in_bytes = 0;
 	if (!walk(queue, chain, queue->descriptors, queue->size, chain->head, false))
-		return VIRTQ_BAD;
-	return VIRTQ_CHAIN;
+		result = VIRTQ_BAD;
+	if (queue->meter)
+		note_taken(queue->meter, chain);
+	return result;
 }
 
 void virtq_unpop(struct virtq *queue, u16 count)
@@ -192,6 +219,8 @@ void virtq_place(struct virtq *queue, u16 head, u32 written)
 		       USED_ENTRY_BYTES * (size_t)(queue->position.next_used % queue->size),
 	       entry, sizeof(entry));
 	queue->position.next_used++;
+	if (queue->meter)
+		note_given_back(queue->meter, head, written);
 }
 
 void virtq_publish(struct virtq *queue)

@@ -47,6 +47,20 @@ struct virtq_position {
 	u16 signalled;      /* next_used when the driver was last told */
 };
 
+enum { VIRTQ_LATENCIES = 40 };
+
+/* What a queue was used for, where somebody wants to know; written by the queue's worker. */
+struct virtq_meter {
+	u64 chains, out_bytes, in_bytes; /* given back; read from them and written to them */
+	u64 interrupts;
+	u64 first_ns, last_ns;        /* when the first was taken; the last one's latency */
+	u64 latency[VIRTQ_LATENCIES]; /* chains from taken to given back: [n] from 2^n ns on */
+	struct {
+		u64 at_ns;
+		u32 out_bytes;
+	} taken[VIRTQ_SIZE_MAX]; /* by their heads */
+};
+
 struct virtq {
 	const struct memory *memory;
 	struct virtq_position position;
@@ -57,6 +71,8 @@ struct virtq {
 	bool broken;
 	/* The three areas; each was found by memory_at() for its whole length. */
 	u8 *descriptors, *available, *used;
+
+	struct virtq_meter *meter; /* or NULL */
 
 	int notify_fd;           /* rung by the driver's notification, and by the device core */
 	atomic_int interrupt_fd; /* written to interrupt the driver; below 0: see device.h */

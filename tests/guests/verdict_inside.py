@@ -4,6 +4,7 @@ Death reports against the guests' own ELF files, lines of --trace against what t
 to do, counts of --stats against both. Importing it adds the cases to the list.
 """
 
+import json
 import os
 import re
 import signal
@@ -233,7 +234,7 @@ def traces_that_cannot_be_written():
     want(len(run.out) == 16 * 1024 + 5, 'the guest lost output')
     for names in ('bogus', '', 'pio,bogus', 'pio,'):
         check(boot('hello', '--trace', names), USAGE,
-              err='boot, exits, pio, mmio, msr, irq, virtio and all$', out=r'\A\Z')
+              err='boot, exits, pio, mmio, msr, irq, virtio, fs and all$', out=r'\A\Z')
     check(boot('hello', '--trace', 'pio='), USAGE, err='no file is named')
 
 
@@ -249,6 +250,51 @@ def a_trace_that_nobody_reads():
     finally:
         os.close(out)
         os.close(into)
+
+
+# ---- the other formats ----
+
+@case
+def a_trace_as_a_time_line():
+    """Chrome's format: valid JSON, threads with names, slices that lie in one another, pairs that close."""
+    path = World.path('trace.json')
+    for guest, args in (('hello', ()), ('smp', ('-c', '4')), ('rng', ('-a', 'irq'))):
+        run = check(boot(guest, '--trace', 'all=' + path, *args), OK, 'poweroff')
+        with open(path, encoding='utf-8') as f:
+            events = json.load(f)
+        names = {e['tid']: e['args']['name'] for e in events if e['name'] == 'thread_name'}
+        want(len(names) == len(set(names.values())) and 'cpu0' in names.values(), 'threads: %s' % names)
+        slices, pairs = {tid: [] for tid in names}, {}
+        for e in events:
+            want(e['pid'] == 1 and (e['name'] == 'process_name' or e['tid'] in names), 'nobody: %s' % e)
+            if e['ph'] == 'X':
+                slices[e['tid']].append((e['ts'], e['ts'] + e['dur'], e['name']))
+            elif e['ph'] in 'be':
+                pairs.setdefault((e['cat'], e['id'], e['name']), []).append((e['ts'], e['ph']))
+            else:
+                want(e['ph'] in 'iM', 'a phase is %r' % e['ph'])
+        for own in slices.values():
+            own.sort()
+            want(all(a[1] <= b[0] for a, b in zip(own, own[1:])), 'slices overlap')
+        want(all([ph for _, ph in sorted(pair)] == ['b', 'e'] for pair in pairs.values()), 'pairs: %s' % pairs)
+        want(bool(pairs) == (guest == 'rng'), '%s: %d chains' % (guest, len(pairs)))
+        exits = [s[2] for own in slices.values() for s in own]
+        want({name: exits.count(name) for name in exits} == run.result['exits'], 'exits')
+        want(guest != 'rng' or any(e.get('cat') == 'irq' and e['name'] == 'virtio0/q0' for e in events),
+             'no interrupt')
+
+
+@case
+def a_trace_as_json_lines():
+    path = World.path('trace.jsonl')
+    run = check(boot('hello', '--trace', 'exits,pio=' + path), OK, 'poweroff')
+    with open(path, encoding='utf-8') as f:
+        events = [json.loads(line) for line in f]
+    want({tuple(e) for e in events} == {('us', 'took_us', 'thread', 'kind', 'text')}, 'keys')
+    want(sum(e['kind'] == 'exits' for e in events) == run.result['exits']['IO'], 'exits')
+    # An exit lasts as long as what it brings about.
+    inside = [e['us'] <= p['us'] <= e['us'] + e['took_us'] for p, e in zip(events[::2], events[1::2])]
+    want(all(inside) and inside, 'an access lies outside of its exit')
 
 
 # ---- statistics ----

@@ -234,7 +234,7 @@ CASES = [
     fs_case(''),
     fs_case(', event indices', 'event-index'),
     fs_case(' by mmio', 'mmio', MMIO),
-    fs_case(', 2 vCPUs, traced', '', ['-c', '2', '--trace', 'virtio={new}']),
+    fs_case(', 2 vCPUs, traced', '', ['-c', '2', '--trace', 'virtio,fs={new}']),
     console_case(''),
     console_case(', event indices', 'event-index'),
     console_case(' by mmio', 'mmio', MMIO),

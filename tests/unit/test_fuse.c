@@ -13,6 +13,7 @@
 #include "devices/virtio/fuse_server.h"
 #include "tests/unit/fuse_world.h"
 #include "tests/unit/support.h"
+#include "vmm/trace.h"
 
 static int init(struct fuse_client *client, u32 major, u32 minor, u32 flags,
 		struct fuse_init_out *out)
@@ -347,6 +348,36 @@ static void test_reset(void **state)
 	}
 }
 
+/* In the trace a request is a line, whatever its name is. */
+static void test_trace(void **state)
+{
+	struct fuse_world *world = *state;
+	struct fuse_client *client = &world->client;
+	struct loop loop = {.sources = 0};
+	char text[1024] = "";
+	struct trace trace;
+	struct error err;
+	struct temp_file file;
+
+	temp_file_make(&file, "", 0);
+	assert_int_equal(trace_open(&trace, TRACE_FS, file.path, clock_now_ns(), &loop, &err), 0);
+	fuse_trace(client->server, &trace);
+	fuse_mkdir(client, FUSE_ROOT_ID, "a\nb'");
+	assert_int_equal(fuse_ask(client, FUSE_LOOKUP, FUSE_ROOT_ID, NULL, 0, "nobody", NULL),
+			 -ENOENT);
+	assert_int_equal(fuse_ask(client, 4000, 7, NULL, 0, NULL, NULL), -ENOSYS);
+	fuse_trace(client->server, NULL);
+	fuse_mkdir(client, FUSE_ROOT_ID, "unseen");
+	trace_close(&trace);
+	assert_true(pread(file.fd, text, sizeof(text) - 1, 0) > 0);
+	assert_says(text, "ms fs MKDIR inode 1 'a?b'' → ok, 128 bytes, ");
+	assert_says(text, " us\nmain +");
+	assert_says(text, "ms fs LOOKUP inode 1 'nobody' → No such file or directory, ");
+	assert_says(text, "ms fs unknown inode 7 → Function not implemented, ");
+	assert_null(strstr(text, "unseen"));
+	temp_file_free(&file);
+}
+
 static void test_read_only(void **state)
 {
 	const struct fuse_export export = {.read_only = true};
@@ -417,6 +448,7 @@ int main(void)
 		FUSE_TEST(test_handles),
 		FUSE_TEST(test_handle_in_use),
 		FUSE_TEST(test_reset),
+		FUSE_TEST(test_trace),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_no_directory),
 	};

@@ -6,9 +6,11 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,7 +75,7 @@ static const char *text_of(struct world *world, int fd)
 
 static const char *written(struct world *world)
 {
-	assert_int_equal(result_open(&world->result, world->file.path, &world->err), 0);
+	assert_int_equal(result_open(&world->result, "result", world->file.path, &world->err), 0);
 	assert_int_equal(result_write(&world->result, &world->machine), 0);
 	return text_of(world, world->file.fd);
 }
@@ -194,7 +196,7 @@ static void test_without_a_path_nothing_happens(void **state)
 	struct world *world = *state;
 
 	memset(&world->result, 0xa5, sizeof(world->result));
-	assert_int_equal(result_open(&world->result, NULL, &world->err), 0);
+	assert_int_equal(result_open(&world->result, "result", NULL, &world->err), 0);
 	assert_null(world->result.file);
 	assert_int_equal(result_write(&world->result, &world->machine), 0);
 }
@@ -203,7 +205,7 @@ static void test_opening_empties_the_file(void **state)
 {
 	struct world *world = *state;
 
-	assert_int_equal(result_open(&world->result, world->file.path, &world->err), 0);
+	assert_int_equal(result_open(&world->result, "result", world->file.path, &world->err), 0);
 	assert_string_equal(text_of(world, world->file.fd), "");
 	assert_true(fcntl(fileno(world->result.file), F_GETFD) & FD_CLOEXEC);
 	end_by(world, VERDICT_POWEROFF, 0, "");
@@ -216,11 +218,35 @@ static void test_paths_that_cannot_be_opened(void **state)
 	struct world *world = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-		assert_int_equal(result_open(&world->result, paths[i], &world->err), -1);
+		assert_int_equal(result_open(&world->result, "result", paths[i], &world->err), -1);
 		assert_null(world->result.file);
 		assert_says(world->err.text, "cannot write the result to '");
 		assert_says(world->err.text, paths[i]);
 	}
+}
+
+/* A part that had room before the disk was full doesn't stay: a limit of 4 KiB, and more than that. */
+static void test_never_a_part_of_it(void **state)
+{
+	static char word[LONG_WORD];
+	char *command[] = {"bantam", word};
+	struct world *world = *state;
+	struct rlimit old, limit;
+
+	memset(word, 'w', sizeof(word) - 1);
+	world->config.argc = ARRAY_LEN(command);
+	world->config.argv = command;
+	end_by(world, VERDICT_POWEROFF, 0, "");
+	assert_int_equal(result_open(&world->result, "report", world->file.path, &world->err), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = (struct rlimit){.rlim_cur = 4096, .rlim_max = old.rlim_max};
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(result_write(&world->result, &world->machine), -1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_string_equal(text_of(world, world->stderr_file),
+			    "bantam: the report could not be written: File too large\n");
+	assert_string_equal(text_of(world, world->file.fd), "");
 }
 
 static void test_a_full_disk_is_told(void **state)
@@ -228,7 +254,7 @@ static void test_a_full_disk_is_told(void **state)
 	struct world *world = *state;
 
 	end_by(world, VERDICT_POWEROFF, 0, "");
-	assert_int_equal(result_open(&world->result, "/dev/full", &world->err), 0);
+	assert_int_equal(result_open(&world->result, "result", "/dev/full", &world->err), 0);
 	assert_int_equal(result_write(&world->result, &world->machine), -1);
 	assert_string_equal(text_of(world, world->stderr_file),
 			    "bantam: the result could not be written: No space left on device\n");
@@ -247,6 +273,7 @@ int main(void)
 		TEST(test_opening_empties_the_file),
 		TEST(test_paths_that_cannot_be_opened),
 		TEST(test_a_full_disk_is_told),
+		TEST(test_never_a_part_of_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

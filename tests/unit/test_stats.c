@@ -33,7 +33,7 @@ struct world {
 	struct machine machine;
 	struct config config;
 	struct vcpu vcpu[CPUS];
-	struct touches touches;
+	struct touches touches[CPUS];
 	char text[16384]; /* what was printed last */
 };
 
@@ -48,7 +48,7 @@ static int set_up(void **state)
 	world->machine.vcpu = world->vcpu;
 	world->machine.config = &world->config;
 	world->config.cpus = CPUS;
-	world->machine.touches = &world->touches;
+	world->machine.touches = world->touches;
 	assert_int_equal(bus_add(&world->machine.pio, &com1, &err), 0);
 	assert_int_equal(bus_add(&world->machine.pio, &plain, &err), 0);
 	*state = world;
@@ -282,13 +282,13 @@ static void test_addresses_with_their_names(void **state)
 	struct world *world = *state;
 
 	for (unsigned i = 0; i < 12; i++)
-		touches_count(&world->touches, false, COM1, true);
+		touches_count(&world->touches[i % CPUS], false, COM1, true);
 	for (unsigned i = 0; i < 5; i++)
-		touches_count(&world->touches, false, COM1, false);
-	touches_count(&world->touches, false, COM1 + 1, false);
-	touches_count(&world->touches, false, 0x602, true);
-	touches_count(&world->touches, true, 0xd0000000, true);
-	touches_count(&world->touches, true, COM1, false); /* no device on that bus */
+		touches_count(&world->touches[i % CPUS], false, COM1, false);
+	touches_count(&world->touches[1], false, COM1 + 1, false);
+	touches_count(&world->touches[1], false, 0x602, true);
+	touches_count(&world->touches[1], true, 0xd0000000, true);
+	touches_count(&world->touches[1], true, COM1, false); /* no device on that bus */
 	printed(world);
 	assert_says(world->text, "          12  pio  write 0x3f8  serial0.OUT\n"
 				 "           5  pio  read  0x3f8  serial0.IN\n");
@@ -297,6 +297,38 @@ static void test_addresses_with_their_names(void **state)
 	assert_says(world->text, "         1  mmio write 0xd0000000  no device\n");
 	assert_says(world->text, "         1  mmio read  0x3f8  no device\n");
 	assert_null(strstr(world->text, "other addresses"));
+}
+
+static void test_the_same_as_json(void **state)
+{
+	struct world *world = *state;
+	struct json json;
+	char *text;
+	size_t bytes;
+	FILE *out = open_memstream(&text, &bytes);
+
+	touches_count(&world->touches[0], false, COM1, true);
+	touches_count(&world->touches[1], false, COM1, true);
+	touches_count(&world->touches[1], true, 0xd0000000, false);
+	world->touches[1].others = 7;
+	atomic_store(&world->machine.timeline.at_ns[STAGE_START], 1000000);
+	atomic_store(&world->machine.timeline.at_ns[STAGE_COMMAND], 3500000);
+	json = (struct json){.out = out};
+	json_open(&json, NULL, '{');
+	stats_stages_json(&world->machine, &json);
+	stats_accesses_json(&world->machine, &json);
+	json_close(&json, '}');
+	fclose(out);
+	assert_says(text, "\"name\": \"COMMAND started\",\n      \"ms\": 2.500\n");
+	assert_says(text, "\"space\": \"pio\",\n      \"way\": \"write\",\n"
+			  "      \"address\": \"0x3f8\",\n      \"count\": 2,\n"
+			  "      \"device\": \"serial0\",\n      \"register\": \"OUT\"\n");
+	assert_says(text, "\"address\": \"0xd0000000\",\n      \"count\": 1,\n"
+			  "      \"device\": \"\",\n");
+	assert_says(text, "\"other_accesses\": 7\n");
+	free(text);
+	/* Nothing is used up by that. */
+	assert_says(printed(world), "         2  pio  write 0x3f8  serial0.OUT\n");
 }
 
 static void test_the_busiest_come_first(void **state)
@@ -308,7 +340,7 @@ static void test_the_busiest_come_first(void **state)
 
 	for (unsigned i = 0; i < TOUCH_ROWS; i++) {
 		for (unsigned n = 0; n <= i; n++)
-			touches_count(&world->touches, false, 0x2000 + i, false);
+			touches_count(&world->touches[i % CPUS], false, 0x2000 + i, false);
 	}
 	at = strstr(printed(world), "accesses, by address:\n");
 	assert_non_null(at);
@@ -335,22 +367,19 @@ static u64 printed_accesses(struct world *world)
 	return sum;
 }
 
-static void *count_many(void *touches)
+static void count_many(struct touches *touches)
 {
 	for (unsigned i = 0; i < 100 * TOUCH_ROWS; i++)
 		touches_count(touches, false, 0x1000 + i % (2 * TOUCH_ROWS), false);
-	return NULL;
 }
 
-/* More addresses than there are rows, from two threads: not a single access gets lost. */
+/* More addresses than there are rows, from two vCPUs: not a single access gets lost. */
 static void test_a_full_table(void **state)
 {
 	struct world *world = *state;
-	pthread_t thread;
 
-	assert_int_equal(pthread_create(&thread, NULL, count_many, &world->touches), 0);
-	count_many(&world->touches);
-	pthread_join(thread, NULL);
+	count_many(&world->touches[0]);
+	count_many(&world->touches[1]);
 	assert_int_equal(printed_accesses(world), 2 * 100 * TOUCH_ROWS);
 	assert_says(world->text, "to other addresses\n");
 }
@@ -361,14 +390,15 @@ static void test_no_access_is_left_out(void **state)
 	struct world *world = *state;
 
 	for (unsigned i = 0; i < 300; i++)
-		touches_count(&world->touches, false, 0x2000 + i, false);
+		touches_count(&world->touches[i % CPUS], false, 0x2000 + i, false);
 	assert_int_equal(printed_accesses(world), 300);
 }
 
 static void test_the_time_line_in_order(void **state)
 {
-	static const char *const names[] = {"kernel loaded", "VM made", "first instruction",
-					    "first byte on the console", "end"};
+	static const char *const names[] = {"kernel loaded",     "VM made",
+					    "first instruction", "first byte on the console",
+					    "COMMAND started",   "end"};
 	struct world *world = *state;
 	const char *at;
 
@@ -408,6 +438,7 @@ int main(void)
 		TEST(test_exits_by_reason),
 		TEST(test_reasons_without_a_name_are_one_key),
 		TEST(test_addresses_with_their_names),
+		TEST(test_the_same_as_json),
 		TEST(test_the_busiest_come_first),
 		TEST(test_a_full_table),
 		TEST(test_no_access_is_left_out),

@@ -98,10 +98,11 @@ static void test_lists(void **state)
 	assert_parses("msr", TRACE_MSR);
 	assert_parses("irq", TRACE_IRQ);
 	assert_parses("virtio", TRACE_VIRTIO);
+	assert_parses("fs", TRACE_FS);
 	assert_parses("all", TRACE_ALL);
 	assert_parses("pio,irq", TRACE_PIO | TRACE_IRQ);
 	assert_parses("irq,pio,irq,irq", TRACE_PIO | TRACE_IRQ);
-	assert_parses("boot,exits,pio,mmio,msr,irq,virtio", TRACE_ALL);
+	assert_parses("boot,exits,pio,mmio,msr,irq,virtio,fs", TRACE_ALL);
 	assert_parses("msr,all", TRACE_ALL);
 }
 
@@ -145,7 +146,8 @@ static void test_a_line(void **state)
 		u32 event;
 		const char *name;
 	} kinds[] = {{TRACE_BOOT, "boot"}, {TRACE_EXITS, "exits"}, {TRACE_PIO, "pio"},
-		     {TRACE_MMIO, "mmio"}, {TRACE_MSR, "msr"},     {TRACE_IRQ, "irq"}};
+		     {TRACE_MMIO, "mmio"}, {TRACE_MSR, "msr"},     {TRACE_IRQ, "irq"},
+		     {TRACE_FS, "fs"}};
 	struct world *world = *state;
 	const char *at;
 
@@ -206,6 +208,72 @@ static void test_control_characters_and_long_lines(void **state)
 	assert_true(strcspn(text, "\n") < LINE_MAX_BYTES);
 	assert_true(strcspn(text, "\n") > LINE_MAX_BYTES - 8);
 	assert_int_equal(text[strcspn(text, "\n") - 1], 'y');
+}
+
+/* ---- the other formats ---- */
+
+/* Writes one of each to a file whose name ends so, and returns what is in it. */
+static const char *in_format(struct world *world, const char *end)
+{
+	const u64 start_ns = clock_now_ns() - 5 * MS;
+	char path[64], longer[1000];
+	int fd;
+
+	memset(longer, '"', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	snprintf(path, sizeof(path), "/tmp/bantam-trace-%d%s", (int)getpid(), end);
+	assert_int_equal(
+		trace_open(&world->trace, TRACE_ALL, path, start_ns, &world->loop, &world->err), 0);
+	trace_line(&world->trace, TRACE_PIO, "a \"b\" \\ \x1b\xff<");
+	trace_span(&world->trace, TRACE_EXITS, start_ns + MS, "IO");
+	trace_span(&world->trace, TRACE_VIRTIO, start_ns + MS, "virtio1/q0 chain 3");
+	trace_line(&world->trace, TRACE_PIO, "%s", longer);
+	trace_close(&world->trace);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	text_of(world, fd);
+	close(fd);
+	unlink(path);
+	return world->text;
+}
+
+static void test_a_span_as_text(void **state)
+{
+	const char *text = in_format(*state, ".txt");
+	unsigned us = 0;
+
+	assert_int_equal(count_lines(text), 4);
+	assert_int_equal(sscanf(strstr(text, "exits"), "exits IO, %u.%*u us\n", &us), 1);
+	assert_true(us >= 4000 && us < 10000000);
+}
+
+static void test_json_lines(void **state)
+{
+	const char *text = in_format(*state, ".jsonl");
+
+	assert_int_equal(count_lines(text), 4);
+	assert_memory_equal(text, "{\"us\": ", 7);
+	assert_says(text, "\"took_us\": 0.000, \"thread\": \"main\", \"kind\": \"pio\", "
+			  "\"text\": \"a \\\"b\\\" \\\\ \\u001b\\u00ff\\u003c\"}\n");
+	assert_says(text, "{\"us\": 1000.000, \"took_us\": ");
+	assert_says(text, "\"kind\": \"exits\", \"text\": \"IO\"}\n");
+	assert_says(text, "\\\"\\\"\"}\n");
+}
+
+static void test_chrome(void **state)
+{
+	const char *text = in_format(*state, ".json");
+
+	assert_memory_equal(text, "[{\"ph\": \"M\"", 11);
+	assert_says(text, "\"name\": \"thread_name\", \"pid\": 1, \"tid\": 1, "
+			  "\"args\": {\"name\": \"main\"}}\n");
+	assert_says(text, ",{\"ph\": \"X\", \"cat\": \"exits\", \"pid\": 1, \"tid\": 1, "
+			  "\"ts\": 1000.000, \"dur\": ");
+	assert_says(text, ",{\"ph\": \"b\", \"cat\": \"virtio\", \"pid\": 1, \"tid\": 1, "
+			  "\"ts\": 1000.000, \"id\": 1, \"name\": \"virtio1/q0\", "
+			  "\"args\": {\"text\": \"virtio1/q0 chain 3\"}}\n,{\"ph\": \"e\"");
+	assert_says(text, ",{\"ph\": \"i\", \"s\": \"t\", \"cat\": \"pio\"");
+	assert_says(text, "\\\"\\\"\"}\n]\n");
+	assert_int_equal(count_lines(text), 8);
 }
 
 static void test_a_thread_without_a_name(void **state)
@@ -416,6 +484,9 @@ int main(void)
 		TEST(test_a_line),
 		TEST(test_time_counts_from_the_start),
 		TEST(test_control_characters_and_long_lines),
+		TEST(test_a_span_as_text),
+		TEST(test_json_lines),
+		TEST(test_chrome),
 		TEST(test_a_thread_without_a_name),
 		TEST(test_a_full_buffer_is_written_at_once),
 		TEST(test_the_loop_writes_out_now_and_then),
