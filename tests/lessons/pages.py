@@ -9,7 +9,7 @@ Rules of a page:
   `anywhere` (nothing), `kernel` (a stock kernel in build/kernels/generic), `linux` (that, and a KVM
   that runs it). Without a word it takes a /dev/kvm.
 - `…` stands for anything within a line; a line that is `…` alone for any number of lines.
-- Times are as good as any other: `+12.482ms` and `12.482 ms`. Blanks at a line's end don't count.
+- Times are as good as any other: `+12.482ms`, `12.482 ms` and `8.4 us`. Blanks at a line's end don't count.
 - [`name()`](FILE) says that FILE, a C source, defines the function; [`name`](FILE) that FILE, in
   assembly, has the label, or, in C, the word. Any other link leads to a file that is there, and #heading to a heading.
 """
@@ -54,7 +54,8 @@ def blocks(page):
 
 
 # What stands for something else in a line of a page, and what it stands for.
-LOOSE = [(r'…', r'.*'), (r'\+\d+\.\d{3}ms', r'\+\d+\.\d{3}ms'), (r' *\d+\.\d{3} ms', r' *\d+\.\d{3} ms')]
+LOOSE = [(r'…', r'.*'), (r'\+\d+\.\d{3}ms', r'\+\d+\.\d{3}ms'), (r' *\d+\.\d{3} ms', r' *\d+\.\d{3} ms'),
+         (r'\d+\.\d us', r'\d+\.\d us')]
 
 
 def pattern_of(line):
