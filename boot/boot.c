@@ -35,11 +35,13 @@ void boot_close_files(struct boot_files *files)
 		close(files->kernel_fd);
 	if (files->initrd_fd)
 		close(files->initrd_fd);
-	*files = (struct boot_files){.kernel_fd = 0, .initrd_fd = 0};
+	if (files->image_fd)
+		close(files->image_fd);
+	*files = (struct boot_files){.kernel_fd = 0};
 }
 
 /* Steps 1 and 2: what kind of kernel is it, and read it to where it belongs. */
-static int load_kernel(const struct boot_request *request, struct boot_plan *plan,
+static int load_kernel(const struct boot_request *request, u64 initrd_bytes, struct boot_plan *plan,
 		       struct boot_params *params, struct error *err)
 {
 	struct kernel_head head;
@@ -50,10 +52,11 @@ static int load_kernel(const struct boot_request *request, struct boot_plan *pla
 		goto name_it;
 	result = kernel_recognise(&file, &head, &plan->kernel.kind, err);
 	if (result == 0 && plan->kernel.kind == BOOT_BZIMAGE)
-		result = bzimage_load(&file, &head, request->protocol, &plan->map, &plan->kernel,
-				      params, err);
+		result = bzimage_load(&file, &head, request, initrd_bytes, &plan->map,
+				      &plan->kernel, params, err);
 	else if (result == 0)
-		result = elf_load(&file, &head, request->protocol, &plan->map, &plan->kernel, err);
+		result = elf_load(&file, &head, request->protocol, 0, &plan->map, &plan->kernel,
+				  err);
 	file_close(&file);
 	if (result == 0)
 		return 0;
@@ -84,33 +87,40 @@ static int load_cmdline(const char *cmdline, struct boot_plan *plan, struct hand
 	return 0;
 }
 
-/* Step 4. */
-static int load_initrd(const struct boot_request *request, struct boot_plan *plan,
+/* The kernel skips zeros between archives, and looks for the next at a multiple of 4. */
+static u64 archive_at(const struct boot_file *initrd)
+{
+	return align_up(initrd->bytes, 4);
+}
+
+/* Opens the initrd, if there is one, and tells how long it becomes. */
+static int open_initrd(const struct boot_request *request, struct boot_file *file,
 		       struct handover *handover, struct error *err)
 {
-	const char *path = request->initrd;
-	struct boot_file file = {.fd = -1};
-	u64 archive_at;
-	u8 *host;
-	int result = -1;
+	*file = (struct boot_file){.fd = -1};
+	if (request->initrd && file_open(file, request->initrd, request->initrd_fd, err))
+		return error_prefix(err, "cannot use the initrd '%s'", request->initrd);
+	handover->initrd_bytes = request->archive ? archive_at(file) + request->archive_bytes
+						  : file->bytes;
+	return 0;
+}
 
-	if (!path && !request->archive)
+/* Step 4. */
+static int load_initrd(const struct boot_request *request, const struct boot_file *file,
+		       struct boot_plan *plan, struct handover *handover, struct error *err)
+{
+	u8 *host;
+
+	if (!handover->initrd_bytes)
 		return 0;
-	if (path && file_open(&file, path, request->initrd_fd, err))
-		return error_prefix(err, "cannot use the initrd '%s'", path);
-	/* The kernel skips zeros between archives, and looks for the next at a multiple of 4. */
-	archive_at = (file.bytes + 3) & ~(u64)3;
-	handover->initrd_bytes = request->archive ? archive_at + request->archive_bytes
-						  : file.bytes;
 	host = place_high(&plan->map, "initrd", handover->initrd_bytes, LAYOUT_HIGH_RAM,
 			  plan->kernel.initrd_limit, &handover->initrd_gpa, err);
-	if (host)
-		result = path ? file_read(&file, 0, host, file.bytes, err) : 0;
-	if (result == 0 && request->archive)
-		memcpy(host + archive_at, request->archive, request->archive_bytes);
-	file_close(&file);
-	return result ? error_prefix(err, "cannot use the initrd '%s'", path ? path : "of COMMAND")
-		      : 0;
+	if (!host || (request->initrd && file_read(file, 0, host, file->bytes, err)))
+		return error_prefix(err, "cannot use the initrd '%s'",
+				    request->initrd ? request->initrd : "of COMMAND");
+	if (request->archive)
+		memcpy(host + archive_at(file), request->archive, request->archive_bytes);
+	return 0;
 }
 
 /* Step 6: the structures by which the kernel finds all that. */
@@ -132,12 +142,18 @@ int boot_load(const struct boot_request *request, const struct memory *memory,
 {
 	struct boot_params params = {0};
 	struct handover handover = {0};
+	struct boot_file initrd;
+	int result;
 
 	*plan = (struct boot_plan){.map.memory = memory};
 	e820_make(&handover, memory);
-	if (load_kernel(request, plan, &params, err) ||
-	    load_cmdline(request->cmdline, plan, &handover, err) ||
-	    load_initrd(request, plan, &handover, err))
+	if (open_initrd(request, &initrd, &handover, err))
+		return -1;
+	result = load_kernel(request, handover.initrd_bytes, plan, &params, err) ||
+		 load_cmdline(request->cmdline, plan, &handover, err) ||
+		 load_initrd(request, &initrd, plan, &handover, err);
+	file_close(&initrd);
+	if (result)
 		return -1;
 	/* Step 5: the ACPI tables, the root of which both protocols point to. */
 	plan->rsdp_gpa = handover.rsdp_gpa = LAYOUT_ACPI;

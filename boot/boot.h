@@ -27,6 +27,7 @@ struct boot_request {
 	const char *initrd; /* path, or NULL */
 	/* Descriptors of the two where they are open already (the caller keeps them); else 0. */
 	int kernel_fd, initrd_fd;
+	int image_fd; /* of the bzImage's kernel, unpacked (unpack_kernel()); 0: the guest does it */
 	/* An archive that is put behind the initrd; or NULL. */
 	const void *archive;
 	u64 archive_bytes;
@@ -35,9 +36,10 @@ struct boot_request {
 	struct acpi_machine acpi;
 };
 
-/* Descriptors of the two files, to load them again later; 0: not open. */
+/* Descriptors of the files, to load them again later; 0: not open. */
 struct boot_files {
 	int kernel_fd, initrd_fd;
+	int image_fd; /* as in boot_request */
 };
 
 enum { KERNEL_VERSION_BYTES = 128 };
@@ -50,6 +52,9 @@ struct boot_kernel {
 	u64 cmdline_max_bytes;              /* the longest command line, without its end */
 	u64 initrd_limit;                   /* gpa that the initrd must end at or below */
 	char version[KERNEL_VERSION_BYTES]; /* as a bzImage tells it, or empty */
+	bool unpacked;                      /* a bzImage's kernel, not the bzImage, was loaded */
+	bool random;                        /* … at random addresses: */
+	u64 slide;                          /* so far its virtual addresses are moved */
 };
 
 /* All that boot_load() decided. */
@@ -60,7 +65,7 @@ struct boot_plan {
 	struct place_map map;
 };
 
-/* Opens both, initrd may be NULL. Returns 0, or -1 with err set and nothing open. */
+/* Opens kernel and initrd, which may be NULL. Returns 0, or -1 with err set and nothing open. */
 int boot_open_files(struct boot_files *files, const char *kernel, const char *initrd,
 		    struct error *err);
 void boot_close_files(struct boot_files *files);

@@ -6,6 +6,9 @@
  * is never run. The protected-mode part is read to the kernel's preferred address, its 64-bit
  * entry is 0x200 behind that, and the header is handed to it in boot_params.
  *
+ * Where the host has unpacked the kernel already, that is loaded in the place of all this, as an ELF
+ * file (boot/unpack.h, boot/x86/kaslr.h).
+ *
  * The decompressor needs init_size bytes from the address it is loaded at, and x86-64 kernels move
  * themselves to their preferred address at least; so that room is asked for as a whole, and a
  * guest with too little memory is told so before it starts.
@@ -19,6 +22,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "boot/x86/kaslr.h"
 #include "boot/x86/layout.h"
 
 enum { SECTOR_BYTES = 512, ENTRY_64_OFFSET = 0x200 };
@@ -76,23 +80,69 @@ void bzimage_version(const struct boot_file *file, const struct kernel_head *hea
 	text_clean(version);
 }
 
+static u64 setup_bytes_of(const struct setup_header *hdr)
+{
+	return ((hdr->setup_sects ? hdr->setup_sects : SETUP_SECTS_DEFAULT) + (u64)1) *
+	       SECTOR_BYTES;
+}
+
+int bzimage_payload(const struct boot_file *file, const struct kernel_head *head,
+		    struct payload *payload, struct error *err)
+{
+	struct setup_header hdr;
+	u32 image_bytes = 0;
+
+	if (read_header(head, &hdr, err) || check_header(&hdr, err))
+		return -1;
+	*payload = (struct payload){.at = setup_bytes_of(&hdr) + hdr.payload_offset,
+				    .bytes = hdr.payload_length,
+				    .gpa = hdr.pref_address};
+	if (hdr.payload_length < sizeof(image_bytes))
+		return error_set(err, "it doesn't tell where its payload is");
+	/* The unpacked size is the payload's last word. */
+	if (file_read(file, payload->at + payload->bytes - sizeof(image_bytes), &image_bytes,
+		      sizeof(image_bytes), err))
+		return -1;
+	payload->image_bytes = image_bytes;
+	bzimage_version(file, head, payload->version);
+	return 0;
+}
+
+/* In the place of the bzImage, what it was unpacked to is loaded. */
+static int load_unpacked(const struct payload *payload, const struct boot_request *request,
+			 u64 initrd_bytes, struct setup_header *hdr, struct place_map *map,
+			 struct boot_kernel *kernel, struct error *err)
+{
+	const struct boot_file image = {
+		.fd = request->image_fd, .adopted = true, .bytes = payload->image_bytes};
+	struct vmlinux vmlinux;
+	int result;
+
+	if (vmlinux_open(&vmlinux, &image, payload->gpa, err))
+		return -1;
+	result = vmlinux_load(&vmlinux, request, initrd_bytes, hdr, map, kernel, err);
+	vmlinux_close(&vmlinux);
+	kernel->unpacked = true;
+	return result;
+}
+
 int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
-		 enum boot_protocol protocol, struct place_map *map, struct boot_kernel *kernel,
-		 struct boot_params *info, struct error *err)
+		 const struct boot_request *request, u64 initrd_bytes, struct place_map *map,
+		 struct boot_kernel *kernel, struct boot_params *info, struct error *err)
 {
 	struct setup_header *hdr = &info->hdr;
 	u64 setup_bytes, needed_bytes, image_bytes;
+	struct payload payload;
 	void *host;
 
-	if (protocol == BOOT_PVH)
+	if (request->protocol == BOOT_PVH)
 		return error_set(err,
 				 "a bzImage has no PVH entry; give the uncompressed vmlinux, or "
 				 "use --boot-protocol linux");
 	if (read_header(head, hdr, err) || check_header(hdr, err))
 		return -1;
 
-	setup_bytes = ((hdr->setup_sects ? hdr->setup_sects : SETUP_SECTS_DEFAULT) + (u64)1) *
-		      SECTOR_BYTES;
+	setup_bytes = setup_bytes_of(hdr);
 	/* syssize is rounded up to paragraphs; the file may lack that padding. */
 	needed_bytes = setup_bytes + (u64)hdr->syssize * PARAGRAPH_BYTES;
 	if (hdr->syssize * (u64)PARAGRAPH_BYTES <= ENTRY_64_OFFSET)
@@ -115,14 +165,18 @@ int bzimage_load(const struct boot_file *file, const struct kernel_head *head,
 	if (hdr->pref_address < LAYOUT_HIGH_RAM || hdr->pref_address > UINT32_MAX)
 		return error_set(err, "its header is broken: it wants to be loaded at 0x%llx",
 				 hdr->pref_address);
-	host = place_at(map, "kernel", hdr->pref_address, hdr->init_size, err);
-	if (!host || file_read(file, setup_bytes, host, image_bytes, err))
-		return -1;
 
-	kernel->protocol = BOOT_LINUX;
-	kernel->entry = hdr->pref_address + ENTRY_64_OFFSET;
 	kernel->cmdline_max_bytes = hdr->cmdline_size;
 	kernel->initrd_limit = (u64)hdr->initrd_addr_max + 1;
 	bzimage_version(file, head, kernel->version);
-	return 0;
+	if (request->image_fd)
+		return bzimage_payload(file, head, &payload, err) ||
+				       load_unpacked(&payload, request, initrd_bytes, hdr, map,
+						     kernel, err)
+			       ? -1
+			       : 0;
+	kernel->protocol = BOOT_LINUX;
+	kernel->entry = hdr->pref_address + ENTRY_64_OFFSET;
+	host = place_at(map, "kernel", hdr->pref_address, hdr->init_size, err);
+	return host ? file_read(file, setup_bytes, host, image_bytes, err) : -1;
 }

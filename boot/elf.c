@@ -38,6 +38,8 @@ struct elf {
 	bool is64;
 	u16 machine, segments;
 	u64 entry, table; /* where the program headers begin */
+	u64 sections_end; /* where the section headers end */
+	u64 moved;        /* so far segments and entry lie behind where they want to */
 	Elf64_Phdr segment[SEGMENTS_MAX];
 };
 
@@ -71,8 +73,10 @@ static int parse_header(struct elf *elf, const struct kernel_head *head, struct 
 	entry_bytes = FIELD(header, e_phentsize);
 	elf->machine = FIELD(header, e_machine);
 	elf->segments = FIELD(header, e_phnum);
-	elf->entry = FIELD(header, e_entry);
+	elf->entry = FIELD(header, e_entry) + elf->moved;
 	elf->table = FIELD(header, e_phoff);
+	elf->sections_end =
+		FIELD(header, e_shoff) + (u64)FIELD(header, e_shnum) * FIELD(header, e_shentsize);
 	if (elf->machine != EM_X86_64 && elf->machine != EM_386)
 		return error_set(err, "it is an ELF file for %s; bantam runs x86-64 guests",
 				 machine_name(elf->machine));
@@ -102,7 +106,7 @@ static int read_segments(struct elf *elf, struct error *err)
 			return -1;
 		elf->segment[i] = (Elf64_Phdr){.p_type = FIELD(header, p_type),
 					       .p_offset = FIELD(header, p_offset),
-					       .p_paddr = FIELD(header, p_paddr),
+					       .p_paddr = FIELD(header, p_paddr) + elf->moved,
 					       .p_filesz = FIELD(header, p_filesz),
 					       .p_memsz = FIELD(header, p_memsz),
 					       .p_align = FIELD(header, p_align)};
@@ -217,11 +221,42 @@ static int choose_protocol(const struct elf *elf, enum boot_protocol wanted,
 	return 0;
 }
 
-int elf_load(const struct boot_file *file, const struct kernel_head *head,
-	     enum boot_protocol protocol, struct place_map *map, struct boot_kernel *kernel,
-	     struct error *err)
+int elf_extent(const struct boot_file *file, const struct kernel_head *head,
+	       struct elf_extent *extent, struct error *err)
 {
 	struct elf elf = {.file = file};
+	u64 end = 0;
+
+	if (parse_header(&elf, head, err) || read_segments(&elf, err))
+		return -1;
+	*extent = (struct elf_extent){.gpa = UINT64_MAX, .file_bytes = elf.sections_end};
+	for (unsigned i = 0; i < elf.segments; i++) {
+		const Elf64_Phdr *segment = &elf.segment[i];
+		u64 file_end, segment_end;
+
+		if (segment->p_type != PT_LOAD)
+			continue;
+		if (add_overflows(segment->p_offset, segment->p_filesz, &file_end) ||
+		    add_overflows(segment->p_paddr, segment->p_memsz, &segment_end))
+			return error_set(err, "its ELF header is broken: a segment wraps");
+		if (segment->p_paddr < extent->gpa)
+			extent->gpa = segment->p_paddr;
+		if (segment_end > end)
+			end = segment_end;
+		if (file_end > extent->file_bytes)
+			extent->file_bytes = file_end;
+	}
+	if (end <= extent->gpa)
+		return error_set(err, "its ELF header is broken: there is nothing to load");
+	extent->bytes = end - extent->gpa;
+	return 0;
+}
+
+int elf_load(const struct boot_file *file, const struct kernel_head *head,
+	     enum boot_protocol protocol, u64 moved, struct place_map *map,
+	     struct boot_kernel *kernel, struct error *err)
+{
+	struct elf elf = {.file = file, .moved = moved};
 
 	if (parse_header(&elf, head, err) || read_segments(&elf, err) ||
 	    choose_protocol(&elf, protocol, kernel, err))

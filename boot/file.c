@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,6 +96,22 @@ int file_read(const struct boot_file *file, u64 offset, void *to, u64 bytes, str
 		at += got;
 		offset += (u64)got;
 		bytes -= (u64)got;
+	}
+	return 0;
+}
+
+int file_copy(int to, int from, u64 at, u64 bytes)
+{
+	off_t offset = (off_t)at;
+
+	while (bytes > 0) {
+		const ssize_t sent = sendfile(to, from, &offset, bytes);
+
+		if (sent <= 0) {
+			errno = sent < 0 ? errno : EIO; /* the file is shorter */
+			return -1;
+		}
+		bytes -= (u64)sent;
 	}
 	return 0;
 }

@@ -26,6 +26,9 @@ int file_open(struct boot_file *file, const char *path, int fd, struct error *er
 /* Reads exactly bytes from offset; -1 with err set when the file ends before that or on an error. */
 int file_read(const struct boot_file *file, u64 offset, void *to, u64 bytes, struct error *err);
 
+/* Appends bytes from the offset at of one descriptor to another. Returns 0, or -1 with errno set. */
+int file_copy(int to, int from, u64 at, u64 bytes);
+
 void file_close(struct boot_file *file);
 
 #endif

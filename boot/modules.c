@@ -13,20 +13,17 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "boot/file.h"
 #include "boot/init/protocol.h"
+#include "boot/unpack.h"
 
 enum { MODULES_MAX = 256, NAME_BYTES = 64, PATH_BYTES = 512, SEARCH_ENTRIES = 1 << 18 };
-#define READ_MAX_BYTES (256 * MIB)
 
 /* What ends a path or a name in modules.dep, modules.builtin and .modinfo. */
 static const char separators[] = " :,\n";
@@ -213,41 +210,6 @@ static void make_lists(struct resolver *resolver)
 }
 
 /*
- * Has the tool unpack *fd, which becomes a file in memory. Returns 0; 1 when there is no such tool,
- * and *fd is as it was; or -1 with err set.
- */
-static int unpack(const char *tool, int *fd, struct error *err)
-{
-	char *const arguments[] = {(char *)(uintptr_t)tool, (char *)(uintptr_t) "-dc", NULL};
-	const int out = memfd_create(tool, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	int status = -1, error;
-	posix_spawn_file_actions_t actions;
-	pid_t pid;
-
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, *fd, STDIN_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	/* As long as it may become; it is cut to what was written. */
-	if (out < 0 || ftruncate(out, READ_MAX_BYTES) || fcntl(out, F_ADD_SEALS, F_SEAL_GROW))
-		error = errno;
-	else if ((error = posix_spawnp(&pid, tool, &actions, NULL, arguments, environ)) == 0)
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-	posix_spawn_file_actions_destroy(&actions);
-	if (status == 0 && ftruncate(out, lseek(out, 0, SEEK_CUR)) == 0) {
-		close(*fd);
-		*fd = out;
-		return 0;
-	}
-	if (out >= 0)
-		close(out);
-	return error == ENOENT ? 1
-			       : error_set(err, "'%s -dc' can't unpack it%s%s", tool,
-					   error ? ": " : "", error ? strerror(error) : "");
-}
-
-/*
  * Reads the module at path, unpacked if that can be; *ending is how its name has to end then.
  * Returns its bytes, or NULL with err set.
  */
@@ -263,7 +225,7 @@ static char *read_module(struct resolver *resolver, const char *path, const char
 	}
 	fd = open_beneath(resolver, path, 0);
 	if (fd >= 0 && tools[which])
-		result = unpack(tools[which], &fd, err);
+		result = unpack_run(tools[which], &fd, UNPACK_MAX_BYTES, err);
 	if (result < 0) {
 		close(fd);
 		return NULL;
@@ -371,7 +333,7 @@ static int open_directory(struct resolver *resolver, const struct modules_reques
 int modules_pack(const struct modules_request *request, struct cpio *archive, struct error *err)
 {
 	struct resolver resolver = {
-		.room = READ_MAX_BYTES, .entries = SEARCH_ENTRIES, .archive = archive};
+		.room = UNPACK_MAX_BYTES, .entries = SEARCH_ENTRIES, .archive = archive};
 	int result = open_directory(&resolver, request, err);
 
 	if (result)

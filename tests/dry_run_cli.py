@@ -58,7 +58,8 @@ class Runner:
         self.bantam = bantam
 
     def run(self, *args, wrapper=()):
-        return subprocess.run([*wrapper, self.bantam, 'run', *args], stdin=subprocess.DEVNULL,
+        return subprocess.run([*wrapper, self.bantam, 'run', '--unpack', 'off', *args],
+                              stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
 
     def show(self, *args, wrapper=()):
@@ -379,6 +380,25 @@ def case_few_descriptors(runner, path):
         check(re.fullmatch(said, done.stderr), 'it says %s', done.stderr)
 
 
+def case_unpacked(runner, path):
+    """What the host has unpacked lies at other addresses each time, unless the kernel is told."""
+    entries, slides = set(), set()
+    for _ in range(8):
+        data = json.loads(runner.show('--dry-run=json', '--unpack', 'on', path))
+        kernel, fields = data['kernel'], data['setup_header']
+        check(kernel['unpacked_by'] == 'host', 'the %s has unpacked it', kernel['unpacked_by'])
+        entries.add(number(kernel['entry']))
+        slides.add(number(kernel['virtual_slide']))
+        check(int(number(fields['loadflags']['value'])) & 2, 'the kernel is not told of it')
+    check(len(entries) > 1 and len(slides) > 1, 'the entries are %s, the slides %s', entries, slides)
+    check(not any(at % (2 << 20) for at in entries | slides), 'one of %s is not aligned', slides)
+    text, data = runner.both('--unpack', 'on', '-a', 'nokaslr', path)
+    check_form(text, data)
+    check(data['kernel']['virtual_slide'] is None, 'nokaslr, and it has moved')
+    check(number(data['kernel']['entry']) == number(data['setup_header']['pref_address']['value']),
+          'nokaslr, and the entry is %s', data['kernel']['entry'])
+
+
 def cannot_unshare():
     done = subprocess.run(['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
                            'mount -t tmpfs none /dev'], stdout=subprocess.DEVNULL,
@@ -393,6 +413,12 @@ def main():
     parser.add_argument('--build', default='build')
     parser.add_argument('bantam')
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix='bantam-dry-run-') as scratch:
+        os.environ['XDG_CACHE_HOME'] = scratch
+        return run_cases(options, scratch)
+
+
+def run_cases(options, scratch):
     runner = Runner(os.path.abspath(options.bantam))
     tally = Tally()
 
@@ -419,30 +445,31 @@ def main():
             continue
         case(os.path.basename(path), show_image, path, 256, 1)
         case(os.path.basename(path) + ', 5000M, 16 CPUs', show_image, path, 5000, 16)
-        if path.endswith('vmlinux'):
+        if path.endswith('vmlinuz'):
+            case('vmlinuz, unpacked', case_unpacked, path)
+        else:
             case('vmlinux by Linux', show_image, path, 256, 2, '--boot-protocol', 'linux')
     images = [path for path in kernels + guests if os.path.exists(path)]
     if not images:
         tally.skip(9, 'no image to show')
         return tally.close()
-    with tempfile.TemporaryDirectory(prefix='bantam-dry-run-') as scratch:
-        for path in images[:2]:
-            case('initrd, ' + os.path.basename(path), case_initrd, path, scratch)
-        case('command line', case_command_line, images[0])
-        case('dump', case_dump, images[0], scratch)
-        case('dump, refused', case_dump_refused, images[0])
-        case('full disk', case_full_disk, images[0])
-        case('closed pipe', case_closed_pipe, images[0])
-        case('few descriptors', case_few_descriptors, images[0])
-        if shutil.which('iasl'):
-            case('dump, iasl', case_iasl, images[0], scratch)
-        else:
-            tally.skip(1, 'iasl is not installed')
-        reason = cannot_unshare()
-        if reason:
-            tally.skip(1, 'no empty /dev: ' + reason)
-        else:
-            case('no /dev/kvm', case_without_kvm, images[0])
+    for path in images[:2]:
+        case('initrd, ' + os.path.basename(path), case_initrd, path, scratch)
+    case('command line', case_command_line, images[0])
+    case('dump', case_dump, images[0], scratch)
+    case('dump, refused', case_dump_refused, images[0])
+    case('full disk', case_full_disk, images[0])
+    case('closed pipe', case_closed_pipe, images[0])
+    case('few descriptors', case_few_descriptors, images[0])
+    if shutil.which('iasl'):
+        case('dump, iasl', case_iasl, images[0], scratch)
+    else:
+        tally.skip(1, 'iasl is not installed')
+    reason = cannot_unshare()
+    if reason:
+        tally.skip(1, 'no empty /dev: ' + reason)
+    else:
+        case('no /dev/kvm', case_without_kvm, images[0])
     return tally.close()
 
 

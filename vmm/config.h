@@ -7,6 +7,7 @@
 #define BANTAM_VMM_CONFIG_H
 
 #include "boot/boot.h"
+#include "boot/unpack.h"
 #include "devices/virtio/disk.h"
 #include "vmm/console.h"
 #include "vmm/net_option.h"
@@ -49,6 +50,7 @@ struct config {
 	u64 memory_bytes;
 	unsigned cpus;
 	enum boot_protocol protocol;
+	enum unpack_mode unpack;
 	enum console_target console;
 	const char *console_path; /* what was given; NULL: nothing was */
 	bool console_virtio;      /* the guest's console is hvc0 */

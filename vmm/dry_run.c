@@ -22,7 +22,8 @@ static const char *why_there(const char *name)
 		const char *name, *why;
 	} reasons[] = {
 		{"kernel", "where its header wants it, with room to unpack itself"},
-		{"kernel segment", "where the ELF file's program header wants it"},
+		{"kernel segment",
+		 "where the ELF file's program header wants it, or as far behind"},
 		{"initrd", "as high as the kernel takes it"},
 		{"boot_params", "all that Linux is told; RSI points here"},
 		{"hvm_start_info", "all that PVH tells; EBX points here"},
@@ -111,6 +112,9 @@ static void show_machine(struct sheet *sheet, const struct dry_run_input *input)
 	sheet_fact(sheet, "version", kernel->version[0] ? TEXT(kernel->version) : NONE);
 	sheet_fact(sheet, "boot_protocol",
 		   TEXT(pvh ? "PVH: 32-bit, without paging" : "Linux: 64-bit, with paging"));
+	sheet_fact(sheet, "unpacked_by",
+		   kernel->kind == BOOT_BZIMAGE ? TEXT(kernel->unpacked ? "host" : "guest") : NONE);
+	sheet_fact(sheet, "virtual_slide", kernel->random ? HEX(kernel->slide) : NONE);
 	sheet_fact(sheet, "entry", HEX(kernel->entry));
 	sheet_fact(sheet, pvh ? "hvm_start_info" : "boot_params", HEX(input->plan->info_gpa));
 	sheet_fact(sheet, "initrd", config->initrd ? TEXT(config->initrd) : NONE);

@@ -220,6 +220,9 @@ static const struct option options[] = {
 	{"boot-protocol", 0, NULL, "KIND",
 	 "auto, linux (64-bit boot protocol) or pvh (default: auto)",
 	 CHOICE(protocol, [BOOT_AUTO] = "auto", [BOOT_LINUX] = "linux", [BOOT_PVH] = "pvh")},
+	{"unpack", 0, NULL, "WHEN",
+	 "unpack a bzImage on the host, once for all starts: auto, on or off (default: auto)",
+	 CHOICE(unpack, [UNPACK_AUTO] = "auto", [UNPACK_ON] = "on", [UNPACK_OFF] = "off")},
 	{NULL, 0, "kernel", "FILE", NULL, OWN(set_kernel)},
 
 	{.help = "Machine"},

@@ -230,6 +230,22 @@ static void trace_places(struct machine *machine, const struct boot_plan *plan)
 		   plan->kernel.protocol == BOOT_PVH ? "PVH" : "Linux's 64-bit protocol");
 }
 
+/* Once for all starts. */
+static int unpack(const struct config *config, struct boot_files *files, struct error *err)
+{
+	const int fd = config->unpack == UNPACK_OFF
+			       ? 0
+			       : unpack_kernel(config->kernel, config->unpack, err);
+
+	files->image_fd = fd > 0 ? fd : 0;
+	if (fd < 0 && config->unpack == UNPACK_ON)
+		return error_prefix(err, "--unpack on: '%s' can't be unpacked", config->kernel);
+	if (fd < 0 && config->verbose)
+		say("the guest unpacks its kernel: %s", err->text);
+	*err = (struct error){.text = ""};
+	return 0;
+}
+
 /* The kernel and what it needs go into guest memory. */
 static int load(struct machine *machine, const struct boot_files *files, struct boot_plan *plan,
 		struct error *err)
@@ -241,6 +257,7 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 		.initrd = config->initrd,
 		.kernel_fd = files->kernel_fd,
 		.initrd_fd = files->initrd_fd,
+		.image_fd = files->image_fd,
 		.archive = machine->init_archive.bytes,
 		.archive_bytes = machine->init_archive.count,
 		.cmdline = cmdline,
@@ -264,7 +281,8 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	timeline_reach(&machine->timeline, STAGE_LOADED);
 	/* A guest can restart a hundred times a second: what a guest can bring about is said once. */
 	if (config->verbose && machine->restarts == 0)
-		say("booting '%s' by %s, %llu MiB, %u vCPU%s, command line '%s'", config->kernel,
+		say("booting '%s'%s by %s, %llu MiB, %u vCPU%s, command line '%s'", config->kernel,
+		    plan->kernel.unpacked ? ", unpacked," : "",
 		    plan->kernel.protocol == BOOT_PVH ? "PVH" : "Linux's 64-bit boot protocol",
 		    config->memory_bytes / MIB, config->cpus, config->cpus > 1 ? "s" : "", cmdline);
 	if (trace_on(&machine->trace, TRACE_BOOT))
@@ -520,13 +538,15 @@ static int finish(struct machine *machine, struct result *result)
 }
 
 /* Steps 2 to 6. */
-static int go(struct machine *machine, const struct boot_files *files, struct error *err)
+static int go(struct machine *machine, struct boot_files *files, struct error *err)
 {
 	const struct config *config = machine->config;
 	struct boot_plan plan;
 
 	if (load(machine, files, &plan, err))
 		return -1;
+	if (!config->restart)
+		boot_close_files(files);
 	if (config->dump_acpi_path && dry_run_dump_acpi(&plan, config->dump_acpi_path, err))
 		return -1;
 	return config->dry_run ? show(machine, &plan, err) : boot(machine, files, &plan, err);
@@ -544,7 +564,7 @@ static int run_machine(struct machine *machine, struct board *board, const struc
 	/* A machine that may restart keeps its kernel and initrd open: later it can open nothing. */
 	if (machine_init(machine, config, board, &err) || prepare(machine, board, &result, &err) ||
 	    (config->restart && boot_open_files(&files, config->kernel, config->initrd, &err)) ||
-	    go(machine, &files, &err))
+	    unpack(config, &files, &err) || go(machine, &files, &err))
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
 	if (machine_ended(machine))
 		status = finish(machine, &result);

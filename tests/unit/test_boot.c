@@ -462,6 +462,7 @@ static void test_files_that_are_not_there(void **state)
 	world->request.initrd = "/dev/null";
 	assert_int_equal(load_bzimage(world), -1);
 	assert_says(world->err.text, "a device");
+	world->request.initrd = NULL;
 	world->request.kernel = "/nonexistent/kernel";
 	assert_int_equal(load(world), -1);
 	assert_says(world->err.text, "cannot boot '/nonexistent/kernel': No such file");

@@ -45,6 +45,7 @@ static int tear_down(void **state)
 static int load_file(struct world *world, enum boot_protocol protocol)
 {
 	const struct boot_file file = temp_file_boot(&world->file);
+	const struct boot_request request = {.protocol = protocol};
 	struct kernel_head head;
 
 	world->map = (struct place_map){.memory = &world->arena.memory};
@@ -55,7 +56,7 @@ static int load_file(struct world *world, enum boot_protocol protocol)
 		return -1;
 	if (world->kind != BOOT_BZIMAGE)
 		return error_set(&world->err, "it is another kind");
-	return bzimage_load(&file, &head, protocol, &world->map, &world->kernel, &world->params,
+	return bzimage_load(&file, &head, &request, 0, &world->map, &world->kernel, &world->params,
 			    &world->err);
 }
 

@@ -59,7 +59,7 @@ static int load_bytes(struct world *world, const void *image, size_t bytes,
 		return -1;
 	if (kind != BOOT_ELF)
 		return error_set(&world->err, "it is another kind");
-	return elf_load(&file, &head, protocol, &world->map, &world->kernel, &world->err);
+	return elf_load(&file, &head, protocol, 0, &world->map, &world->kernel, &world->err);
 }
 
 static int load64(struct world *world)
