@@ -14,6 +14,7 @@ import pwd
 import random
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ GENERIC = 'generic/vmlinuz'
 CANNOT_EXECUTE, NOT_FOUND, TIMEOUT = 126, 127, 124
 TAIL_LINES = 50
 MIB = 1 << 20
+KERNEL_MAP = 0xffffffff80000000
 
 
 # ---- how it ends ----
@@ -350,6 +352,36 @@ def console_on_stderr(bench):
         0, 'exit', True, OUT, [r'Linux version', r'^err$'])
 
 
+def why_not_unpacked(_directory):
+    missing = [tool for tool in ('lz4', 'xz') if not shutil.which(tool)]
+    return '%s is not installed' % missing[0] if missing else None
+
+
+def unpacked(bench, kernel):
+    """A bzImage unpacked on the host: where the guest's kernel lies by its own word."""
+    script = shell('grep " _text$" /proc/kallsyms; nproc; grep MemTotal /proc/meminfo')
+
+    def run(*options):
+        end = bench.run(script, ['--unpack', 'on', *options], kernel)
+        end.must(0, 'exit', True, None)
+        found = re.fullmatch(r'(\w+) T _text\n(\d+)\nMemTotal: +(\d+) kB\n', end.out.decode())
+        want(found, 'stdout is %r' % end.out)
+        return [int(found[1], 16), int(found[2]), int(found[3]) >> 10]
+    texts = {run()[0] for _ in range(2)}
+    text, cpus, mib = run('-c', '2', '-m', '4G')
+    want(cpus == 2 and 3700 < mib <= 4096, '%d CPUs, %d MiB' % (cpus, mib))
+    texts.add(text)
+    text, _cpus, mib = run('-m', '160M')
+    want(90 < mib < 160, '%d MiB' % mib)
+    texts.add(text)
+    want(len(texts) > 1, 'the kernel always lies at %x' % text)
+    want(not any(text % (2 * MIB) for text in texts), '_text is at %s' % texts)
+    want(all(KERNEL_MAP < text < KERNEL_MAP + (1 << 30) for text in texts), '_text is at %s' % texts)
+    for options in ('-a', 'nokaslr'), ('-a', 'nokaslr', '-a', 'mem=200M'):
+        want(run(*options)[0] == KERNEL_MAP + 16 * MIB, 'nokaslr, and it has moved')
+    run('-a', 'mem=200M')
+
+
 def why_no_passt(_directory):
     found = any(os.access(path + '/passt', os.X_OK) for path in os.environ['PATH'].split(':'))
     return None if found else 'passt is not installed'
@@ -505,6 +537,8 @@ CASES = (
     [case('64 MiB through it', stream, 64 * MIB),
      case('8 at once', eight_at_once)]
     + rows(CLOUD) + rows(GENERIC)
+    + [case('unpacked on the host, ' + kernel.split('/')[0], unpacked, kernel, needs=why_not_unpacked)
+       for kernel in (CLOUD, GENERIC)]
     + [case("a shell on a terminal, " + kernel.split('/')[0], session, kernel)
        for kernel in (CLOUD, GENERIC)]
     + [case('time-out', time_is_up),

@@ -331,6 +331,8 @@ def main():
     if options.logs:
         os.makedirs(options.logs, exist_ok=True)
     scratch = scratch_directory()
+    # Unpacked kernels are kept for the next case, and not where the user has his own.
+    os.environ['XDG_CACHE_HOME'] = scratch + '/cache'
 
     def announce_and_run(case):
         if options.announce:
