@@ -30,7 +30,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import USAGE, Tally, why_no_kvm  # noqa: E402
 from verdict_lib import (CASES, DIED, OK, PATIENCE, SOON, TIMEOUT, Process, Skip,  # noqa: E402
-                         World, Wrong, boot, case, check, speak, want)
+                         World, Wrong, boot, case, check, packed, speak, want)
 import verdict_inside  # noqa: E402,F401  (its cases join the list)
 
 PANIC = '[    0.1] Kernel panic - not syncing: '
@@ -388,6 +388,20 @@ def restarts_until_the_time_is_up():
     want(run.seconds < 1 + SOON, 'the time-out started anew')
     check(boot('restart', '--on-reset', 'exit'), OK, 'reset')
     check(boot('restart', '--on-reset', 'never'), USAGE, err='exit or restart')
+
+
+@case
+def restarts_of_an_unpacked_kernel():
+    """Each time the table is read again, in the sandbox: from the cache, and from memory."""
+    for cache in World.scratch, '/nonexistent':
+        options = ('--unpack', 'on', '-a', 'mem=256M')    # mem=: these guests can't be moved
+        here = {'env': dict(os.environ, XDG_CACHE_HOME=cache)}
+        check(boot(packed('hello64'), *options, **here), OK, 'poweroff',
+              out='^hello from a 64-bit Linux guest$')
+        run = boot(packed('restart'), '--on-reset', 'restart', '--timeout', '1s', *options, **here)
+        check(run, TIMEOUT, 'timeout', '^bantam: the time was up$')
+        want(rounds(run) > 2, 'hardly a restart')
+    want(len(os.listdir(World.path('bantam'))) == 2, 'the cache has not two files')
 
 
 @case
