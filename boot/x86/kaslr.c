@@ -16,6 +16,9 @@
 #include <sys/random.h>
 
 #include "boot/x86/layout.h"
+#include "vmm/sandbox.h"
+
+SANDBOX_CALLS(kaslr, CALL(getrandom, SANDBOX_RESTART, "where an unpacked kernel comes to lie"));
 
 enum { WORD_BYTES = 4, LISTS_MAX = 3 };
 enum { ALIGN_MIN = 2 * MIB, ALIGN_MAX = 16 * MIB };

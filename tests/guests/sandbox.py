@@ -57,6 +57,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import Tally, Wrong, want, why_no_kvm  # noqa: E402
 from net import Stream, Tap, echo, frame_of, why_no_taps  # noqa: E402
+from packed import pack  # noqa: E402
 
 PATIENCE = 20        # seconds for anything that should happen soon; strace makes all of it slow
 GUEST_DIED = 255
@@ -236,10 +237,11 @@ class Monitor:
 
     def start(self, guest, *args, stdin='null', stdout='pipe', stderr='pipe', wrap=(), devices=None,
               main=0, command=()):
-        """wrap: a command in front of all. stdin: null, pipe (type() writes into it) or terminal. stdout: pipe, socket, terminal,
-        or a descriptor. stderr: pipe, terminal. devices: what the threads of 'virtioN' are besides
-        workers (default: virtio1 is a disk with a ring). main: what the main thread is besides. command:
-        behind --. Returns our end of stdout."""
+        """guest: its name, or a kernel's path. wrap: a command in front of all. stdin: null, pipe (type()
+        writes into it) or terminal. stdout: pipe, socket, terminal, or a descriptor. stderr: pipe,
+        terminal. devices: what the threads of 'virtioN' are besides workers (default: virtio1 is a disk
+        with a ring). main: what the main thread is besides. command: behind --. Returns our end of
+        stdout."""
         self.restarts = 'restart' in args
         self.devices = devices or {'virtio1': HELPER if wrap else RING}
         self.main_kind = MAIN | main | (RESTART if self.restarts else 0)
@@ -289,7 +291,8 @@ class Monitor:
                 fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
         argv = [*wrap, 'strace', '-DDD', '-f', '-q', '-n', '-s', '16', '-o', self.log_path, self.bantam,
-                'run', '--sandbox', self.mode, *args, '%s/%s.elf' % (self.guests, guest), *command]
+                'run', '--sandbox', self.mode, *args,
+                guest if '/' in guest else '%s/%s.elf' % (self.guests, guest), *command]
         self.process = subprocess.Popen(argv, stdin=fds[0], stdout=fds[1], stderr=fds[2],
                                         preexec_fn=in_child)
         for fd in keep:
@@ -656,6 +659,17 @@ def _(m):
 def _(m):
     # As many vCPUs as let glibc's heap grow when they are made for the second time.
     m.start('reset', '-c', '11', '--on-reset', 'restart', '--stats', '--trace', 'all=/dev/null')
+    m.until_traced(r'KVM_CREATE_VM', 4)
+    m.kill(signal.SIGTERM)
+    m.wait(128 + signal.SIGTERM)
+
+
+@scenario('restarts of an unpacked kernel')
+def _(m):
+    kernel, cache = pack(m.guests + '/reset.elf', m.path('bzImage')), 'XDG_CACHE_HOME=' + m.scratch
+    # Once before, so that the one that is looked at needs no child.
+    subprocess.run(['env', cache, m.bantam, 'run', '--dry-run', kernel], stdout=subprocess.DEVNULL, check=True)
+    m.start(kernel, '--unpack', 'on', '-a', 'mem=256M', '--on-reset', 'restart', wrap=['env', cache])
     m.until_traced(r'KVM_CREATE_VM', 4)
     m.kill(signal.SIGTERM)
     m.wait(128 + signal.SIGTERM)

@@ -4,11 +4,9 @@ Each run writes a --result, and whatever the case is about, Process.end() checks
 status, the words on stderr and the JSON agree, and that no control characters reach stderr.
 """
 
-import gzip
 import json
 import os
 import re
-import struct
 import subprocess
 import sys
 import tempfile
@@ -16,6 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import Wrong, find_in_order, want  # noqa: E402
+from packed import pack  # noqa: E402
 
 OK, TIMEOUT, DIED = 0, 124, 255
 PATIENCE = 20        # seconds for any run; those that want a time-out give it
@@ -120,26 +119,7 @@ class Process:
 
 
 def packed(guest):
-    """Makes a bzImage of a guest, with a table of relocations that all name its last word."""
-    with open('%s/%s.elf' % (World.guests, guest), 'rb') as f:
-        elf = f.read()
-    table, segments = struct.unpack_from('<Q', elf, 32)[0], struct.unpack_from('<H', elf, 56)[0]
-    loads = [load for load in (struct.unpack_from('<IIQQQQQQ', elf, table + 56 * i)
-                               for i in range(segments)) if load[0] == 1]
-    end = max(load[4] + load[6] for load in loads)
-    image = elf + bytes(-len(elf) % 4) + bytes(12) + struct.pack('<I', (1 << 31) + end - 4) * 100000
-    payload = gzip.compress(image)
-    header = bytearray(1024)
-    for at, form, *values in (
-            (0x1f1, 'B', 1), (0x1f4, 'I', (len(payload) + 0x400) // 16), (0x1fe, 'H', 0xaa55),
-            (0x200, 'H', 0x6aeb), (0x202, '4s', b'HdrS'), (0x206, 'H', 0x20f), (0x211, 'B', 1),
-            (0x22c, 'I', 0x7fffffff), (0x230, 'I', 2 << 20), (0x236, 'H', 1), (0x238, 'I', 2047),
-            (0x248, 'II', 0x400, len(payload)), (0x258, 'Q', min(load[4] for load in loads)),
-            (0x260, 'I', len(image))):
-        struct.pack_into('<' + form, header, at, *values)
-    with open(World.path('bzImage'), 'wb') as f:
-        f.write(header + bytes(0x400) + payload + bytes(16))
-    return World.path('bzImage')
+    return pack('%s/%s.elf' % (World.guests, guest), World.path('bzImage'))
 
 
 def boot(guest, *args, seconds=PATIENCE, **how):
