@@ -15,10 +15,13 @@
 #include "vmm/vcpu.h"
 
 /* report.html: what stands in front of the data, and behind. */
-extern const char report_page[], report_page_end[];
+extern const char report_page[];
+extern const u64 report_page_bytes;
 
 __asm__(".pushsection .rodata.report_page, \"a\"\n"
-	".globl report_page, report_page_end\n"
+	".balign 8\n"
+	".globl report_page, report_page_bytes\n"
+	"report_page_bytes: .quad report_page_end - report_page\n"
 	"report_page: .incbin \"vmm/report.html\"\n"
 	"report_page_end:\n"
 	".popsection\n");
@@ -232,8 +235,7 @@ int report_write(struct machine *machine)
 {
 	struct report *report = machine->report;
 	FILE *out = report ? report->file.file : NULL;
-	const size_t bytes = (size_t)(report_page_end - report_page);
-	const char *mark = memmem(report_page, bytes, DATA_MARK, sizeof(DATA_MARK) - 1);
+	const char *mark = memmem(report_page, report_page_bytes, DATA_MARK, sizeof(DATA_MARK) - 1);
 	struct json json = {.out = out};
 
 	if (!out)
@@ -246,7 +248,7 @@ int report_write(struct machine *machine)
 	fputs("<script type=\"application/json\" id=\"run\">\n", out);
 	run_json(machine, &json);
 	fputs("</script>\n", out);
-	fwrite(mark, (size_t)(report_page_end - mark), 1, out);
+	fwrite(mark, report_page_bytes - (size_t)(mark - report_page), 1, out);
 	return result_finish(&report->file);
 }
 
