@@ -463,10 +463,12 @@ int gdb_open(struct machine *machine, struct error *err)
 	return 0;
 }
 
-struct landlock_tree gdb_tree(const struct machine *machine)
+bool gdb_tree(const struct machine *machine, struct landlock_tree *tree)
 {
-	return (struct landlock_tree){.fd = machine->gdb ? machine->gdb->directory_fd : -1,
-				      .removes = true};
+	const int fd = machine->gdb ? machine->gdb->directory_fd : -1;
+
+	*tree = (struct landlock_tree){.fd = fd, .removes = true};
+	return fd >= 0;
 }
 
 void gdb_restarted(struct machine *machine)

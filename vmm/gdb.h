@@ -68,8 +68,8 @@ int gdb_init(struct gdb *gdb, struct machine *machine, struct error *err);
  */
 int gdb_open(struct machine *machine, struct error *err);
 
-/* For the jail: the directory in which a socket's name is to be removed; fd -1: none. */
-struct landlock_tree gdb_tree(const struct machine *machine);
+/* For the jail: the directory in which a socket's name is to be removed. Returns whether there is one. */
+bool gdb_tree(const struct machine *machine, struct landlock_tree *tree);
 
 /* A vCPU stopped, or the guest died; for any thread. */
 void gdb_ring(struct gdb *gdb);

@@ -188,23 +188,26 @@ static bool parse_range(const char **args, u64 *address, u64 *count)
 	return gdb_number(args, count);
 }
 
-static void read_memory(struct gdb *gdb, const char *args)
+static void reply_memory(struct gdb *gdb, u64 address, u64 count)
 {
 	u8 bytes[DATA_BYTES];
-	u64 address, count;
-	size_t done;
+	const size_t most = count < sizeof(bytes) ? (size_t)count : sizeof(bytes);
+	const size_t done = access_memory(gdb, address, bytes, most, false);
 
-	if (!parse_range(&args, &address, &count) || *args) {
-		reply_error(gdb, EINVAL);
-		return;
-	}
-	if (count > sizeof(bytes))
-		count = sizeof(bytes);
-	done = access_memory(gdb, address, bytes, count, false);
-	if (count && !done)
+	if (most && !done)
 		reply_error(gdb, EFAULT);
 	else
 		reply_hex(gdb, bytes, done);
+}
+
+static void read_memory(struct gdb *gdb, const char *args)
+{
+	u64 address, count;
+
+	if (!parse_range(&args, &address, &count) || *args)
+		reply_error(gdb, EINVAL);
+	else
+		reply_memory(gdb, address, count);
 }
 
 static void finish_write(struct gdb *gdb, u64 address, u64 count, u8 *bytes, size_t there)
@@ -221,10 +224,14 @@ static void write_memory(struct gdb *gdb, const char *args)
 	u8 bytes[DATA_BYTES];
 	u64 address, count;
 
-	if (!parse_range(&args, &address, &count) || *args != ':')
+	size_t there;
+
+	if (!parse_range(&args, &address, &count) || *args != ':') {
 		reply_error(gdb, EINVAL);
-	else
-		finish_write(gdb, address, count, bytes, gdb_unhex(args + 1, bytes, sizeof(bytes)));
+		return;
+	}
+	there = gdb_unhex(args + 1, bytes, sizeof(bytes));
+	finish_write(gdb, address, count, bytes, there);
 }
 
 static void write_binary(struct gdb *gdb, const char *args)
@@ -337,9 +344,10 @@ static void is_alive(struct gdb *gdb, const char *args)
 
 static void current_thread(struct gdb *gdb, const char *args)
 {
-	char text[16];
+	char text[16] = "";
 
-	snprintf(text, sizeof(text), *args ? "" : "QC%x", gdb->thread + 1);
+	if (!*args)
+		snprintf(text, sizeof(text), "QC%x", gdb->thread + 1);
 	reply(gdb, text);
 }
 

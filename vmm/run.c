@@ -279,10 +279,10 @@ static int enter_jail(struct machine *machine, struct error *err)
 	const struct config *config = machine->config;
 	const struct share_board *shares = &machine->board->virtio.share;
 	struct landlock_tree tree[VOLUMES_MAX + 2];
-	const struct landlock_tree socket = gdb_tree(machine);
+	const bool socket = gdb_tree(machine, &tree[shares->count]);
 	const struct jail jail = {
 		.tree = tree,
-		.trees = shares->count + (socket.fd >= 0),
+		.trees = shares->count + socket,
 		.child = net_board_sandbox(config) & SANDBOX_CHILD,
 		.paths = net_board_has_path(config),
 		.verbose = config->verbose,
@@ -293,7 +293,6 @@ static int enter_jail(struct machine *machine, struct error *err)
 	if (config->sandbox != SANDBOX_ON)
 		return 0;
 	share_board_trees(shares, tree);
-	tree[shares->count] = socket;
 	return jail_enter(&jail, err);
 }
 

@@ -229,6 +229,11 @@ def a_guest_dies_without_its_debugger():
     want(client.ask('vCont;c').startswith('T0b'), 'the death was not told')
     client.close()
     check(run.end(), DIED, 'triple-fault')
+    run = start('-a', 'fault')
+    client = Client(World.path('gdb'))
+    client.store(symbol('stop'), 1)
+    want(client.ask('D') == 'OK', 'no detach')
+    check(run.end(), DIED, 'triple-fault')      # though the client is still there
 
 
 @case

@@ -82,15 +82,15 @@ void breakpoints_insert(struct breakpoints *all, const struct memory *memory)
 	}
 }
 
-/* Backwards: of two in one place, the first has saved the guest's byte. */
 void breakpoints_lift(struct breakpoints *all, const struct memory *memory)
 {
-	for (unsigned i = all->count; i-- > 0;) {
+	for (unsigned i = 0; i < all->count; i++) {
 		struct breakpoint *here = &all->list[i];
 		u8 *code = here->kind == BREAKPOINT_SOFTWARE ? memory_at(memory, here->gpa, 1)
 							     : NULL;
 
-		/* What the guest has written there since is its own. */
+		/* What the guest has written there since is its own; of two in one place, the first
+		 * has its byte. */
 		if (code && *code == INT3)
 			*code = here->saved;
 	}
