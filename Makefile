@@ -91,7 +91,7 @@ check-cli: bantam guests
 check-guests: bantam guests
 	$(QUIET)tests/run_all tests/guests/run.py tests/guests/virtio.py tests/guests/verdict.py \
 		tests/guests/net.py tests/guests/command.py tests/guests/terminal.py tests/guests/sandbox.py \
-		tests/guests/report.py \
+		tests/guests/report.py tests/guests/gdb.py \
 		-- --build $(BUILD) ./bantam
 
 # Hundreds of machines, and one that resets itself 1,000 times: nothing grows. Two minutes or three.

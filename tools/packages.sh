@@ -34,7 +34,7 @@ packages_of() {
 		packages_of kvmhost
 		packages_of images
 		echo 'libcmocka-dev clang llvm libclang-rt-dev|libclang-rt-14-dev|- acpica-tools'
-		echo 'python3 python3-yaml fakeroot file git iproute2 iperf3 openssh-client passt strace'
+		echo 'python3 python3-yaml fakeroot file gdb git iproute2 iperf3 openssh-client passt strace'
 		echo 'chromium|-' # shows the page of --report
 		;;
 	lint) # formatting and static analysis

@@ -119,6 +119,8 @@ int config_complete(struct config *config, struct error *err)
 		config->cmdline = config->console_virtio ? "console=hvc0" : CMDLINE_DEFAULT;
 	if (!config->memory_bytes)
 		config->memory_bytes = config->root.host ? GIB : 256 * MIB;
+	if (config->gdb_wait && !config->gdb)
+		return error_set(err, "--gdb-wait needs --gdb");
 	if (check_publish(config, err) || check_command(config, err) || find_user(config, err))
 		return -1;
 	return add_root_disk(config, err);

@@ -86,6 +86,8 @@ struct config {
 
 	const char *result_path; /* or NULL */
 	const char *report_path; /* or NULL */
+	const char *gdb;         /* [ADDR:]PORT or a path where a debugger may come, or NULL */
+	bool gdb_wait;           /* the guest doesn't run before it has */
 	u32 trace;               /* TRACE_… bits */
 	const char *trace_path;  /* NULL: stderr */
 	bool stats;

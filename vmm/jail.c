@@ -74,7 +74,8 @@ static u64 needed_capabilities(const struct jail *jail)
 	u64 needed = jail->child ? CAPABILITY(CAP_KILL) : 0;
 
 	for (unsigned i = 0; i < jail->trees && !jail->uid; i++)
-		needed |= jail->tree[i].writable
+		needed |= jail->tree[i].removes ? 0
+			  : jail->tree[i].writable
 				  ? CAPABILITY(CAP_CHOWN) | CAPABILITY(CAP_DAC_OVERRIDE) |
 					    CAPABILITY(CAP_FOWNER) | CAPABILITY(CAP_FSETID)
 				  : CAPABILITY(CAP_DAC_READ_SEARCH);

@@ -44,7 +44,9 @@ static int grant(int ruleset, u64 handled, const struct landlock_tree *tree)
 			  LANDLOCK_ACCESS_FS_MAKE_BLOCK | IOCTL_DEV;
 	const u64 reads = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
 	const struct landlock_path_beneath_attr rule = {
-		.allowed_access = tree->writable ? handled & ~never : reads,
+		.allowed_access = tree->removes    ? LANDLOCK_ACCESS_FS_REMOVE_FILE
+				  : tree->writable ? handled & ~never
+						   : reads,
 		.parent_fd = tree->fd,
 	};
 

@@ -22,6 +22,7 @@
 struct landlock_tree {
 	int fd;
 	bool writable;
+	bool removes; /* nothing but taking files away, and that not for the guest */
 };
 
 /* The kernel's version of Landlock; 0: it has none, or it is switched off. */

@@ -12,6 +12,7 @@
 
 #include "boot/x86/layout.h"
 #include "vmm/bell.h"
+#include "vmm/gdb.h"
 #include "vmm/kvm.h"
 #include "vmm/report.h"
 #include "vmm/vcpu.h"
@@ -40,6 +41,7 @@ int machine_init(struct machine *machine, const struct config *config, struct bo
 	machine->signals.fd = -1;
 	pthread_mutex_init(&machine->gate, NULL);
 	pthread_mutex_init(&machine->lock, NULL);
+	pthread_cond_init(&machine->changed, NULL);
 	descriptors_note(&machine->inherited);
 	if (loop_wake_init(&machine->end_wake, &machine->loop, end_woken, machine, err))
 		return -1;
@@ -190,6 +192,7 @@ int machine_create_vm(struct machine *machine, const struct boot_plan *plan, str
 int machine_start(struct machine *machine, struct error *err)
 {
 	pthread_mutex_lock(&machine->gate);
+	machine->running = machine->vcpus;
 	for (unsigned i = 0; i < machine->vcpus; i++) {
 		if (vcpu_start(&machine->vcpu[i], err) == 0)
 			continue;
@@ -220,8 +223,23 @@ static bool end_with(struct machine *machine, const struct verdict *verdict)
 	if (first)
 		machine->verdict = *verdict;
 	atomic_store(&machine->ended, true);
+	pthread_cond_broadcast(&machine->changed);
 	pthread_mutex_unlock(&machine->lock);
 	loop_wake_signal(&machine->end_wake);
+	return first;
+}
+
+/* A guest that has died can be looked at: the first death is kept until gdb lets it go on. */
+static bool hold_with(struct machine *machine, const struct verdict *verdict)
+{
+	bool first;
+
+	pthread_mutex_lock(&machine->lock);
+	first = machine->held.reason == VERDICT_NONE && !machine_ended(machine);
+	if (first)
+		machine->held = *verdict;
+	pthread_mutex_unlock(&machine->lock);
+	machine_ask_pause(machine);
 	return first;
 }
 
@@ -259,12 +277,65 @@ enum verdict_reason machine_end_by_guest(struct machine *machine, enum verdict_r
 		verdict.reason = VERDICT_NO_STATUS;
 	}
 	snprintf(verdict.detail, sizeof(verdict.detail), "%s", detail);
+	if (atomic_load(&machine->debugged) && verdict_is_death(&verdict))
+		return hold_with(machine, &verdict) ? verdict.reason : VERDICT_NONE;
 	return end_with(machine, &verdict) ? verdict.reason : VERDICT_NONE;
 }
 
 bool machine_ended(struct machine *machine)
 {
 	return atomic_load(&machine->ended);
+}
+
+void machine_ask_pause(struct machine *machine)
+{
+	atomic_store(&machine->pausing, true);
+	gdb_ring(machine->gdb);
+}
+
+void machine_pause(struct machine *machine)
+{
+	atomic_store(&machine->pausing, true);
+	for (unsigned i = 0; i < machine->vcpus; i++)
+		vcpu_kick(&machine->vcpu[i]);
+	pthread_mutex_lock(&machine->lock);
+	while (machine->running > 0 && !machine_ended(machine))
+		pthread_cond_wait(&machine->changed, &machine->lock);
+	pthread_mutex_unlock(&machine->lock);
+}
+
+void machine_resume(struct machine *machine)
+{
+	if (machine->held.reason != VERDICT_NONE) {
+		end_with(machine, &machine->held);
+		return;
+	}
+	pthread_mutex_lock(&machine->lock);
+	atomic_store(&machine->pausing, false);
+	for (unsigned i = 0; i < machine->vcpus; i++) {
+		struct vcpu *vcpu = &machine->vcpu[i];
+
+		if (vcpu->stays)
+			continue;
+		vcpu->run->immediate_exit = 0;
+		vcpu->parked = false;
+		machine->running++;
+	}
+	pthread_cond_broadcast(&machine->changed);
+	pthread_mutex_unlock(&machine->lock);
+}
+
+void machine_park(struct machine *machine, struct vcpu *vcpu)
+{
+	pthread_mutex_lock(&machine->lock);
+	if (atomic_load(&machine->pausing)) {
+		vcpu->parked = true;
+		machine->running--;
+		pthread_cond_broadcast(&machine->changed);
+	}
+	while (vcpu->parked && !machine_ended(machine))
+		pthread_cond_wait(&machine->changed, &machine->lock);
+	pthread_mutex_unlock(&machine->lock);
 }
 
 void machine_stop(struct machine *machine)
@@ -310,7 +381,7 @@ int machine_restart(struct machine *machine, struct error *err)
 	(void)bell_silence(machine->end_wake.source.fd);
 	timeline_restart(&machine->timeline);
 	machine->watch = (struct watch){.used = 0};
-	machine->verdict = (struct verdict){.reason = VERDICT_NONE};
+	machine->verdict = machine->held = (struct verdict){.reason = VERDICT_NONE};
 	atomic_store(&machine->ended, false);
 	machine->loop.stop = false;
 	machine->restarts++;
@@ -331,5 +402,6 @@ void machine_destroy(struct machine *machine)
 	loop_wake_close(&machine->end_wake);
 	cpio_free(&machine->init_archive);
 	pthread_mutex_destroy(&machine->gate);
+	pthread_cond_destroy(&machine->changed);
 	pthread_mutex_destroy(&machine->lock);
 }

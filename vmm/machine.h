@@ -30,6 +30,7 @@
 
 struct board;
 struct boot_plan;
+struct gdb;
 struct report;
 struct vcpu;
 
@@ -68,7 +69,13 @@ struct machine {
 	unsigned vcpus;    /* created so far, of this start */
 
 	pthread_mutex_t gate; /* held from machine_start() to machine_let_run(): vCPUs wait at it */
-	pthread_mutex_t lock; /* guards verdict */
+	pthread_mutex_t lock; /* guards verdict, running, vCPUs' parked, held */
+	pthread_cond_t changed; /* of those, or the machine has ended */
+	atomic_bool pausing;    /* vCPUs are to park; cleared by the main thread, when all have */
+	unsigned running;       /* vCPUs that aren't parked */
+	struct gdb *gdb;        /* NULL without --gdb */
+	atomic_bool debugged;   /* gdb is there: it sees a guest's death before the machine ends */
+	struct verdict held;    /* that death */
 	struct verdict verdict;
 	atomic_bool ended;  /* whether there is a verdict; readable without the lock */
 	struct death death; /* written by the vCPU that died, read after all have stopped */
@@ -111,6 +118,19 @@ enum verdict_reason machine_end_by_guest(struct machine *machine, enum verdict_r
 
 /* Whether machine_end() was called. */
 bool machine_ended(struct machine *machine);
+
+/*
+ * Pausing, for the main thread: machine_pause() returns when all vCPUs are parked, out of KVM_RUN and
+ * with the guest's last access complete, so that their state may be read and written; or when the
+ * machine has ended. machine_resume() lets those run that aren't to stay; where a death is held, the
+ * machine ends instead. machine_ask_pause(), for any thread: vCPUs begin to park, and gdb is told.
+ */
+void machine_pause(struct machine *machine);
+void machine_resume(struct machine *machine);
+void machine_ask_pause(struct machine *machine);
+
+/* For a vCPU's thread, out of KVM_RUN: parks it if it is to. */
+void machine_park(struct machine *machine, struct vcpu *vcpu);
 
 /* Stops the vCPU threads and waits for them; for the main thread, after the loop has ended. */
 void machine_stop(struct machine *machine);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "vmm/disk_option.h"
+#include "vmm/gdb.h"
 #include "vmm/trace.h"
 
 /* What is done with an option's value. */
@@ -186,6 +187,12 @@ static int add_volume(struct config *config, const char *value, struct error *er
 	return 0;
 }
 
+static int set_gdb(struct config *config, const char *value, struct error *err)
+{
+	config->gdb = value;
+	return gdb_check_address(value, err);
+}
+
 /* LIST or LIST=FILE. */
 static int set_trace(struct config *config, const char *value, struct error *err)
 {
@@ -295,6 +302,10 @@ static const struct option options[] = {
 	 OWN(set_trace)},
 	{"report", 0, NULL, "FILE", "write what happened to FILE, a page (HTML) with pictures",
 	 TEXT(report_path)},
+	{"gdb", 0, NULL, "PORT|PATH",
+	 "let gdb debug the guest, by [ADDR:]PORT (default: of this host alone) or a UNIX socket",
+	 OWN(set_gdb)},
+	{"gdb-wait", 0, NULL, NULL, "run no instruction before gdb says so", FLAG(gdb_wait)},
 	{"stats", 0, NULL, NULL, "at the end, print exits, addresses and a time line", FLAG(stats)},
 	{"verbose", 0, NULL, NULL, "say more of what is done, and how", FLAG(verbose)},
 

@@ -7,7 +7,7 @@
  *	1. memory, event loop, signals, the files of --result, --report and --trace
  *	2. devices on their buses, the kernel and its data in memory (--dry-run ends here)
  *	3. the VM and its vCPUs
- *	4. the host's ends: console, terminal
+ *	4. the host's ends: console, terminal, the debugger's socket
  *	5. the lock: the jail, then the devices' threads, then the filters; from here on nothing is opened
  *	6. the guest runs, until a verdict
  *
@@ -27,6 +27,7 @@
 
 #include "vmm/board.h"
 #include "vmm/dry_run.h"
+#include "vmm/gdb.h"
 #include "vmm/init_archive.h"
 #include "vmm/jail.h"
 #include "vmm/kvm.h"
@@ -295,10 +296,11 @@ static int enter_jail(struct machine *machine, struct error *err)
 {
 	const struct config *config = machine->config;
 	const struct share_board *shares = &machine->board->virtio.share;
-	struct landlock_tree tree[VOLUMES_MAX + 1];
+	struct landlock_tree tree[VOLUMES_MAX + 2];
+	const bool socket = gdb_tree(machine, &tree[shares->count]);
 	const struct jail jail = {
 		.tree = tree,
-		.trees = shares->count,
+		.trees = shares->count + socket,
 		.child = net_board_sandbox(config) & SANDBOX_CHILD,
 		.paths = net_board_has_path(config),
 		.verbose = config->verbose,
@@ -320,7 +322,7 @@ static int lock_in(struct machine *machine, struct error *err)
 			 (config->result_path || config->report_path || config->stats
 				  ? (u32)SANDBOX_REPORT
 				  : 0) |
-			 net_board_sandbox(config);
+			 (machine->gdb ? (u32)SANDBOX_GDB : 0) | net_board_sandbox(config);
 
 	descriptors_close(&machine->inherited);
 	if (config->sandbox == SANDBOX_ON)
@@ -353,8 +355,10 @@ static int run_to_the_end(struct machine *machine, const struct boot_files *file
 		if (board_quiesce(machine->board, err) || machine_restart(machine, err))
 			return -1;
 		board_reset(machine->board);
-		if (load(machine, files, plan, err) || machine_create_vm(machine, plan, err) ||
-		    run_once(machine, true, err))
+		if (load(machine, files, plan, err) || machine_create_vm(machine, plan, err))
+			return -1;
+		gdb_restarted(machine);
+		if (run_once(machine, true, err))
 			return -1;
 	}
 	return 0;
@@ -481,7 +485,7 @@ static int boot(struct machine *machine, const struct boot_files *files, struct 
 	const struct config *config = machine->config;
 
 	if (machine_create_vm(machine, plan, err) || sandbox_prepare(&machine->sandbox, err) ||
-	    board_open(machine->board, machine, err))
+	    board_open(machine->board, machine, err) || gdb_open(machine, err))
 		return -1;
 	if (config->verbose && machine->sandbox != config->sandbox)
 		say("this kernel has no seccomp filters: all system calls are let through");
@@ -568,6 +572,7 @@ static int run_machine(struct machine *machine, struct board *board, const struc
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "%s", err.text);
 	if (machine_ended(machine))
 		status = finish(machine, &result);
+	gdb_close(machine, status);
 	if (err.remedy[0])
 		say("%s", err.remedy);
 	boot_close_files(&files);

@@ -50,6 +50,7 @@ enum {
 	SANDBOX_SOCKET = 1 << 12, /* any, where stdout or stderr is a socket */
 	SANDBOX_LIMIT = 1 << 13,  /* a disk's worker where it has a limit */
 	SANDBOX_REPORT = 1 << 14, /* the main thread that writes a result, a report or statistics */
+	SANDBOX_GDB = 1 << 15,    /* the main thread with --gdb */
 	SANDBOX_ALL = SANDBOX_MAIN | SANDBOX_VCPU | SANDBOX_WORKER,
 };
 

@@ -3,7 +3,8 @@
  *
  * KVM_RUN returns when the guest touched a device, when the guest can't go on, or when a signal
  * arrived. The kick is such a signal. It may arrive in the moment before KVM_RUN, where it would
- * be lost; so the kicker also sets run->immediate_exit, which KVM looks at on entry.
+ * be lost; so the kicker also sets run->immediate_exit, which KVM looks at on entry. A vCPU that is
+ * to park does so only there: with EINTR nothing of an exit is left undone.
  */
 #include "vmm/vcpu.h"
 
@@ -112,8 +113,10 @@ static void die(struct vcpu *vcpu, enum verdict_reason reason, const char *detai
 	struct machine *machine = vcpu->machine;
 
 	/* A triple fault may be how the guest restarts, which is told by what it said before. */
-	if (machine_end_by_guest(machine, reason, detail) == reason)
+	if (machine_end_by_guest(machine, reason, detail) == reason) {
+		vcpu->died = true;
 		death_take(&machine->death, vcpu);
+	}
 }
 
 static void answer_exit(struct vcpu *vcpu)
@@ -143,6 +146,11 @@ static void answer_exit(struct vcpu *vcpu)
 		if (run->notify.flags & KVM_NOTIFY_CONTEXT_INVALID)
 			die(vcpu, VERDICT_INTERNAL_ERROR,
 			    "the processor has lost the guest's state");
+		break;
+	case KVM_EXIT_DEBUG:
+		vcpu->debug = run->debug.arch;
+		vcpu->struck = true;
+		machine_ask_pause(vcpu->machine);
 		break;
 	case KVM_EXIT_SHUTDOWN:
 		die(vcpu, VERDICT_TRIPLE_FAULT, "");
@@ -200,6 +208,9 @@ static void vcpu_run(void *owner)
 	if (vcpu->index == 0)
 		timeline_reach(&machine->timeline, STAGE_FIRST_INSTRUCTION);
 	while (!machine_ended(machine)) {
+		/* KVM completes the last exit's access, and comes back before the next instruction. */
+		if (atomic_load(&machine->pausing))
+			__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELEASE);
 		if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
 			vcpu_handle_exit(vcpu);
 			continue;
@@ -208,9 +219,12 @@ static void vcpu_run(void *owner)
 		 * EAGAIN: a processor that waits for its start-up message was woken. The first waits
 		 * for none; there KVM may not start a thread of its own.
 		 */
-		if (errno == EAGAIN && vcpu->index > 0)
+		if (errno == EAGAIN && vcpu->index > 0) {
+			machine_park(machine, vcpu);
 			continue;
+		}
 		if (errno == EINTR) {
+			machine_park(machine, vcpu);
 			/* Perhaps it was stopped for long: its watchdogs are to start anew. Not
 			 * all guests have this clock. */
 			(void)ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
@@ -250,6 +264,8 @@ int vcpu_create(struct vcpu *vcpu, struct machine *machine, unsigned index, stru
 	vcpu->machine = machine;
 	vcpu->index = index;
 	vcpu->run = NULL;
+	vcpu->parked = vcpu->stays = vcpu->died = vcpu->struck = false;
+	vcpu->pass_on = 0;
 	vcpu->fd = kvm_ioctl_number(machine->vm_fd, KVM_CREATE_VCPU, index);
 	if (vcpu->fd < 0)
 		return error_errno(err, "cannot create vCPU %u", index);

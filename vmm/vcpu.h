@@ -24,6 +24,13 @@ struct vcpu {
 
 	/* How long the thread ran and had a processor, and, with --report, what it took to handle exits. */
 	u64 ran_ns, cpu_ns, handled_ns[EXIT_REASONS];
+	/* Written by its own thread before it parks, or by the main thread while it is parked: */
+	bool parked;                      /* guarded by the machine's lock */
+	bool stays;                       /* machine_resume() leaves it parked */
+	bool died;                        /* the death that the machine holds is this vCPU's */
+	bool struck;                      /* it stopped for the debugger, */
+	struct kvm_debug_exit_arch debug; /* for this */
+	u32 pass_on; /* KVM_GUESTDBG_INJECT_…: it gets an exception of its own when it goes on */
 };
 
 /* Creates the vCPU in KVM; its registers are KVM's defaults. Returns 0, or -1 with err set. */

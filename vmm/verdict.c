@@ -47,6 +47,11 @@ bool verdict_is_commands(const struct verdict *verdict)
 	return verdict->reason == VERDICT_EXIT || verdict->reason == VERDICT_COMMAND_SIGNAL;
 }
 
+bool verdict_is_death(const struct verdict *verdict)
+{
+	return verdict->reason >= VERDICT_PANIC && verdict->reason <= VERDICT_FAILED_ENTRY;
+}
+
 static bool has_number(const struct verdict *verdict)
 {
 	return verdict->reason == VERDICT_SIGNAL || verdict_is_commands(verdict);

@@ -54,6 +54,9 @@ const char *verdict_name(enum verdict_reason reason);
 /* Whether COMMAND ended by itself, with a status or by a signal: there is nothing to explain. */
 bool verdict_is_commands(const struct verdict *verdict);
 
+/* Whether the guest's kernel, or the processor with it, couldn't go on. */
+bool verdict_is_death(const struct verdict *verdict);
+
 /* The process's exit status, 0 to 255. */
 int verdict_status(const struct verdict *verdict);
 

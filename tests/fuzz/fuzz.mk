@@ -21,7 +21,8 @@ FUZZ_NAMES := $(patsubst $(FUZZ_DIR)/fuzz_%.c,%,$(sort $(wildcard $(FUZZ_DIR)/fu
 FUZZ_SHARED := $(filter-out $(FUZZ_DIR)/fuzz_% $(FUZZ_DIR)/replay.c,$(sort \
 	$(wildcard $(FUZZ_DIR)/*.c))) tests/unit/support.c
 # What is fuzzed, and what it needs; worker.c here stands in for the devices'.
-FUZZ_LIBRARY := $(filter-out devices/virtio/worker.c vmm/x86/% boot/init/%,$(LIBRARY))
+FUZZ_LIBRARY := $(addprefix vmm/x86/,gdb_registers.c breakpoints.c registers.c walk.c) \
+	$(filter-out devices/virtio/worker.c vmm/x86/% boot/init/%,$(LIBRARY))
 FUZZ_CHOSEN = $(if $(K),$(foreach name,$(FUZZ_NAMES),$(if $(findstring $(K),$(name)),$(name))),$(FUZZ_NAMES))
 
 # Whose calls are watched or answered here: guest.h, worker.h, board.h.
@@ -29,6 +30,9 @@ comma := ,
 FUZZ_WRAPPED := virtq_pop virtq_unpop virtq_push virtq_place virtq_publish virtq_ask_notify \
 	virtq_stop getrandom poll clock_now_ns pthread_cond_timedwait
 FUZZ_LDFLAGS := -pthread $(FUZZ_WRAPPED:%=-Wl$(comma)--wrap=%)
+
+# KVM is answered in the debugger's fuzzer alone.
+$(BUILD)/fuzz/%/fuzz_gdb: FUZZ_LDFLAGS += -Wl,--wrap=kvm_ioctl
 
 FUZZ_CLANG    ?= clang
 FUZZ_AFL      ?= afl-clang-fast

@@ -56,6 +56,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import Tally, Wrong, want, why_no_kvm  # noqa: E402
+from rsp import Client  # noqa: E402
 from net import Stream, Tap, echo, frame_of, why_no_taps  # noqa: E402
 from packed import pack  # noqa: E402
 
@@ -69,10 +70,11 @@ ENDED = r'.*\+\+\+ (exited|killed)'      # what strace says of a thread
 
 # As in vmm/sandbox.h.
 MAIN, VCPU, RESTART, WORKER, NET, CHILD, CONNECT, STREAM, FILES, CHANGE, RING, HELPER, SOCKET, \
-    LIMIT, REPORT = (1 << bit for bit in range(15))
+    LIMIT, REPORT, GDB = (1 << bit for bit in range(16))
 KINDS = {MAIN: 'main', VCPU: 'vcpu', RESTART: 'restart', WORKER: 'worker', NET: 'net',
          CONNECT: 'connect', STREAM: 'stream', RING: 'ring', HELPER: 'helper', SOCKET: 'socket',
-         FILES: 'files', CHANGE: 'change', LIMIT: 'limit', REPORT: 'report'}
+         FILES: 'files', CHANGE: 'change', LIMIT: 'limit', REPORT: 'report',
+         GDB: 'gdb'}
 # No guest here has a driver for a volume: what its threads ask for, tests/system/share_run.py needs.
 FROM_STOCK_KERNELS = FILES | CHANGE
 # The most calls that a machine with a disk and a tap may have, and with a volume besides.
@@ -588,6 +590,19 @@ def _(m):
     m.see(rb'^idle')
     m.kill(signal.SIGTERM)
     m.wait(128 + signal.SIGTERM)
+
+
+@scenario('a debugger')
+def _(m):
+    m.start('debug', '--gdb', m.path('gdb'), '--gdb-wait', main=GDB)
+    client = Client(m.path('gdb'))
+    client.ask('G' + client.ask('g'))
+    client.ask('qThreadExtraInfo,1')
+    client.put('vCont;c')
+    m.see(rb'^ready')
+    client.stop()
+    client.put('k')
+    m.wait(128 + signal.SIGKILL)
 
 
 @scenario('a result and statistics')

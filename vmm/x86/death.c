@@ -224,7 +224,8 @@ static void put_cause(struct death *death, const struct vcpu *vcpu, bool reset)
 	}
 }
 
-void death_take(struct death *death, struct vcpu *vcpu)
+/* Returns whether the registers are those after a reset. */
+static bool take_registers(struct death *death, const struct vcpu *vcpu)
 {
 	const struct memory *memory = &vcpu->machine->memory;
 	struct kvm_sregs sregs;
@@ -232,12 +233,10 @@ void death_take(struct death *death, struct vcpu *vcpu)
 	struct walk walk;
 	u64 linear;
 
-	death->used = 0;
-	put_exit(death, vcpu);
 	if (kvm_ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 ||
 	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
 		put(death, "  KVM doesn't tell the registers\n");
-		return;
+		return false;
 	}
 	put_control(death, &regs, &sregs);
 	put_registers(death, &regs);
@@ -250,5 +249,20 @@ void death_take(struct death *death, struct vcpu *vcpu)
 	linear = regs.rsp + (sregs.efer & EFER_LMA && sregs.cs.l ? 0 : sregs.ss.base);
 	walk_address(&walk, memory, &sregs, linear);
 	put_walk(death, "RSP", linear, &walk);
-	put_cause(death, vcpu, was_reset(&regs, &sregs));
+	return was_reset(&regs, &sregs);
+}
+
+void death_registers(struct death *death, const struct vcpu *vcpu)
+{
+	(void)take_registers(death, vcpu);
+}
+
+void death_take(struct death *death, struct vcpu *vcpu)
+{
+	bool reset;
+
+	death->used = 0;
+	put_exit(death, vcpu);
+	reset = take_registers(death, vcpu);
+	put_cause(death, vcpu, reset);
 }

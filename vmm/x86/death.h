@@ -20,4 +20,7 @@ struct death {
 /* Takes the report. For the vCPU's own thread, right after the exit in vcpu->run. */
 void death_take(struct death *death, struct vcpu *vcpu);
 
+/* The registers alone, behind what the text has already, of a vCPU that is out of KVM_RUN. */
+void death_registers(struct death *death, const struct vcpu *vcpu);
+
 #endif
