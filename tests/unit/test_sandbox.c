@@ -118,6 +118,7 @@ static const struct named_call harmless[] = {
 	NAMED(futex),
 	NAMED(getdents64),
 	NAMED(getpid),
+	NAMED(getrandom),
 	NAMED(getrusage),
 	NAMED(gettid),
 	NAMED(io_uring_enter), /* on rings that are restricted before */
