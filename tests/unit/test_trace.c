@@ -387,7 +387,8 @@ static void test_threads(void **state)
 				 0);
 	loop_add_timer(&world->loop, &stop, stop_fired, &world->loop);
 	loop_timer_set(&stop, 250 * MS);
-	assert_int_equal(loop_run(&world->loop, &world->err), 0); /* writes out under the writers' hands, maybe */
+	assert_int_equal(loop_run(&world->loop, &world->err),
+			 0); /* writes out under the writers' hands, maybe */
 	for (unsigned i = 0; i < THREAD_LINES; i++)
 		trace_line(&world->trace, TRACE_PIO, "line %u", i);
 	for (unsigned i = 0; i < 2; i++)
