@@ -304,9 +304,10 @@ def case_command_line(runner, path):
 
 
 def case_without_kvm(runner, path):
-    """With an empty /dev, CPUID is unknown and says why; the rest is there."""
+    """With nothing in /dev but random numbers, CPUID is unknown and says why; the rest is there."""
     wrapper = ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
-               'mount -t tmpfs none /dev && : >/dev/null && exec "$@"', 'sh']
+               'mount -t tmpfs none /mnt && : >/mnt/urandom && mount --bind /dev/urandom /mnt/urandom && '
+               'mount --rbind /mnt /dev && : >/dev/null && exec "$@"', 'sh']
     text, data = runner.both(path, wrapper=wrapper)
     check_form(text, data)
     check_agreement(text, data)

@@ -3,7 +3,6 @@
  */
 #include "vmm/gdb.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,12 +11,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "vmm/gdb_address.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
-#include "vmm/options.h"
 #include "vmm/vcpu.h"
 
 SANDBOX_CALLS(gdb, CALL(accept4, SANDBOX_GDB, "a debugger comes"),
@@ -35,58 +33,7 @@ SANDBOX_CALLS(gdb, CALL(accept4, SANDBOX_GDB, "a debugger comes"),
 	      CALL(ioctl, SANDBOX_GDB, "breakpoints, steps", IS(1, KVM_SET_GUEST_DEBUG)));
 
 /* So much is read at once: a client's turn of the main loop. */
-enum { TURN_BYTES = 1024, LOOPBACK = 0x7f000001 };
-
-union address {
-	struct sockaddr any;
-	struct sockaddr_in ip4;
-	struct sockaddr_in6 ip6;
-	struct sockaddr_un path;
-};
-
-/* [ADDR:]PORT, or a path, which has a slash. */
-static int parse(const char *value, union address *address, struct error *err)
-{
-	const char *colon = strrchr(value, ':'), *port = colon ? colon + 1 : value;
-	const bool brackets = value[0] == '[' && colon && colon[-1] == ']';
-	char host[INET6_ADDRSTRLEN] = "";
-	unsigned number;
-
-	*address = (union address){.path.sun_family = AF_UNIX};
-	if (strchr(value, '/')) {
-		if (strlen(value) >= sizeof(address->path.sun_path))
-			return error_set(err, "--gdb: the path is longer than %zu bytes",
-					 sizeof(address->path.sun_path) - 1);
-		memcpy(address->path.sun_path, value, strlen(value) + 1);
-		return 0;
-	}
-	if (!options_number(port, 1, 65535, &number))
-		return error_set(err, "--gdb '%s': it is [ADDR:]PORT, or a path with a '/'", value);
-	if (colon && colon - value < (ptrdiff_t)sizeof(host))
-		snprintf(host, sizeof(host), "%.*s", (int)(colon - value) - 2 * brackets,
-			 value + brackets);
-	if (brackets) {
-		address->ip6 = (struct sockaddr_in6){.sin6_family = AF_INET6,
-						     .sin6_port = htons((u16)number)};
-		if (inet_pton(AF_INET6, host, &address->ip6.sin6_addr) == 1)
-			return 0;
-	} else {
-		address->ip4 = (struct sockaddr_in){.sin_family = AF_INET,
-						    .sin_port = htons((u16)number),
-						    .sin_addr.s_addr = htonl(LOOPBACK)};
-		if (!colon || inet_pton(AF_INET, host, &address->ip4.sin_addr) == 1)
-			return 0;
-	}
-	return error_set(err, "--gdb '%s': '%.*s' is no address", value, (int)(port - value),
-			 value);
-}
-
-int gdb_check_address(const char *value, struct error *err)
-{
-	union address ignored;
-
-	return parse(value, &ignored, err);
-}
+enum { TURN_BYTES = 1024 };
 
 /* --- the machine --- */
 
@@ -404,22 +351,19 @@ static int open_directory(struct gdb *gdb, const char *path, struct error *err)
 
 static int listen_at(struct gdb *gdb, const char *value, struct error *err)
 {
-	union address address;
+	union gdb_address address;
 	const int on = 1;
 	mode_t mask;
 	bool bound;
 	int fd;
 
-	if (parse(value, &address, err))
+	if (gdb_address_parse(value, &address, err))
 		return -1;
 	fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	gdb->listener.fd = fd;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	mask = umask(S_IXUSR | S_IRWXG | S_IRWXO);
-	bound = fd >= 0 && bind(fd, &address.any,
-				address.any.sa_family == AF_UNIX    ? sizeof(address.path)
-				: address.any.sa_family == AF_INET6 ? sizeof(address.ip6)
-								    : sizeof(address.ip4)) == 0;
+	bound = fd >= 0 && bind(fd, &address.any, gdb_address_bytes(&address)) == 0;
 	umask(mask);
 	if (!bound || listen(fd, 1))
 		return error_errno(err, "--gdb: cannot listen at '%s'", value);

@@ -56,9 +56,6 @@ struct gdb {
 	struct gdb_reply reply;
 };
 
-/* Checks --gdb's value. Returns 0, or -1 with err set. */
-int gdb_check_address(const char *value, struct error *err);
-
 /* Makes one of the machine that nobody can reach yet. Returns 0, or -1 with err set. */
 int gdb_init(struct gdb *gdb, struct machine *machine, struct error *err);
 

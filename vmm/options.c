@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "vmm/disk_option.h"
-#include "vmm/gdb.h"
+#include "vmm/gdb_address.h"
 #include "vmm/trace.h"
 
 /* What is done with an option's value. */
@@ -189,8 +189,10 @@ static int add_volume(struct config *config, const char *value, struct error *er
 
 static int set_gdb(struct config *config, const char *value, struct error *err)
 {
+	union gdb_address ignored;
+
 	config->gdb = value;
-	return gdb_check_address(value, err);
+	return gdb_address_parse(value, &ignored, err);
 }
 
 /* LIST or LIST=FILE. */

@@ -300,7 +300,9 @@ static void test_a_ring_that_breaks_within_a_chain(void **state)
 	offer_one(world, OUT, OUT_AT, 100);
 	wait_port_taken(world, 0, 50);
 	settle(world);
-	*(u16 *)driver_at(driver->memory, driver->available + 4, 2) = RIG_QUEUE_SIZE;
+	/* A worker that somebody woke may just look. */
+	__atomic_store_n((u16 *)driver_at(driver->memory, driver->available + 4, 2), RIG_QUEUE_SIZE,
+			 __ATOMIC_RELAXED);
 	vconsole_wake(&world->console);
 	rig_wait_broken(&world->rig);
 	give_room(world, 0, SIZE_MAX);
