@@ -6,8 +6,8 @@
 `strace --inject` fails the n-th call of a kind, or has a signal come at it, in the program as it is
 built for everybody. Each scenario is first run once to count its calls; then, for each kind of call and
 each n, it is run with each error that this call can give, with EINTR, and with SIGTERM, SIGINT, SIGHUP
-and SIGSTOP. Of kinds with more than MOST calls the first 20, the last 10 and 10 others are taken (--seed
-chooses them), with --all every one. Then come faults that need no injection: too few descriptors, too
+and SIGSTOP. Of kinds with many calls the first 20, the last 10 and 10 others are taken (--seed chooses
+them), of disks and networks half as many; with --all every one. Then come faults that need no injection: too few descriptors, too
 little memory, too few processes, streams that are closed or full, full and cut images.
 
 What must hold, whatever fails (judge()):
@@ -23,7 +23,7 @@ Limits. strace puts the number -1 in the place of a call that is to fail, which 
 calls behind the lock are failed with `--sandbox off`, those before it with the sandbox too. strace
 counts for each thread: where several threads come to their n-th call, each fails. close() isn't failed:
 it would stay undone, which no kernel does. Times come from the vDSO, no calls; bantam takes nothing but
-CLOCK_MONOTONIC. Of disks and networks no calls are failed one by one, only the limits and files below.
+CLOCK_MONOTONIC.
 
 At the end stands how many faults were injected, and the line of counts.
 """
@@ -40,6 +40,7 @@ import resource
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -50,10 +51,12 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + '/guests')
 from harness import USAGE, Tally, guest_options, why_no_kvm  # noqa: E402
+from net import Stream, frame_of  # noqa: E402
+from sandbox import REFUSE  # noqa: E402
 from virtio import DISK_DONE, SALT, Disk  # noqa: E402
 
 LIMIT_S = 30         # strace and a busy machine make it slow
-MOST, FIRST, LAST = 40, 20, 10
+MANY, FEW = (20, 10, 10), (10, 5, 5)     # of a kind's calls: the first, the last, others
 SECTORS = 128        # of an image: what the guest needs
 DIED, TIME_WAS_UP = 255, 124
 
@@ -66,9 +69,9 @@ ERRORS = {
     **dict.fromkeys(['open', 'openat', 'openat2', 'socket', 'socketpair', 'eventfd2', 'signalfd4', 'accept4',
                      'timerfd_create', 'memfd_create', 'pipe2', 'dup', 'epoll_create1'], NO_FILES),
     **dict.fromkeys(['mmap', 'brk', 'mprotect', 'munmap', 'epoll_ctl'], NO_MEMORY),
-    **dict.fromkeys(['read', 'readv', 'pread64', 'preadv', 'fstat', 'newfstatat', 'statx', 'lseek',
+    **dict.fromkeys(['read', 'readv', 'pread64', 'preadv', 'preadv2', 'fstat', 'newfstatat', 'statx', 'lseek',
                      'getdents64', 'fsync', 'fdatasync'], IO),
-    **dict.fromkeys(['write', 'writev', 'pwrite64', 'pwritev'], ['EIO', 'ENOSPC', 'EAGAIN']),
+    **dict.fromkeys(['write', 'writev', 'pwrite64', 'pwritev', 'pwritev2'], ['EIO', 'ENOSPC', 'EAGAIN']),
     **dict.fromkeys(['ftruncate', 'fallocate'], ['ENOSPC']),
     **dict.fromkeys(['unshare', 'mount', 'umount2', 'pivot_root', 'capget', 'capset', 'close_range', 'chdir',
                      'landlock_create_ruleset', 'landlock_add_rule', 'landlock_restrict_self', 'seccomp'],
@@ -81,14 +84,14 @@ ERRORS = {
     'io_uring_enter': ['EAGAIN', 'EBUSY'],
 }
 # Calls that a signal may interrupt; of ioctls, those with these words.
-INTERRUPTED = ['read', 'readv', 'write', 'poll', 'ppoll', 'epoll_wait', 'epoll_pwait', 'futex',
+INTERRUPTED = ['read', 'readv', 'preadv2', 'write', 'pwritev2', 'poll', 'ppoll', 'epoll_wait', 'epoll_pwait', 'futex',
                'io_uring_enter', 'fallocate', 'wait4']
 INTERRUPTED_IOCTLS = 'KVM_RUN|KVM_CREATE_VM|TCSETS'
 SIGNALS = ['TERM', 'INT', 'HUP', 'STOP']
 
 # Calls that can't fail: to an eventfd, which always has room; a wake-up; and COMMAND's input, whose failing
 # is its end, as its guest here doesn't look for.
-NEVER = r'write\(\d+, "\\1(\\0){7}", 8|futex\(\w+, FUTEX_WAKE|read\(0, .*, 65536'
+NEVER = r'pwritev2\(\d+, \[{iov_base="\\1(\\0){7}", iov_len=8}|futex\(\w+, FUTEX_WAKE|preadv2\(0, .*=65536}'
 
 CALL = re.compile(r'^(\d+) +(\w+)\((.*)')
 
@@ -99,21 +102,26 @@ class Scenario:
     guest    its kernel; append, args, command: as in virtio.py
     out      patterns that the whole output has when the guest's work is done
     disks    images; typed: what there is on stdin; terminal: stdin and stdout are one
-    status   without a fault; calls: these kinds only (None: all)
+    status   without a fault; some: how many calls of a kind are failed (MANY)
+    peer     there is one at the network's other end, {peer}
+    path     only calls about this file ({disk}) are failed
+    threads  io_uring is refused
     locked   whether calls before the lock are failed with the sandbox as well
     """
 
     def __init__(self, guest, append='', args=(), out=(), disks=0, typed=b'', terminal=False, status=0,
-                 command=(), options='', locked=False):
+                 command=(), options='', locked=False, some=MANY, peer=False, path=None,
+                 threads=False):
         self.guest, self.append, self.args, self.out, self.disks = guest, append, args, out, disks
         self.typed, self.terminal, self.status, self.command = typed, terminal, status, command
         self.options, self.locked = options, locked
+        self.some, self.peer, self.path, self.threads = some, peer, path, threads
 
 
 POWERED_OFF = 'bantam: the guest powered off'
 GIVE_UP = ['--timeout', '8s']     # a guest whose input has failed waits for ever
 PLAY = 'play=cstart;oone;etwo;i;cend_stdout_8;cend_stderr_3;cexit_7'
-A_DISK = Scenario('disk', 'salt=%d msix' % SALT, out=DISK_DONE, disks=1)
+A_DISK = Scenario('disk', 'salt=%d msix' % SALT, out=DISK_DONE, disks=1, some=FEW)
 SCENARIOS = {
     'hello': Scenario('hello', out=['hello from a 32-bit PVH guest'], locked=True),
     'two vCPUs, initrd, trace, statistics': Scenario(
@@ -125,7 +133,41 @@ SCENARIOS = {
     'COMMAND and a volume': Scenario(
         'play-init', PLAY, ['--initrd', '{file}', '-v', '{shared}:/v'], ['^onehello'], typed=b'hello',
         status=7, command=['--', 'x'], locked=True),
+    'a disk by io_uring': A_DISK,
+    'a disk by threads': Scenario('disk', 'salt=%d msix' % SALT, out=DISK_DONE, disks=1, some=FEW,
+                                  threads=True),
+    "a disk by threads, its image's calls": Scenario('disk', 'salt=%d' % SALT, out=DISK_DONE, disks=1,
+                                                     path='{disk}', threads=True),
+    'a network': Scenario('echo-net', 'msix', ['--net', 'socket={peer}', *GIVE_UP],
+                          ['^[1-9][0-9]* frames sent back'], some=FEW, peer=True),
 }
+
+
+class Peer:
+    """Listens at a path; each who comes gets a frame, and one that ends the guest."""
+
+    def __init__(self, path):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        # Who ends us shuts the listener down.
+        with contextlib.suppress(OSError):
+            while True:
+                with self.listener.accept()[0] as sock, contextlib.suppress(OSError):
+                    peer = Stream(sock)
+                    peer.send(frame_of(60))
+                    peer.send(frame_of(60, b'bye'))
+                    while peer.receive():
+                        pass
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listener.close()
 
 
 class Run:
@@ -156,7 +198,7 @@ class Run:
             for path in (self.scratch, self.path('tmp')):
                 os.chmod(path, 0o777)
             bantam, kernel = (shutil.copy(path, self.scratch) for path in (bantam, kernel))
-        fill = {name: self.path(name) for name in ('file', 'trace', 'console', 'shared')}
+        fill = {name: self.path(name) for name in ('file', 'trace', 'console', 'shared', 'peer', 'disk')}
         self.disks = [Disk(scenario.options, None if scenario.options else SALT, SECTORS)
                       for _ in range(scenario.disks)]
         argv = [bantam, 'run', '--sandbox', self.sandbox, '--result',
@@ -169,8 +211,13 @@ class Run:
             argv += ['-a', scenario.append]
         argv += [kernel, *scenario.command]
         if inject:
-            argv = ['strace', '-f', '--seccomp-bpf', '-qq', '-s', '8', '-o', self.path('log'), *inject,
+            about = ['-P', scenario.path.format(**fill)] if scenario.path else []
+            argv = ['strace', '-f', '--seccomp-bpf', '-qq', '-s', '8', '-o', self.path('log'), *about, *inject,
                     '--', *argv]
+        if scenario.threads:
+            argv = [REFUSE, 'io_uring_setup=ENOSYS', '--', *argv]
+        if scenario.peer:
+            peer = Peer(fill['peer'])
         master = slave = -1
         if scenario.terminal:
             master, slave = os.openpty()
@@ -188,6 +235,8 @@ class Run:
             argv, start_new_session=True, preexec_fn=in_child, env=dict(os.environ, TMPDIR=self.path('tmp')),
             **{'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **stdio})
         with contextlib.ExitStack() as closing:
+            if scenario.peer:
+                closing.callback(peer.close)
             if scenario.terminal:
                 closing.callback(os.close, master)
                 closing.callback(os.close, slave)
@@ -293,12 +342,12 @@ def judge(run, expected=(), same=False):
 
 # ---- injected ----
 
-def numbers(count, options, source):
-    if count <= MOST or options.all:
+def numbers(count, some, options, source):
+    first, last, others = some
+    if count <= sum(some) or options.all:
         return list(range(1, count + 1))
-    middle = range(FIRST + 1, count - LAST + 1)
-    some = source.sample(middle, min(len(middle), MOST - FIRST - LAST))
-    return sorted([*range(1, FIRST + 1), *some, *range(count - LAST + 1, count + 1)])
+    middle = source.sample(range(first + 1, count - last + 1), others)
+    return sorted([*range(1, first + 1), *middle, *range(count - last + 1, count + 1)])
 
 
 def count_calls(log, locked):
@@ -323,10 +372,10 @@ def count_calls(log, locked):
     return longest
 
 
-def faults_of(calls, options, source):
+def faults_of(calls, some, options, source):
     """Yields (call, what strace is to do, n)."""
     for name, made in sorted(calls.items()):
-        chosen = [n for n in numbers(len(made), options, source) if made[n - 1] is not None]
+        chosen = [n for n in numbers(len(made), some, options, source) if made[n - 1] is not None]
         for n in chosen:
             for error in ERRORS.get(name, ()):
                 yield name, 'error=' + error, n
@@ -366,7 +415,8 @@ def scenario_runs(tools, name, scenario, options, pool):
         if reason:
             return 'without a fault: ' + reason, 0, (('err', plain.err),)
         source = random.Random('%s %d' % (name, options.seed))
-        faults = list(faults_of(count_calls(plain.log, sandbox == 'on'), options, source))
+        faults = list(faults_of(count_calls(plain.log, sandbox == 'on'), scenario.some, options,
+                                source))
         if sandbox == 'on':
             faults = [fault for fault in faults if not fault[1].startswith('signal')]
         for fault, (reason, count, run) in zip(faults, pool.map(
