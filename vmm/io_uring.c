@@ -280,8 +280,8 @@ static void ring_end(struct io *io)
 }
 
 /*
- * Waits even when nothing is under way, some 20 ms: until the kernel has let go of the files, a block
- * device is busy for the next who wants it, and a file system can't be unmounted.
+ * Waits even when nothing is under way, some 20 ms: until the kernel has let go of the files, an image
+ * is locked, a block device busy for the next who wants it, and a file system can't be unmounted.
  */
 static bool ring_close(struct io *io, unsigned timeout_ms)
 {

@@ -28,8 +28,7 @@
 SANDBOX_CALLS(libc, CALL(futex, SANDBOX_ALL, "locks; waiting for a thread's end"),
 	      CALL(exit_group, SANDBOX_MAIN, "the process's end"),
 	      CALL(exit, SANDBOX_VCPU | SANDBOX_WORKER | SANDBOX_RESTART, "a thread's end"),
-	      /* The process's end does these. */
-	      NO_CALL(munmap, SANDBOX_MAIN, ENOSYS, "a thread's stack, the guest's memory"),
+	      CALL(munmap, SANDBOX_MAIN, "a ring, which holds files; memory"),
 	      NO_CALL(madvise, SANDBOX_ALL | SANDBOX_RESTART, ENOSYS,
 		      "free(), a thread's stack at its end"),
 	      /* No handler minds when it runs: one does nothing, and others end the process. */

@@ -13,8 +13,6 @@
 
 #include "devices/virtio/disk.h"
 
-SANDBOX_CALLS(disk, CALL(fcntl, SANDBOX_MAIN, "a disk's lock is let go of", IS(1, F_OFD_SETLK)));
-
 /*
  * When a bantam is killed, the kernel ends its io_uring in the background, and only then lets go of
  * the files. Who starts the next one at once shouldn't be told that the disk is in use.
@@ -244,11 +242,8 @@ void disk_close(struct disk *disk)
 	disk_overlay_close(disk);
 	if (disk->direct_fd >= 0)
 		close(disk->direct_fd);
-	if (disk->fd >= 0) {
-		/* By word, for an io_uring that is about to end may hold the file a little longer. */
-		set_lock(disk->fd, F_UNLCK);
+	if (disk->fd >= 0)
 		close(disk->fd);
-	}
 	disk->fd = disk->direct_fd = -1;
 }
 

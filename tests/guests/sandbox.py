@@ -185,6 +185,8 @@ class Calls:
     def __init__(self, log, pid, main_kind, devices):
         self.made = []                   # ([bits of each filter], number, name), in order
         self.refused = []                # SIGSYS
+        # For the end of an io_uring: what it needs was kept from it.
+        self.in_vain = re.search(r'poll\(\[{fd=\d+, events=0}\], 1, \d{4}\).* = 0 \(Timeout\)', log)
         filters = {pid: []}
         inherited = []
         entering = set()
@@ -950,6 +952,8 @@ class Lists:
                                               for (kind, call), count in sorted(unlisted.items()))
         if calls.refused:
             return 'the sandbox stopped a call: %s' % calls.refused[0]
+        if calls.in_vain:
+            return 'it waited in vain: %s' % calls.in_vain[0]
         return None
 
     def is_used(self, bit, name):
