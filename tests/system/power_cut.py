@@ -5,19 +5,24 @@
     tests/system/power_cut.py --lie guest|monitor [--cuts N] [--jobs N] [--seed N] [BANTAM]
 
 The host is tests/kvmhost, with a drive of its own; on that lies an ext4 file system and on that the
-image of the guest's disk. The guest (tests/system/guest/records) writes numbered records and says a
-number on its console only after an fsync. Some time after the first the emulator is killed: the
-host's memory is gone, and with it all that was on its way to the drive. Every record whose number
-had come out must then be in the image.
+image of the guest's disk. The guest writes, and says a number on its console only after an fsync.
+Some time after the first the emulator is killed: the host's memory is gone, and with it all that was
+on its way to the drive. What the guest's numbers stand for must then be in the image. It writes, in
+turn (tests/system/guest):
+
+    records       numbered records, right onto its disk
+    records-fio   the same, while fio writes at random beside them, with flushes of its own
+    files         files in an ext4 file system: once its journal is replayed, e2fsck -f finds nothing to
+                  repair
 
 That is looked for twice: on the drive as the emulator left it, and on a drive that has lost
 everything behind its last completed flush (but for writes that ask to be kept by themselves). The
 latter is what a real drive with a volatile cache may do, and finds a monitor whose writes reach the
 drive but which flushes nothing. It is made of the log that QEMU keeps of writes and flushes.
 
-Half of the image is allocated in the host's file system and half is a hole, so that both data and
-the file system's own notes must have been kept. The cuts take turns with both transports and with
-`direct`.
+Half of an image for records is allocated in the host's file system and half is a hole, so that both
+data and the file system's own notes must have been kept. The cuts take turns with both transports and
+with `direct`.
 
 --lie is the test of the test: with `guest` the guest does not call fsync and says its numbers all
 the same, with `monitor` the monitor's calls of fsync and fdatasync do nothing (tests/system/refuse;
@@ -63,6 +68,9 @@ RUN_S = (0.5, 4.0)       # how much longer until the cut
 # The monitor's options, in turn.
 VARIANTS = (('pci', ''), ('mmio', ''), ('pci', ',direct'), ('mmio', ',direct'))
 
+LOADS = ('records', 'records-fio', 'files')
+KEPT_FILES = 64          # of the last so many files none is removed
+
 # In the emulated host: the drive's file system, then the monitor. Nothing is to be kept by luck,
 # because the file system happened to commit just then.
 HOST_SCRIPT = 'mkdir -p /run/drive && mount -t ext4 -o commit=300 /dev/vda /run/drive && exec "$@"'
@@ -77,18 +85,25 @@ def tool(*argv):
 
 # ---- the drive ----
 
-def make_drive(directory):
-    """Makes the drive that every cut begins with a copy of."""
-    os.mkdir(directory + '/tree')
-    with open(directory + '/tree/disk.img', 'wb') as f:
-        f.write(b'nothing here yet'.ljust(64, b'.') * (IMAGE_BYTES // 2 // 64))
-        f.truncate(IMAGE_BYTES)
-    path = directory + '/drive'
-    with open(path, 'wb') as f:
-        f.truncate(DRIVE_BYTES)
-    status, said = tool('mke2fs', '-q', '-F', '-t', 'ext4', '-d', directory + '/tree', path)
+def make_file_system(path, size, *options):
+    with open(path, 'ab') as f:
+        f.truncate(size)
+    status, said = tool('mke2fs', '-q', '-F', '-t', 'ext4', *options, path)
     if status:
         sys.exit('power_cut: mke2fs: %s' % said)
+
+
+def make_drive(directory, load):
+    """Makes the drive that every cut with that load begins with a copy of."""
+    tree, path = '%s/%s' % (directory, load), '%s/%s.drive' % (directory, load)
+    os.mkdir(tree)
+    with open(tree + '/disk.img', 'wb') as f:
+        if load != 'files':
+            f.write(b'nothing here yet'.ljust(64, b'.') * (IMAGE_BYTES // 2 // 64))
+        f.truncate(IMAGE_BYTES)
+    if load == 'files':
+        make_file_system(tree + '/disk.img', IMAGE_BYTES)
+    make_file_system(path, DRIVE_BYTES, '-d', tree)
     return path
 
 
@@ -139,25 +154,52 @@ def record(number):
                    for line in range(128)).encode()
 
 
-def missing_records(drive, acknowledged, directory):
-    """Returns None if records 0 to `acknowledged` are in the drive's image, or what is wrong."""
-    image = directory + '/disk.img'
-    # What a mount would do: the journal's replay, and nothing that needs a decision.
-    status, said = tool('e2fsck', '-p', drive)
-    if status & ~1:
-        return 'the host\'s file system is damaged: %.200s' % said
-    tool('debugfs', '-R', 'dump /disk.img ' + image, drive)
+def missing_records(image, acknowledged):
+    """Returns None if records 0 to `acknowledged` are in the image, or what is wrong."""
     lost = []
     with open(image, 'rb') as f:
         for number in range(acknowledged + 1):
             f.seek(((number // 4 % 2) * HALF + number // 8 * 4 + number % 4) * RECORD)
             if f.read(RECORD) != record(number):
                 lost.append(number)
-    os.remove(image)
     if not lost:
         return None
     return '%d of %d acknowledged records are lost, the first is %d, the last %d' % (
         len(lost), acknowledged + 1, lost[0], lost[-1])
+
+
+def missing_files(image, acknowledged):
+    """The same for files in the image's file system, which has to be in order."""
+    status, said = tool('e2fsck', '-E', 'journal_only', '-y', image)
+    if status & ~1:
+        return 'the journal: %.200s' % said
+    status, said = tool('e2fsck', '-f', '-n', image)
+    if status:
+        return 'e2fsck would repair: %.200s' % said
+    tree = image + '.tree'
+    os.mkdir(tree)
+    tool('debugfs', '-R', 'rdump / ' + tree, image)
+    for number in range(max(0, acknowledged - KEPT_FILES + 2), acknowledged + 1):
+        path = '%s/%d/%d' % (tree, number % 8, number)
+        wanted = 'file %d\n' % number * (number % 400 + 1)
+        if not os.path.exists(path):
+            return 'file %d is lost, %d was acknowledged' % (number, acknowledged)
+        with open(path) as f:
+            if f.read() != wanted:
+                return 'file %d is not whole, %d was acknowledged' % (number, acknowledged)
+    return None
+
+
+def missing(load, drive, acknowledged):
+    """Returns None if all that was acknowledged is on the drive, or what is wrong."""
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(drive)) as directory:
+        image = directory + '/disk.img'
+        # What a mount would do: the journal's replay, and nothing that needs a decision.
+        status, said = tool('e2fsck', '-p', drive)
+        if status & ~1:
+            return 'the host\'s file system is damaged: %.200s' % said
+        tool('debugfs', '-R', 'dump /disk.img ' + image, drive)
+        return (missing_files if load == 'files' else missing_records)(image, acknowledged)
 
 
 # ---- a cut ----
@@ -217,7 +259,7 @@ class Host:
         return int(numbers[-1]) if numbers else -1
 
 
-def cut_power(options, template, variant, lie, seconds):
+def cut_power(options, template, load, variant, lie, seconds):
     """One cut. Returns (True when it can be tried again, reason or None, what was found)."""
     transport, more = variant
     with tempfile.TemporaryDirectory(prefix='cut-', dir=BUILD + '/system') as directory:
@@ -233,8 +275,10 @@ def cut_power(options, template, variant, lie, seconds):
                     + refuse +
                     [options.bantam, 'run', '--initrd', BUILD + '/system/initrd.img',
                      '--transport', transport, '--disk', '/run/drive/disk.img' + more,
-                     '-a', 'quiet load=virtio_pci,virtio_mmio,virtio_blk do=run script=records%s'
-                     % (' sync=no' if lie == 'guest' else ''),
+                     *(['--disk', BUILD + '/images/tools.img,ro'] if load == 'records-fio' else []),
+                     '-a', 'quiet load=virtio_pci,virtio_mmio,virtio_blk%s do=run script=%s%s'
+                     % ('' if load == 'records' else ',crc32c_generic,ext4', load,
+                        ' sync=no' if lie == 'guest' else ''),
                      BUILD + '/kernels/cloud/vmlinuz'])
         try:
             began = host.read_until(time.monotonic() + FIRST_RECORD_S, rb'^flushed \d+\r?\n')
@@ -247,19 +291,19 @@ def cut_power(options, template, variant, lie, seconds):
         if not began or not was_there or 'GUEST: FAILED' in said:
             return 'GUEST: FAILED' not in said, 'the guest did not write: %s' % said[-600:], ''
         acknowledged = host.acknowledged()
-        left = missing_records(drive, acknowledged, directory)
+        left = missing(load, drive, acknowledged)
         flushes = forget_unflushed(template, log, drive)
-        flushed = missing_records(drive, acknowledged, directory)
+        flushed = missing(load, drive, acknowledged)
         reason = '; '.join('%s: %s' % (where, what) for where, what in (
             ('on the drive', left), ('had it lost what was not flushed', flushed)) if what)
         return False, reason or None, '%d acknowledged, %d flushes' % (acknowledged + 1, flushes)
 
 
-def cut_and_judge(options, template, number, variant, lie, seconds):
+def cut_and_judge(options, template, number, load, variant, lie, seconds):
     """One cut, tried again when the emulated host is at fault. Returns (name, reason)."""
-    name = 'cut %d, %s%s' % (number, variant[0], variant[1])
+    name = 'cut %d, %s, %s%s' % (number, load, variant[0], variant[1])
     for attempt in (1, 2):
-        again, reason, found = cut_power(options, template, variant, lie, seconds)
+        again, reason, found = cut_power(options, template, load, variant, lie, seconds)
         if not again:
             break
         if attempt == 1:
@@ -275,13 +319,15 @@ def cut_and_judge(options, template, number, variant, lie, seconds):
 
 
 def plan(options):
-    """Yields (variant, lie) for each cut."""
+    """Yields (load, variant, lie) for each cut."""
     for number in range(options.cuts):
-        yield VARIANTS[number % len(VARIANTS)], options.lie
+        # Only the records' guest can lie.
+        load = 'records' if options.lie == 'guest' else LOADS[number % len(LOADS)]
+        yield load, VARIANTS[number % len(VARIANTS)], options.lie
     if not options.lie:
-        yield VARIANTS[0], 'guest'
-        yield VARIANTS[0], 'monitor'
-        yield VARIANTS[2], 'monitor'
+        yield 'records', VARIANTS[0], 'guest'
+        yield 'files', VARIANTS[0], 'monitor'
+        yield 'records', VARIANTS[2], 'monitor'
 
 
 def main():
@@ -304,11 +350,10 @@ def main():
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix='power-cut-', dir=BUILD + '/system') as directory, \
             concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        template = make_drive(directory)
-        futures = {}
-        for number, (variant, lie) in enumerate(plan(options), 1):
-            futures[pool.submit(timed, cut_and_judge, options, template, number, variant, lie,
-                                chance.uniform(*RUN_S))] = number
+        template = {load: make_drive(directory, load) for load in LOADS}
+        futures = [pool.submit(timed, cut_and_judge, options, template[load], number, load, variant,
+                               lie, chance.uniform(*RUN_S))
+                   for number, (load, variant, lie) in enumerate(plan(options), 1)]
         for future in concurrent.futures.as_completed(futures):
             (name, reason), seconds = future.result()
             tally.result(name, reason, seconds)
