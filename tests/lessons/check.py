@@ -3,6 +3,7 @@
 
     tests/lessons/check.py [--build DIR] [BANTAM]        all pages, and each exercise by its solution
     tests/lessons/check.py [--build DIR] --lesson N      one page, and the reader's own exercise
+    tests/lessons/check.py [--build DIR] --linux         only what needs a KVM that runs stock kernels
 
 What a page claims, and how it is written, stands in pages.py; the exercises in exercises.py. The
 pages name ./bantam and build/, and are tried as they stand: BANTAM and DIR have to be those.
@@ -72,8 +73,10 @@ def run(command, **more):
     return output.decode('utf-8', 'replace').splitlines(), False
 
 
-def try_page(page, here, tally):
+def try_page(page, here, tally, linux=False):
     for block in blocks(page):
+        if linux and block.needs != 'linux':
+            continue
         name = '%s:%d' % (page, block.line)
         reason = here.lacks(block.needs)
         if reason:
@@ -176,6 +179,7 @@ def main():
     parser.add_argument('bantam', nargs='?', default='./bantam')
     parser.add_argument('--build', metavar='DIR', default='build')
     parser.add_argument('--lesson', metavar='N', type=int, choices=sorted(EXERCISES))
+    parser.add_argument('--linux', action='store_true')
     options = parser.parse_args()
     if os.path.abspath(options.bantam) != ROOT + '/bantam' or \
             os.path.abspath(options.build) != ROOT + '/build':
@@ -184,6 +188,10 @@ def main():
     os.makedirs(OWN, exist_ok=True)
     here, tally = Here(), Tally()
     pages = sorted(glob.glob('docs/lessons/0%s-*.md' % (options.lesson or '[0-9]')))
+    if options.linux:
+        for page in pages:
+            try_page(page, here, tally, linux=True)
+        return tally.close()
     for page in pages + LINKED:
         wrong = broken_links(page) if os.path.exists(page) else ['there is no ' + page]
         tally.result('links of ' + page, '\n'.join(wrong) or None, 0)
