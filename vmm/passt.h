@@ -32,7 +32,8 @@ void passt_init(struct passt *passt);
 
 /*
  * Starts it with these ports. fixed_address: the guest has the addresses of net_option.h, and its
- * gateway doesn't lead to the host's loopback; else it has those of the host, by DHCP. Returns 0, or -1 with err set; passt_close() is due in both cases.
+ * gateway doesn't lead to the host's loopback; else it has those of the host, by DHCP, and the gateway
+ * does. Returns 0, or -1 with err set; passt_close() is due in both cases.
  */
 int passt_start(struct passt *passt, bool fixed_address, const struct net_publish *publish,
 		unsigned publishes, struct error *err);

@@ -7,8 +7,8 @@
 Each case of the tables in boot.py, disk.py and net.py is one run of the monitor: a kernel, its
 command line, what is typed on its console and when, what must appear (regular expressions, in this
 order), and the exit status. The guests' first program is tests/system/initrd/init; `do=` on the
-command line says what it does. Cases of command.py, share.py and share_host.py are functions that run
-the monitor themselves.
+command line says what it does. Cases of command.py, gdb.py, share.py and share_host.py are functions
+that run the monitor themselves.
 
 BANTAM is the program (default: $BANTAM, or ./bantam). The kernels are those of tools/kernels, the
 images those of tools/images; the initramfs is build/system/initrd.img. --prepare makes what is
@@ -47,6 +47,7 @@ sys.path.insert(0, ROOT + '/tests')
 import boot  # noqa: E402
 import command  # noqa: E402
 import disk  # noqa: E402
+import gdb  # noqa: E402
 import net  # noqa: E402
 import share  # noqa: E402
 import share_host  # noqa: E402
@@ -56,8 +57,8 @@ from harness import Tally, find_in_order, reports, why_no_kvm  # noqa: E402
 LONG_SILENCE_S = 3
 
 INITRD = BUILD + '/system/initrd.img'
-TABLES = {'boot': boot.CASES, 'command': command.CASES, 'disk': disk.CASES, 'net': net.CASES,
-          'share': share.CASES + share_host.CASES}
+TABLES = {'boot': boot.CASES, 'command': command.CASES, 'disk': disk.CASES, 'gdb': gdb.CASES,
+          'net': net.CASES, 'share': share.CASES + share_host.CASES}
 
 # What a kernel says when the machine is not as it was told, or does not work.
 COMPLAINTS = (
