@@ -3,7 +3,8 @@
 #	make            the program: ./bantam
 #	make check      every test that this machine can run
 #	make lint       formatting and static analysis
-#	make install    PREFIX (/usr/local), DESTDIR
+#	make install    PREFIX (/usr/local), DESTDIR; make uninstall
+#	make deb        build/bantam_VERSION_amd64.deb
 #	make lesson-1   what docs/lessons say, tried; up to lesson-8
 #
 # The program is linked statically against musl where musl-gcc is installed: that is what makes it
@@ -116,13 +117,25 @@ prove: bantam guests
 lint:
 	$(QUIET)tools/lint
 
-.PHONY: install uninstall
+SHARE := $(PREFIX)/share
+ZSH_COMPLETIONS := $(SHARE)/zsh/site-functions
+DOCS := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/lessons/*.md)
+
+.PHONY: install uninstall deb
 install: bantam
 	install -D -m 755 bantam $(DESTDIR)$(PREFIX)/bin/bantam
-	install -D -m 644 docs/bantam.1 $(DESTDIR)$(PREFIX)/share/man/man1/bantam.1
+	install -D -m 644 docs/bantam.1 $(DESTDIR)$(SHARE)/man/man1/bantam.1
+	install -D -m 644 docs/completion/bantam.bash $(DESTDIR)$(SHARE)/bash-completion/completions/bantam
+	install -D -m 644 docs/completion/_bantam $(DESTDIR)$(ZSH_COMPLETIONS)/_bantam
+	for file in $(DOCS); do install -D -m 644 $$file $(DESTDIR)$(SHARE)/doc/bantam/$$file || exit; done
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/bantam $(DESTDIR)$(PREFIX)/share/man/man1/bantam.1
+	rm -f $(DESTDIR)$(PREFIX)/bin/bantam $(DESTDIR)$(SHARE)/man/man1/bantam.1 \
+		$(DESTDIR)$(SHARE)/bash-completion/completions/bantam $(DESTDIR)$(ZSH_COMPLETIONS)/_bantam
+	rm -rf $(DESTDIR)$(SHARE)/doc/bantam
+
+deb: bantam
+	$(QUIET)tools/deb $(VERSION) $(BUILD)
 
 .PHONY: clean
 clean:

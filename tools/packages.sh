@@ -36,6 +36,7 @@ packages_of() {
 		echo 'libcmocka-dev clang llvm libclang-rt-dev|libclang-rt-14-dev|- acpica-tools'
 		echo 'python3 python3-yaml fakeroot file gdb git iproute2 iperf3 openssh-client passt strace'
 		echo 'chromium|-' # shows the page of --report
+		echo 'man-db zsh lintian dpkg-dev' # the manual page, completions, the package
 		;;
 	lint) # formatting and static analysis
 		echo 'clang-format clang-tidy cppcheck shellcheck'
