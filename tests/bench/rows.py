@@ -23,8 +23,8 @@ from measure import NotTaken
 NATIVE = 'native'    # tiny guests on this machine's KVM
 STOCK = 'stock'      # stock kernels: `kvm` where that KVM runs them, else `kvmhost`
 
-TOPICS = ('rows_boot', 'rows_command', 'rows_size', 'rows_exits', 'rows_disk', 'rows_share',
-          'rows_net', 'rows_ceiling')
+TOPICS = ('rows_boot', 'rows_command', 'rows_size', 'rows_exits', 'rows_trace', 'rows_disk',
+          'rows_share', 'rows_net', 'rows_ceiling')
 
 
 class Series:
