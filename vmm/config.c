@@ -128,8 +128,8 @@ int config_complete(struct config *config, struct error *err)
 
 /* The files that a run names, and which of them it writes to. */
 struct named_files {
-	const char *path[6 + DISKS_MAX];
-	bool written[6 + DISKS_MAX];
+	const char *path[7 + DISKS_MAX];
+	bool written[7 + DISKS_MAX];
 	unsigned count;
 };
 
@@ -148,6 +148,7 @@ int config_check_files(const struct config *config, struct error *err)
 
 	name_file(&files, config->kernel, false);
 	name_file(&files, config->initrd, false);
+	name_file(&files, config->symbols, false);
 	for (unsigned i = 0; i < config->disks; i++)
 		name_file(&files, config->disk[i].path, disk_is_written(&config->disk[i]));
 	name_file(&files, config->result_path, true);

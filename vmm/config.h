@@ -90,6 +90,7 @@ struct config {
 	bool gdb_wait;           /* the guest doesn't run before it has */
 	u32 trace;               /* TRACE_… bits */
 	const char *trace_path;  /* NULL: stderr */
+	const char *symbols;     /* a file with the names of the kernel's functions, or NULL */
 	bool stats;
 	bool verbose;
 	bool help; /* only the options are to be printed */

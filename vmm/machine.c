@@ -381,6 +381,7 @@ int machine_restart(struct machine *machine, struct error *err)
 	(void)bell_silence(machine->end_wake.source.fd);
 	timeline_restart(&machine->timeline);
 	machine->watch = (struct watch){.used = 0};
+	machine->death.used = 0;
 	machine->verdict = machine->held = (struct verdict){.reason = VERDICT_NONE};
 	atomic_store(&machine->ended, false);
 	machine->loop.stop = false;
@@ -395,6 +396,7 @@ void machine_destroy(struct machine *machine)
 	free(machine->touches);
 	report_free(machine->report);
 	trace_close(&machine->trace);
+	symbols_close(&machine->symbols);
 	if (machine->kvm_fd >= 0)
 		close(machine->kvm_fd);
 	memory_destroy(&machine->memory);

@@ -22,6 +22,7 @@
 #include "vmm/memory.h"
 #include "vmm/sandbox.h"
 #include "vmm/stats.h"
+#include "vmm/symbols.h"
 #include "vmm/terminal.h"
 #include "vmm/trace.h"
 #include "vmm/verdict.h"
@@ -59,6 +60,7 @@ struct machine {
 	struct board *board;
 	struct watch watch;
 	struct trace trace;
+	struct symbols symbols; /* count 0 without --symbols */
 	struct timeline timeline;
 	unsigned restarts;
 	struct touches *touches; /* accesses by address, for each vCPU; NULL: nobody asked */

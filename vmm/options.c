@@ -302,6 +302,9 @@ static const struct option options[] = {
 	 "a line an event, to FILE or stderr; as a time line to FILE.json; LIST: " TRACE_NAMES
 	 ", all",
 	 OWN(set_trace)},
+	{"symbols", 0, NULL, "FILE",
+	 "names for the trace and the report of a death: a System.map, vmlinux or copy of /proc/kallsyms",
+	 TEXT(symbols)},
 	{"report", 0, NULL, "FILE", "write what happened to FILE, a page (HTML) with pictures",
 	 TEXT(report_path)},
 	{"gdb", 0, NULL, "PORT|PATH",

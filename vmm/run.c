@@ -277,7 +277,8 @@ static int load(struct machine *machine, const struct boot_files *files, struct 
 	if (used >= sizeof(cmdline))
 		return error_set(err, "the kernel command line is longer than %zu bytes",
 				 sizeof(cmdline) - 1);
-	if (boot_load(&request, &machine->memory, plan, err))
+	if (boot_load(&request, &machine->memory, plan, err) ||
+	    symbols_check(&machine->symbols, &machine->memory, err))
 		return -1;
 	timeline_reach(&machine->timeline, STAGE_LOADED);
 	/* A guest can restart a hundred times a second: what a guest can bring about is said once. */
@@ -414,7 +415,8 @@ static void report(struct machine *machine)
 	if (machine->verdict.reason == VERDICT_NO_STATUS && !command_runs(machine) &&
 	    machine->modules_hint.text[0])
 		say("%s", machine->modules_hint.text);
-	if (machine->death.used)
+	if (machine->death.used &&
+	    (verdict_is_death(&machine->verdict) || machine->verdict.reason == VERDICT_TIMEOUT))
 		(void)!io_write(STDERR_FILENO, machine->death.text, machine->death.used);
 	if (machine->config->stats) {
 		stats_print(machine);
@@ -447,6 +449,7 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	    (!config->dry_run && report_open(machine, err)) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
 		       &machine->loop, err) ||
+	    (config->symbols && symbols_open(&machine->symbols, config->symbols, err)) ||
 	    (config->own_cores && !config->dry_run && thread_own_cores(err)))
 		return -1;
 	if (config->command &&

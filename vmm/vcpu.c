@@ -19,6 +19,7 @@
 
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
+#include "vmm/x86/calls.h"
 #include "vmm/x86/registers.h"
 
 SANDBOX_CALLS(vcpu, CALL(poll, SANDBOX_VCPU, "the pause after a lock of the bus"),
@@ -168,6 +169,17 @@ static void answer_exit(struct vcpu *vcpu)
 	}
 }
 
+/* When the guest has said that it panics: later its stack may be gone, as it resets itself. */
+static void note_panic(struct vcpu *vcpu)
+{
+	struct machine *machine = vcpu->machine;
+
+	pthread_mutex_lock(&machine->lock);
+	if (!machine->death.used)
+		death_calls(&machine->death, vcpu);
+	pthread_mutex_unlock(&machine->lock);
+}
+
 /* Nothing else than this, the devices and the trace is a vCPU thread's work. */
 void vcpu_handle_exit(struct vcpu *vcpu)
 {
@@ -176,16 +188,21 @@ void vcpu_handle_exit(struct vcpu *vcpu)
 	struct trace *trace = &vcpu->machine->trace;
 	const bool traced = trace_on(trace, TRACE_EXITS);
 	const u64 start_ns = vcpu->machine->report || traced ? clock_now_ns() : 0;
+	char place[CALLS_PLACE_BYTES] = "";
 
 	count_up(&vcpu->exits[row], 1);
+	if (traced)
+		calls_place(vcpu, place);
 	/* Who reads lines wants to have this one in front of what the exit brings about. */
 	if (traced && trace->format == TRACE_TEXT)
-		trace_line(trace, TRACE_EXITS, "%s", vcpu_exit_name(reason));
+		trace_line(trace, TRACE_EXITS, "%s%s", vcpu_exit_name(reason), place);
 	answer_exit(vcpu);
+	if (vcpu->machine->symbols.count && atomic_load(&vcpu->machine->watch.panicked))
+		note_panic(vcpu);
 	if (vcpu->machine->report)
 		vcpu->handled_ns[row] += clock_now_ns() - start_ns;
 	if (traced && trace->format != TRACE_TEXT)
-		trace_span(trace, TRACE_EXITS, start_ns, "%s", vcpu_exit_name(reason));
+		trace_span(trace, TRACE_EXITS, start_ns, "%s%s", vcpu_exit_name(reason), place);
 }
 
 static void vcpu_failed(void *owner, const char *why)
@@ -233,6 +250,11 @@ static void vcpu_run(void *owner)
 		machine_end(machine, VERDICT_VMM_ERROR, 0, "running vCPU %u failed: %s",
 			    vcpu->index, strerror(errno));
 	}
+	pthread_mutex_lock(&machine->lock);
+	if (machine->verdict.reason == VERDICT_TIMEOUT ||
+	    (machine->verdict.reason == VERDICT_PANIC && !machine->death.used))
+		death_calls(&machine->death, vcpu);
+	pthread_mutex_unlock(&machine->lock);
 	vcpu->ran_ns += clock_now_ns() - start_ns;
 	vcpu->cpu_ns += clock_cpu_ns(CLOCK_THREAD_CPUTIME_ID);
 }

@@ -21,7 +21,7 @@ FUZZ_NAMES := $(patsubst $(FUZZ_DIR)/fuzz_%.c,%,$(sort $(wildcard $(FUZZ_DIR)/fu
 FUZZ_SHARED := $(filter-out $(FUZZ_DIR)/fuzz_% $(FUZZ_DIR)/replay.c,$(sort \
 	$(wildcard $(FUZZ_DIR)/*.c))) tests/unit/support.c
 # What is fuzzed, and what it needs; worker.c here stands in for the devices'.
-FUZZ_LIBRARY := $(addprefix vmm/x86/,gdb_registers.c breakpoints.c registers.c walk.c) \
+FUZZ_LIBRARY := $(addprefix vmm/x86/,gdb_registers.c breakpoints.c registers.c walk.c calls.c) \
 	$(filter-out devices/virtio/worker.c vmm/x86/% boot/init/%,$(LIBRARY))
 FUZZ_CHOSEN = $(if $(K),$(foreach name,$(FUZZ_NAMES),$(if $(findstring $(K),$(name)),$(name))),$(FUZZ_NAMES))
 

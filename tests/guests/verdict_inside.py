@@ -12,7 +12,7 @@ import struct
 import time
 
 from harness import USAGE
-from verdict_lib import (DIED, OK, SOON, Process, Skip, World, Wrong, boot, case, check, want)
+from verdict_lib import (DIED, OK, SOON, TIMEOUT, Process, Skip, World, Wrong, boot, case, check, want)
 
 TRACE_LINE = re.compile(r'(main|cpu\d+) \+(\d+)\.(\d{3})ms (boot|exits|pio|mmio|msr|irq) (\S.*)')
 ACCESS = re.compile(r'(in|out) (\w+\.\w+|0x[0-9a-f]+ \(\w+\)) = (0x[0-9a-f]+)( \(.+\))?')
@@ -50,6 +50,52 @@ def report_of(run, exit_line):
     rip = int(re.search(r'^  RIP ([0-9a-f]{16}) ', run.err, re.M).group(1), 16)
     match = re.search(r'^  bytes at RIP:((?: [0-9a-f]{2})+)$', run.err, re.M)
     return rip, bytes.fromhex(match.group(1)) if match else None
+
+
+def symbols_of(guest):
+    """The options for the guest's own."""
+    return ['--symbols', '%s/%s.elf' % (World.guests, guest)]
+
+
+STACK = [r'^  return addresses on its stack, ', r'^    0{10}20\w{4} guest_main\+0x', r'^    \w+ boot_main\+0x']
+
+
+@case
+def names():
+    """The functions that a guest was in, whatever its end, and where its exits were."""
+    check(boot('badio'), DIED, err=['^vCPU 0'])
+    want('guest_main' not in World.err, 'names, and nobody asked')
+    run, lines = trace_of('exits', 'badio', *symbols_of('badio'))
+    check(run, DIED, err=[r'^  RIP 00000000d0000000 in no known function$', *STACK])
+    want(all(re.fullmatch(r'IO at print\+0x\w+/0x\w+', what) for _, _, what in lines[:-1]), 'lines: %s' % lines)
+    same(lines[-1][2], 'INTERNAL_ERROR at 0xd0000000', 'place')
+    panic = boot('panic', *symbols_of('panic'))
+    check(panic, DIED, 'panic', [r'panicked', r'^vCPU 0:$', r'^  RIP \w{16} print\+0x', *STACK])
+    run = boot('panic', '--on-reset', 'restart', *symbols_of('panic'))
+    want(run.err == panic.err, 'a panic, with --on-reset: %s' % run.err)
+    check(boot('idle', '--timeout', '300ms', *symbols_of('idle')), TIMEOUT, 'timeout',
+          [r'time was up', r'^  RIP \w{16} guest_main\+0x', *STACK[::2]])
+    run = boot('triplefault', *symbols_of('triplefault'))
+    rip, _code = report_of(run, 'SHUTDOWN')
+    check(run, DIED, err=[r'^  RIP %016x triple_fault\+0x\w+/0x\w+$' % rip, *STACK])
+    # A stack pointer into nowhere, tables that map nothing.
+    for how in 'stack', 'tables', 'outside':
+        run = boot('death', '-a', how, *symbols_of('death'))
+        report_of(run, 'SHUTDOWN')
+        check(run, DIED, err=[r'^  RIP \w{16} guest_main\+0x'])
+        want('return addresses' not in run.err, 'there is no stack')
+
+
+@case
+def symbols_that_are_none():
+    for path, says in (('%s/hello.elf' % World.guests, "^bantam: --symbols: these symbols are another kernel's$"),
+                       ('/nowhere/map', "^bantam: --symbols '/nowhere/map': No such file"),
+                       ('/dev/null', "^bantam: --symbols '/dev/null': it is a device, not a regular file$"),
+                       (__file__, "^bantam: --symbols '.*': line 1 isn't"),
+                       ('/bin/true', "^bantam: --symbols '/bin/true': it has no symbol table: it was stripped$")):
+        run = boot('triplefault', '--symbols', path)
+        check(run, USAGE, 'vmm-error', [says])
+        want(run.err.count('\n') == 1 and not run.out, 'it said %r, %r' % (run.err, run.out))
 
 
 @case

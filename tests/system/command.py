@@ -382,6 +382,46 @@ def unpacked(bench, kernel):
     run('-a', 'mem=200M')
 
 
+CRASH = shell('echo c >/proc/sysrq-trigger')
+NAME = r'([\w.]+)\+0x(\w+)/0x\w+'
+
+
+def symbols(bench):
+    """/proc/kallsyms of one boot gives the names of others, which lie elsewhere; of another kernel none."""
+    def dump(kernel):
+        end = bench.run(['cat', '/proc/kallsyms'], ['-a', 'nokaslr'], kernel)
+        end.must(0, 'exit', True, None)
+        path = '%s/%s' % (bench.directory, os.path.dirname(kernel))
+        with open(path, 'wb') as f:
+            f.write(end.out)
+        return path, {name: int(address, 16) for address, _kind, name, *_module in
+                      (line.split() for line in end.out.decode().splitlines())}
+
+    path, linked = dump(CLOUD)
+    slides = set()
+    for unpack in 'off', 'auto':
+        trace = bench.directory + '/trace'
+        end = bench.run(CRASH, ['--symbols', path, '--unpack', unpack, '--trace', 'exits=' + trace])
+        end.must(GUEST_DIED, 'panic', False, None, [
+            DIED + "'s kernel panicked: ", r'^vCPU 0:$', r'^  RIP \w{16} io_serial_out\+0x', r'return addresses',
+            r'^    \w{16} panic\+0x', r'^    \w{16} sysrq_handle_crash\+0x', r'^    \w{16} vfs_write\+0x'])
+        found = re.findall(r'^    (\w{16}) %s$' % NAME, end.text, re.M)
+        moved = {int(address, 16) - int(offset, 16) - linked[name] for address, name, offset in found}
+        want(len(moved) == 1 and min(moved) % (2 * MIB) == 0, 'slides %s: %.900r' % (moved, end.text))
+        slides |= moved
+        with open(trace, encoding='utf-8') as f:
+            places = re.findall(r' exits IO at (?:%s)?' % NAME, f.read())
+        named = [name for name, _offset in places if name]
+        want(len(named) > len(places) / 2 and set(named) <= linked.keys() and 'io_serial_out' in named,
+             '%d of %d are named' % (len(named), len(places)))
+    want(slides != {0}, 'the kernel lay where it was linked each time')
+    end = bench.run(CRASH, ['--symbols', dump(GENERIC)[0], '--trace', 'exits=/dev/null'])
+    end.must(GUEST_DIED, 'panic', False, None, [
+        r"^bantam: the symbols are another kernel's: the trace goes on without names$",
+        r"^  no names: the symbols are another kernel's$"])
+    want(not re.search(r'^    \w{16} ', end.text, re.M), 'there are names: %.900r' % end.text)
+
+
 def why_no_passt(_directory):
     found = any(os.access(path + '/passt', os.X_OK) for path in os.environ['PATH'].split(':'))
     return None if found else 'passt is not installed'
@@ -545,6 +585,7 @@ CASES = (
        case('no start in time', never_boots),
        case('wrong use', wrong_use),
        case('no such user', no_such_user),
+       case('symbols', symbols),
        case('modules are missing', modules_missing),
        case("the documentation's loop over kernels", loop_over_kernels),
        case('no modules for this kernel', no_modules_for_it, needs=why_no_unknown_kernel),

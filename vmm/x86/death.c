@@ -10,10 +10,12 @@
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/vcpu.h"
+#include "vmm/x86/calls.h"
 #include "vmm/x86/registers.h"
 #include "vmm/x86/walk.h"
 
 enum { BYTES_AT_RIP = 16, CR0_PE = 1 };
+enum { STACK_BYTES = 16384, CALLS_MAX = 16 }; /* so large are Linux's stacks */
 #define EFER_LMA        ((u64)1 << 10)
 #define RFLAGS_VM       ((u64)1 << 17)
 #define RESET_RIP       ((u64)0xfff0)
@@ -193,6 +195,33 @@ static void put_bytes(struct death *death, const struct memory *memory, const st
 	put(death, count ? "\n" : " none; no RAM is there\n");
 }
 
+static void put_calls(struct death *death, struct calls *calls)
+{
+	const char *title =
+		"  return addresses on its stack, each once; some of calls that are over:\n";
+	const u64 end = calls->rsp + STACK_BYTES;
+	char name[SYMBOL_TEXT_BYTES];
+	u64 seen[CALLS_MAX], address;
+
+	if (!calls_find(calls)) {
+		put(death, "  no names: %s\n",
+		    calls_in_linux(calls) ? "the symbols are another kernel's"
+					  : "the kernel with these symbols isn't found in memory");
+		return;
+	}
+	(void)symbols_describe(calls->symbols, calls->rip - calls->slide, 0, name);
+	put(death, "  RIP %016llx %s\n", calls->rip, name[0] ? name : "in no known function");
+	for (unsigned count = 0; count < CALLS_MAX && (address = calls_next(calls, end, name));) {
+		unsigned i = 0;
+
+		/* A processor's mitigations may leave the same one behind each call. */
+		for (seen[count] = address; seen[i] != address;)
+			i++;
+		if (i == count)
+			put(death, "%s    %016llx %s\n", count++ ? "" : title, address, name);
+	}
+}
+
 static bool was_reset(const struct kvm_regs *regs, const struct kvm_sregs *sregs)
 {
 	return regs->rip == RESET_RIP && sregs->cs.base == RESET_CS_BASE;
@@ -230,8 +259,10 @@ static bool take_registers(struct death *death, const struct vcpu *vcpu)
 	const struct memory *memory = &vcpu->machine->memory;
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
+	struct calls calls;
 	struct walk walk;
 	u64 linear;
+	bool reset;
 
 	if (kvm_ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 ||
 	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
@@ -249,12 +280,25 @@ static bool take_registers(struct death *death, const struct vcpu *vcpu)
 	linear = regs.rsp + (sregs.efer & EFER_LMA && sregs.cs.l ? 0 : sregs.ss.base);
 	walk_address(&walk, memory, &sregs, linear);
 	put_walk(death, "RSP", linear, &walk);
-	return was_reset(&regs, &sregs);
+	reset = was_reset(&regs, &sregs);
+	if (!reset && calls_take(&calls, vcpu))
+		put_calls(death, &calls);
+	return reset;
 }
 
 void death_registers(struct death *death, const struct vcpu *vcpu)
 {
 	(void)take_registers(death, vcpu);
+}
+
+void death_calls(struct death *death, const struct vcpu *vcpu)
+{
+	struct calls calls;
+
+	if (!calls_take(&calls, vcpu))
+		return;
+	put(death, "vCPU %u:\n", vcpu->index);
+	put_calls(death, &calls);
 }
 
 void death_take(struct death *death, struct vcpu *vcpu)
