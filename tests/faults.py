@@ -622,6 +622,14 @@ def own_mounts():
     return None
 
 
+def attempt(function, *args):
+    """What it returns, or a failure where the test itself breaks down."""
+    try:
+        return function(*args)
+    except Exception as error:
+        return 'the test broke down: %r' % error, 0
+
+
 def main():
     options, bantam, guests = guest_options('Fails bantam in every way that a host can.', 'hello',
                                             more={'--all': {'action': 'store_true'},
@@ -639,10 +647,10 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for name in names:
             began = time.monotonic()
-            reason, injected, output = scenario_runs(tools, name, SCENARIOS[name], options, pool)
+            reason, injected, *output = attempt(scenario_runs, tools, name, SCENARIOS[name], options, pool)
             total += injected
             tally.result('%s: %d faults' % (name, injected), reason, time.monotonic() - began,
-                         output if options.v else ())
+                         output[0] if options.v and output else ())
     host = [function for function in HOST if options.k in function.__name__.replace('_', ' ')]
     reason = own_mounts() if host else None
     if reason:
@@ -650,7 +658,7 @@ def main():
         host = []
     for function in host:
         began = time.monotonic()
-        reason, count = function(tools)
+        reason, count = attempt(function, tools)
         total += count
         tally.result('%s: %d faults' % (function.__name__.replace('_', ' '), count), reason,
                      time.monotonic() - began)
