@@ -49,7 +49,7 @@ _bantam_takes_value() {
 		--disk | --net | --publish | -p | --transport | --console | --console-device | --rootfs | \
 		--volume | -v | --env | -e | --workdir | -w | --user | -u | --name | --hostname | \
 		--modules | --timeout | --stop-timeout | --on-reset | --result | --dump-acpi | --trace | \
-		--report | --gdb | --sandbox | --run-as) return 0 ;;
+		--report | --symbols | --gdb | --sandbox | --run-as) return 0 ;;
 	esac
 	return 1
 }
@@ -58,7 +58,7 @@ _bantam_run() {
 	local options='--initrd --append --cmdline --boot-protocol --unpack --memory --cpus --disk --net
 		--publish --transport --console --console-device --rootfs --volume --expose-home --env
 		--workdir --user --tty --interactive --name --hostname --modules --rm --timeout
-		--stop-timeout --on-reset --result --dry-run --dump-acpi --trace --report --gdb --gdb-wait
+		--stop-timeout --on-reset --result --dry-run --dump-acpi --trace --report --symbols --gdb --gdb-wait
 		--stats --verbose --sandbox --core-scheduling --run-as --help'
 	# '=' is a word of its own to bash.
 	if [[ $cur == = ]]; then
