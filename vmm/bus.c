@@ -3,9 +3,9 @@
  */
 #include "vmm/bus.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "vmm/format.h"
 #include "vmm/trace.h"
 
 int bus_add(struct bus *bus, const struct bus_range *range, struct error *err)
@@ -110,10 +110,10 @@ void bus_trace(const struct bus *bus, struct trace *trace, u32 event,
 		range->ops->explain(range->device, offset, access->write, access->value, words,
 				    sizeof(words));
 	if (name[0])
-		snprintf(where, sizeof(where), "%s.%s", who, name);
+		format_text(where, sizeof(where), "%s.%s", who, name);
 	else
-		snprintf(where, sizeof(where), "0x%llx (%s)", access->address,
-			 who ? who : "nothing");
+		format_text(where, sizeof(where), "0x%llx (%s)", access->address,
+			    who ? who : "nothing");
 	trace_line(trace, event, "%s %s = 0x%0*llx%s%s%s", direction, where,
 		   (int)(2 * access->width), access->value, words[0] ? " (" : "", words,
 		   words[0] ? ")" : "");

@@ -26,6 +26,11 @@ static unsigned utf8_length(const unsigned char *at)
 
 enum { ESCAPED_MAX = 8 };
 
+static bool is_plain(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<';
+}
+
 /* Writes one character as it stands in a text, and a NUL. Returns how many bytes of it were read. */
 static unsigned escape(const unsigned char *at, char escaped[ESCAPED_MAX])
 {
@@ -35,7 +40,7 @@ static unsigned escape(const unsigned char *at, char escaped[ESCAPED_MAX])
 		memcpy(escaped, at, length);
 	else if (*at == '"' || *at == '\\')
 		snprintf(escaped, ESCAPED_MAX, "\\%c", *at);
-	else if (*at < 0x20 || *at >= 0x7f || *at == '<')
+	else if (!is_plain((char)*at))
 		snprintf(escaped, ESCAPED_MAX, "\\u%04x", *at);
 	else
 		memcpy(escaped, (char[]){(char)*at, '\0'}, 2);
@@ -60,7 +65,11 @@ void json_escape(char *to, size_t room, const char *text)
 {
 	char escaped[ESCAPED_MAX];
 
-	while (*text) {
+	for (;;) {
+		for (; is_plain(*text) && room > 1; room--)
+			*to++ = *text++;
+		if (!*text)
+			break;
 		text += escape((const unsigned char *)text, escaped);
 		if (strlen(escaped) >= room)
 			break;

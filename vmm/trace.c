@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/format.h"
 #include "vmm/json.h"
 
 /*
@@ -213,7 +213,7 @@ struct said {
 	char words[WORDS_BYTES];
 };
 
-/* Microseconds, for "%llu.%03llu": printf is slow with floating point. */
+/* Microseconds, for "%llu.%03llu". */
 #define US(ns) (ns) / 1000, (ns) % 1000
 
 /* "cpu0 +12.482ms pio out serial0.IER = 0x05 (rx,line)" */
@@ -224,10 +224,10 @@ static void add_text(struct trace *trace, const struct said *said)
 	size_t used;
 
 	if (took_ns)
-		snprintf(took, sizeof(took), ", %llu.%llu us", took_ns / 1000, took_ns / 100 % 10);
-	used = (size_t)snprintf(line, WORDS_BYTES - strlen(took), "%s +%llu.%03llums %s %s", mine,
-				now_us / 1000, now_us % 1000, kind_name(said->event), said->words);
-	used = used < WORDS_BYTES - strlen(took) ? used : WORDS_BYTES - strlen(took) - 1;
+		format_text(took, sizeof(took), ", %llu.%llu us", took_ns / 1000,
+			    took_ns / 100 % 10);
+	used = format_text(line, WORDS_BYTES - strlen(took), "%s +%llu.%03llums %s %s", mine,
+			   now_us / 1000, now_us % 1000, kind_name(said->event), said->words);
 	memcpy(line + used, took, strlen(took) + 1);
 	text_clean(line);
 	/* In the place of the longest line's NUL. */
@@ -241,7 +241,7 @@ static void add_object(struct trace *trace, const struct said *said)
 	char line[LINE_BYTES], words[ESCAPED_BYTES];
 
 	json_escape(words, sizeof(words), said->words);
-	snprintf(
+	format_text(
 		line, sizeof(line),
 		"{\"us\": %llu.%03llu, \"took_us\": %llu.%03llu, \"thread\": \"%s\", \"kind\": \"%s\", "
 		"\"text\": \"%s\"}\n",
@@ -256,10 +256,10 @@ static void introduce(struct trace *trace)
 	char line[LINE_BYTES];
 
 	my_number = ++trace->threads;
-	snprintf(line, sizeof(line),
-		 ",{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": 1, \"tid\": %u, "
-		 "\"args\": {\"name\": \"%s\"}}\n",
-		 my_number, mine);
+	format_text(line, sizeof(line),
+		    ",{\"ph\": \"M\", \"name\": \"thread_name\", \"pid\": 1, \"tid\": %u, "
+		    "\"args\": {\"name\": \"%s\"}}\n",
+		    my_number, mine);
 	add_lines(trace, line);
 }
 
@@ -276,28 +276,28 @@ static void add_chrome(struct trace *trace, const struct said *said)
 	if (!my_number)
 		introduce(trace);
 	json_escape(words, sizeof(words), said->words);
-	snprintf(common, sizeof(common), "\"cat\": \"%s\", \"pid\": 1, \"tid\": %u",
-		 kind_name(said->event), my_number);
+	format_text(common, sizeof(common), "\"cat\": \"%s\", \"pid\": 1, \"tid\": %u",
+		    kind_name(said->event), my_number);
 	if (chain) {
 		const int name = (int)strcspn(words, " ");
 
-		snprintf(
+		format_text(
 			line, sizeof(line),
 			",{\"ph\": \"b\", %s, \"ts\": %llu.%03llu, \"id\": %u, \"name\": \"%.*s\", "
 			"\"args\": {\"text\": \"%s\"}}\n",
 			common, US(said->start_ns), ++trace->spans, name, words, words);
 		add_lines(trace, line);
-		snprintf(
+		format_text(
 			line, sizeof(line),
 			",{\"ph\": \"e\", %s, \"ts\": %llu.%03llu, \"id\": %u, \"name\": \"%.*s\"}\n",
 			common, US(said->end_ns), trace->spans, name, words);
 	} else if (moment) {
-		snprintf(
+		format_text(
 			line, sizeof(line),
 			",{\"ph\": \"i\", \"s\": \"t\", %s, \"ts\": %llu.%03llu, \"name\": \"%s\"}\n",
 			common, US(said->end_ns), words);
 	} else {
-		snprintf(
+		format_text(
 			line, sizeof(line),
 			",{\"ph\": \"X\", %s, \"ts\": %llu.%03llu, \"dur\": %llu.%03llu, \"name\": \"%s\"}\n",
 			common, US(said->start_ns), US(said->end_ns - said->start_ns), words);
@@ -311,7 +311,7 @@ static void add(struct trace *trace, u32 event, u64 start_ns, const char *format
 
 	if (!mine || !trace->events)
 		return;
-	vsnprintf(said.words, sizeof(said.words), format, args);
+	format_args(said.words, sizeof(said.words), format, args);
 	pthread_mutex_lock(&trace->lock);
 	said.end_ns = clock_now_ns() - trace->start_ns;
 	said.start_ns = start_ns ? start_ns - trace->start_ns : said.end_ns;
