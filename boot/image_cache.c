@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,11 +137,14 @@ void image_cache_keep(int cache, const struct boot_file *kernel, const struct pa
 		      int image)
 {
 	char name[NAME_BYTES], new_name[NAME_BYTES];
+	u64 random = 0;
 	bool kept;
 	int fd;
 
 	make_name(payload, name);
-	snprintf(new_name, sizeof(new_name), "new-%d", getpid());
+	/* In containers many processes have the same number; one may have left its file behind. */
+	(void)getrandom(&random, sizeof(random), 0);
+	snprintf(new_name, sizeof(new_name), "new-%016llx", random);
 	fd = openat(cache, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return;

@@ -384,6 +384,22 @@ static void test_the_oldest_are_removed(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* A process with this one's number ended while it wrote: in a container, the one before, say. */
+static void test_half_a_file_was_left(void **state)
+{
+	struct world *world = *state;
+	char path[300];
+
+	must(mkdir(in(world, "above"), 0700));
+	must(mkdir(in(world, "above/bantam"), 0700));
+	snprintf(path, sizeof(path), "%s/above/bantam/new-%d", world->directory, getpid());
+	close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	pack_behind(world, "\x02\x21\x4c\x18-");
+	only_tool(world, "lz4", STRIPS);
+	unpacks(world, UNPACK_AUTO);
+	assert_int_equal(kept(world, NULL), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +411,7 @@ int main(void)
 		TEST(test_what_is_not_trusted),
 		TEST(test_no_cache),
 		TEST(test_the_oldest_are_removed),
+		TEST(test_half_a_file_was_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
