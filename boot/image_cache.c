@@ -128,6 +128,8 @@ static void prune(int cache)
 		}
 		if (directory)
 			closedir(directory);
+		else if (fd >= 0)
+			close(fd);
 		if (files > IMAGE_CACHE_FILES && unlinkat(cache, name, 0))
 			return;
 	} while (files > IMAGE_CACHE_FILES);

@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +26,7 @@
 #include "boot/kernel.h"
 #include "boot/x86/kaslr.h"
 
-enum { TOOL_CPU_SECONDS = 60, MAGIC_BYTES = 6, SIZE_BYTES = 4 };
+enum { TOOL_MS = 120000, TOOL_CPU_SECONDS = 60, MAGIC_BYTES = 6, SIZE_BYTES = 4 };
 
 static const struct {
 	char magic[MAGIC_BYTES];
@@ -35,6 +37,31 @@ static const struct {
 	{"\x02\x21\x4c\x18", 4, "lz4"}, {"BZh", 3, "bzip2"},   {"\x89LZO", 4, "lzop"},
 	{"\x5d\0\0", 3, "xz"}, /* lzma */
 };
+
+/* Whether a signal is held back for the main loop that will end the machine. */
+static bool is_ending(void)
+{
+	sigset_t held;
+
+	sigpending(&held);
+	return sigismember(&held, SIGINT) || sigismember(&held, SIGTERM) ||
+	       sigismember(&held, SIGHUP) || sigismember(&held, SIGQUIT);
+}
+
+/* Returns the tool's status. One that sleeps too long, or is in a signal's way, is ended. */
+static int wait_for(pid_t pid)
+{
+	int status = -1;
+	unsigned ms = 0;
+	pid_t ended;
+
+	while ((ended = waitpid(pid, &status, WNOHANG)) == 0 || (ended < 0 && errno == EINTR)) {
+		if (is_ending() || ms++ == TOOL_MS)
+			kill(pid, SIGKILL);
+		(void)poll(NULL, 0, 1);
+	}
+	return status;
+}
 
 int unpack_run(const char *tool, int *fd, u64 most, struct error *err)
 {
@@ -54,8 +81,7 @@ int unpack_run(const char *tool, int *fd, u64 most, struct error *err)
 		error = errno;
 	} else if ((error = posix_spawnp(&pid, tool, &actions, NULL, arguments, environ)) == 0) {
 		(void)prlimit(pid, RLIMIT_CPU, &limit, NULL);
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
+		status = wait_for(pid);
 	}
 	posix_spawn_file_actions_destroy(&actions);
 	if (status == 0 && ftruncate(out, lseek(out, 0, SEEK_CUR)) == 0) {

@@ -25,7 +25,8 @@ enum unpack_mode {
 /*
  * Has the tool unpack what *fd leads to, from where it stands, into most bytes at the most; *fd is closed
  * and becomes a file in memory, cut to what was written. Returns 0; 1 when there is no such tool, and
- * *fd is as it was; or -1 with err set, and *fd as well.
+ * *fd is as it was; or -1 with err set, and *fd as well. A tool that isn't done in two minutes is ended,
+ * and at once when a blocked signal waits that is to end us.
  */
 int unpack_run(const char *tool, int *fd, u64 most, struct error *err);
 

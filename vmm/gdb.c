@@ -165,15 +165,16 @@ static void tell(struct gdb *gdb)
 
 int gdb_resume(struct gdb *gdb)
 {
-	gdb->owes = true;
 	/* A death that came while the machine was stopped, from what a device had still to say. */
 	if (gdb->machine->held.reason != VERDICT_NONE && !gdb->death_told) {
+		gdb->owes = true;
 		note_death(gdb);
 		tell(gdb);
 		return 0;
 	}
 	if (arm(gdb))
 		return -1;
+	gdb->owes = true;
 	let_go(gdb);
 	return 0;
 }
@@ -189,7 +190,8 @@ static void woken(void *owner)
 	stop(gdb);
 	if (machine_ended(gdb->machine))
 		return;
-	if (!note_reason(gdb) && arm(gdb) == 0) {
+	/* Who is gone can't be told: a death that was held for them is the end. */
+	if (!atomic_load(&gdb->machine->debugged) || (!note_reason(gdb) && arm(gdb) == 0)) {
 		let_go(gdb);
 		return;
 	}
@@ -361,9 +363,11 @@ static int listen_at(struct gdb *gdb, const char *value, struct error *err)
 		return -1;
 	fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	gdb->listener.fd = fd;
+	if (fd < 0)
+		return error_errno(err, "--gdb: cannot listen at '%s'", value);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	mask = umask(S_IXUSR | S_IRWXG | S_IRWXO);
-	bound = fd >= 0 && bind(fd, &address.any, gdb_address_bytes(&address)) == 0;
+	bound = bind(fd, &address.any, gdb_address_bytes(&address)) == 0;
 	umask(mask);
 	if (!bound || listen(fd, 1))
 		return error_errno(err, "--gdb: cannot listen at '%s'", value);

@@ -306,11 +306,15 @@ void machine_pause(struct machine *machine)
 
 void machine_resume(struct machine *machine)
 {
-	if (machine->held.reason != VERDICT_NONE) {
-		end_with(machine, &machine->held);
+	struct verdict held;
+
+	pthread_mutex_lock(&machine->lock);
+	held = machine->held;
+	if (held.reason != VERDICT_NONE) {
+		pthread_mutex_unlock(&machine->lock);
+		end_with(machine, &held);
 		return;
 	}
-	pthread_mutex_lock(&machine->lock);
 	atomic_store(&machine->pausing, false);
 	for (unsigned i = 0; i < machine->vcpus; i++) {
 		struct vcpu *vcpu = &machine->vcpu[i];

@@ -6,9 +6,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "boot/image_cache.h"
@@ -313,6 +315,24 @@ static void test_what_is_not_trusted(void **state)
 	}
 }
 
+/* A tool that sleeps is in no signal's way. */
+static void test_a_signal_ends_the_tool(void **state)
+{
+	struct world *world = *state;
+	const struct timespec at_once = {0};
+	sigset_t set, before;
+
+	only_tool(world, "lz4", "sleep 1000\n");
+	pack_behind(world, "\x02\x21\x4c\x18-");
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	must(sigprocmask(SIG_BLOCK, &set, &before));
+	must(raise(SIGTERM));
+	refused(world, UNPACK_AUTO, "can't unpack it");
+	assert_int_equal(sigtimedwait(&set, NULL, &at_once), SIGTERM);
+	must(sigprocmask(SIG_SETMASK, &before, NULL));
+}
+
 /* Without a cache of one's own it is left to the guest, if the user doesn't insist. */
 static void test_no_cache(void **state)
 {
@@ -409,6 +429,7 @@ int main(void)
 		TEST(test_payloads_that_are_broken),
 		TEST(test_another_kernel_of_the_same_name),
 		TEST(test_what_is_not_trusted),
+		TEST(test_a_signal_ends_the_tool),
 		TEST(test_no_cache),
 		TEST(test_the_oldest_are_removed),
 		TEST(test_half_a_file_was_left),
