@@ -210,11 +210,12 @@ static u64 serial_read(void *device, u64 offset, unsigned width)
 {
 	struct serial *serial = device;
 	struct serial_regs *regs = &serial->regs;
-	const bool divisor = regs->lcr & LCR_DLAB;
+	bool divisor;
 	u8 value = 0xff;
 
 	(void)width;
 	pthread_mutex_lock(&serial->lock);
+	divisor = regs->lcr & LCR_DLAB;
 	switch (offset) {
 	case REG_DATA:
 		value = divisor ? regs->divisor_low : read_data(serial);

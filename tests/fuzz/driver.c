@@ -208,7 +208,8 @@ static void expect_entropy(struct board *board, bool msix)
 
 	describe(0, 0, SERVICE_DATA, 64, 2);
 	expect_chain(&service, 0, 64);
-	FUZZ_CHECK(guest_load(SERVICE_DATA, 1) && guest_load(SERVICE_DATA + 63, 1));
+	/* One random byte may well be zero; eight are not. */
+	FUZZ_CHECK(guest_load(SERVICE_DATA, 8) && guest_load(SERVICE_DATA + 56, 8));
 }
 
 /* A request for one sector, or a flush. */
