@@ -88,14 +88,14 @@ ERRORS = {
 # Calls that a signal may interrupt; of ioctls, those with these words.
 INTERRUPTED = ['read', 'readv', 'preadv2', 'write', 'pwritev2', 'poll', 'ppoll', 'epoll_wait', 'epoll_pwait', 'futex',
                'io_uring_enter', 'fallocate', 'wait4']
-INTERRUPTED_IOCTLS = 'KVM_RUN|KVM_CREATE_VM|TCSETS'
+INTERRUPTED_IOCTLS = 'KVM_RUN|KVM_CREATE_VM'
 SIGNALS = ['TERM', 'INT', 'HUP', 'STOP']
 ENDING = ['signal=TERM', 'signal=INT', 'signal=HUP']
 
 # Calls that can't fail: to an eventfd, which always has room; a wake-up; an interrupt line, once there is a
 # controller; the modes of a terminal that took others before; and COMMAND's input, whose failing is its end,
 # as its guest here doesn't look for.
-NEVER = r'ioctl\(\d+, (KVM_IRQ_LINE|TCSETS)|pwritev2\(\d+, \[{iov_base="\\1(\\0){7}", iov_len=8}|futex\(\w+, FUTEX_WAKE|preadv2\(0, .*=65536}'
+NEVER = r'ioctl\(\d+, (KVM_IRQ_LINE|(\w+ or )?TCSETS)|pwritev2\(\d+, \[{iov_base="\\1(\\0){7}", iov_len=8}|futex\(\w+, FUTEX_WAKE|preadv2\(0, .*=65536}'
 
 CALL = re.compile(r'^(\d+) +(\w+)\((.*)')
 
