@@ -84,34 +84,16 @@ static void guard_host(const struct machine *machine)
 }
 
 /*
- * Step 2: what the guest finds in its chipset, all of it in the kernel. Intel's VMX needs four
- * pages of guest addresses for the real mode that it emulates; AMD ignores them.
+ * Step 2. Intel's VMX needs four pages of guest addresses for the real mode that it emulates; AMD
+ * ignores them.
  */
-static int create_chipset(struct machine *machine, struct error *err)
+static int give_memory(struct machine *machine, struct error *err)
 {
-	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 	u64 identity_map = LAYOUT_IDENTITY_MAP;
 
 	if (kvm_ioctl(machine->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
 	    kvm_ioctl_number(machine->vm_fd, KVM_SET_TSS_ADDR, LAYOUT_TSS) < 0)
 		return error_errno(err, "KVM refuses room for its own pages");
-	if (kvm_ioctl_number(machine->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
-		return error_errno(err, "KVM can't create interrupt controllers");
-	/* Hardware-reduced ACPI has no 8254, but kernels that don't use ACPI calibrate with it. */
-	(void)kvm_ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit);
-	if (trace_on(&machine->trace, TRACE_MSR)) {
-		struct kvm_enable_cap user_msr = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
-						  .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};
-
-		if (kvm_ioctl(machine->vm_fd, KVM_ENABLE_CAP, &user_msr) < 0)
-			say("this host's KVM can't tell of unknown MSRs; --trace msr stays empty");
-	}
-	return 0;
-}
-
-/* Step 3. */
-static int give_memory(struct machine *machine, struct error *err)
-{
 	for (unsigned i = 0; i < machine->memory.regions; i++) {
 		const struct memory_region *region = &machine->memory.region[i];
 		struct kvm_userspace_memory_region slot = {
@@ -124,6 +106,28 @@ static int give_memory(struct machine *machine, struct error *err)
 		if (kvm_ioctl(machine->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
 			return error_errno(err, "KVM doesn't take %llu MiB of guest memory",
 					   region->bytes / MIB);
+	}
+	return 0;
+}
+
+/*
+ * Step 3: what the guest finds in its chipset, all of it in the kernel. Behind its memory, since KVM
+ * tells its readers of each chip, lazily, and waits for them all at the next change of memory: 4 ms.
+ */
+static int create_chipset(struct machine *machine, struct error *err)
+{
+	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+
+	if (kvm_ioctl_number(machine->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
+		return error_errno(err, "KVM can't create interrupt controllers");
+	/* Hardware-reduced ACPI has no 8254, but kernels that don't use ACPI calibrate with it. */
+	(void)kvm_ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit);
+	if (trace_on(&machine->trace, TRACE_MSR)) {
+		struct kvm_enable_cap user_msr = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
+						  .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};
+
+		if (kvm_ioctl(machine->vm_fd, KVM_ENABLE_CAP, &user_msr) < 0)
+			say("this host's KVM can't tell of unknown MSRs; --trace msr stays empty");
 	}
 	return 0;
 }
@@ -182,7 +186,7 @@ int machine_create_vm(struct machine *machine, const struct boot_plan *plan, str
 	if (create_empty_vm(machine, err))
 		return -1;
 	guard_host(machine);
-	if (create_chipset(machine, err) || give_memory(machine, err) ||
+	if (give_memory(machine, err) || create_chipset(machine, err) ||
 	    add_vcpus(machine, plan, err))
 		return -1;
 	timeline_reach(&machine->timeline, STAGE_VM_MADE);
