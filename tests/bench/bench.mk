@@ -5,12 +5,13 @@
 #
 # RUNS=N takes N runs of each contender, K=WORD only the rows with WORD in their name; COUNT=1 takes the
 # rows with stock kernels in the emulated host with a clock that counts instructions. The table
-# goes to standard output, every sample to bench.json. tests/bench/bench.py says what is measured
-# how.
+# goes to standard output, every sample to bench.json, their bars and curves to bench.html;
+# tools/bench-diff compares two such files. tests/bench/bench.py says what is measured how.
 
 BENCH_DIR    := tests/bench
 BENCH_INITRD := $(BUILD)/bench/initrd.img
 BENCH_CEILING := $(BUILD)/bench/block_ceiling $(BUILD)/bench/net_ceiling
+BENCH_BARE   := $(BUILD)/bench/bare_machine
 BENCH_DISK   := $(BUILD)/bench/disk.img
 BENCH_NET    := $(BUILD)/bench/net.img
 BENCH_STREAM := $(BUILD)/bench/stream.img
@@ -19,10 +20,10 @@ BENCH_ARGS    = $(if $(RUNS),--runs $(RUNS)) $(if $(K),-k '$(K)') $(if $(COUNT),
 
 .PHONY: bench bench-quick bench-kernels
 bench: bantam guests bench-kernels $(BENCH_INITRD) $(BENCH_DISK) $(BENCH_NET) \
-		$(BENCH_STREAM) $(BENCH_SHARE) $(BENCH_CEILING)
+		$(BENCH_STREAM) $(BENCH_SHARE) $(BENCH_CEILING) $(BENCH_BARE)
 	$(QUIET)$(BENCH_DIR)/bench.py $(BENCH_ARGS)
 
-bench-quick: bantam guests $(BENCH_CEILING)
+bench-quick: bantam guests $(BENCH_CEILING) $(BENCH_BARE)
 	$(QUIET)$(BENCH_DIR)/bench.py --only native $(BENCH_ARGS)
 
 # Without kernels the other rows are still worth having; the rows that miss them say so.
@@ -39,6 +40,11 @@ $(BENCH_CEILING): $(BUILD)/bench/%: $(BENCH_DIR)/%.c $(BENCH_DIR)/ceiling.c \
 	@mkdir -p $(@D)
 	$(QUIET)$(CC) $(ALL_CFLAGS) $(filter %.c,$^) $(filter-out %/vmm/main.o,$(OBJECTS)) \
 		$(ALL_LDFLAGS) -o $@
+
+# A virtual machine and nothing else: the floor of the rows with many machines.
+$(BENCH_BARE): $(BENCH_DIR)/bare_machine.c
+	@mkdir -p $(@D)
+	$(QUIET)$(CC) $(ALL_CFLAGS) $< $(ALL_LDFLAGS) -o $@
 
 # The guest of the disk rows: one program, and the drivers that the kernel has as modules.
 $(BUILD)/bench/disk_guest: $(BENCH_DIR)/disk_guest.c

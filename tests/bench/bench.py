@@ -14,8 +14,8 @@ does meets all of them alike.
 With --count the emulated host's clock counts instructions (counted), so that what else the machine
 does is in no time, nor what an emulated exit costs beyond its instructions; waits are in it.
 
-At the end: a table on standard output, and bench.json with every sample, the command lines and the
-hosts. A row that can't be taken says why. Nothing here passes or fails by its numbers: the exit
+At the end: a table on standard output, bench.json with every sample, the command lines and the hosts, and
+beside it bench.html with its bars and curves (chart.py). tools/bench-diff compares two of them. A row that can't be taken says why. Nothing here passes or fails by its numbers: the exit
 status is 1 when a program or the emulated host did not do what it should have, 2 for a wrong
 command line, otherwise 0.
 
@@ -37,7 +37,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 
-import measure     # noqa: E402 (the path must be set before)
+import chart       # noqa: E402 (the path must be set before)
+import measure     # noqa: E402
 import report      # noqa: E402
 from contenders import Setup                  # noqa: E402
 from rows import NATIVE, STOCK, all_rows      # noqa: E402
@@ -248,7 +249,9 @@ class Bench:
             say('')
             for line in report.table(self.document):
                 say(line)
-            say('\nEvery sample is in %s.' % self.options.json)
+            page = os.path.splitext(self.options.json)[0] + '.html'
+            chart.write(self.document, page)
+            say('\nEvery sample is in %s, drawn in %s.' % (self.options.json, page))
         if os.stat(self.options.bantam).st_mtime_ns != stamp:
             say('bench: %s was rebuilt meanwhile: the rows are of different programs'
                 % self.options.bantam)

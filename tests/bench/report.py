@@ -8,7 +8,8 @@ summary() turns one row's samples into what bench.json says of the row; table() 
 
 The ratio is that of the medians; what follows it in brackets is the middle half of the ratios of
 neighbouring runs (all of them, if there are fewer than four). A count by reason has a line for each
-reason below it, the frequent ones first. Why a row was not taken stands below the table.
+reason below it, the frequent ones first. A curve's value is its last point divided by its first, and its
+points stand below it. Why a row was not taken stands below the table.
 """
 
 import measure
@@ -26,19 +27,30 @@ def number(value):
     return '%.1f' % value if abs(value) >= 10 else '%.2f' % value
 
 
-def pick(samples, key):
-    """The values of one row in a contender's samples; of a dict, the sum."""
-    values = [sample[key] for sample in samples if key in sample]
-    return [sum(value.values()) if isinstance(value, dict) else value for value in values]
+def growth(curve):
+    """How much more the last point is than the first."""
+    points = list(curve.values())
+    return points[-1] / points[0]
 
 
-def parts(samples, key):
-    """Of a count by reason: the median of each reason, the most frequent first. None for others."""
+def pick(samples, row):
+    """The values of one row in a contender's samples; of a dict, the sum, of a curve, its growth."""
+    values = [sample[row.value] for sample in samples if row.value in sample]
+    of_dict = growth if row.curve else lambda value: sum(value.values())
+    return [of_dict(value) if isinstance(value, dict) else value for value in values]
+
+
+def parts(samples, row):
+    """Of a count by reason: the median of each reason, the most frequent first. Of a curve: the median of
+    each point, in their order. None for others."""
+    key = row.value
     dicts = [sample[key] for sample in samples if isinstance(sample.get(key), dict)]
     if not dicts:
         return None
     names = {name for counts in dicts for name in counts}
     medians = {name: measure.median([counts.get(name, 0) for counts in dicts]) for name in names}
+    if row.curve:
+        return {name: medians[name] * row.scale for name in dicts[0]}
     return dict(sorted(medians.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -50,7 +62,7 @@ def summary(row, place, taken):
     """bench.json's entry for a row. taken: the series' entry, as bench.py's take() makes it."""
     entry = {'name': row.name, 'place': place, 'unit': row.unit, 'better': row.better,
              'goal': row.goal, 'goal_ratio': row.goal_ratio, 'note': row.note,
-             'series': row.series.name, 'value': row.value, 'contenders': {}}
+             'series': row.series.name, 'value': row.value, 'curve': row.curve, 'contenders': {}}
     reason = taken.get('not_taken')
     if not reason and row.needs:
         try:
@@ -66,11 +78,12 @@ def summary(row, place, taken):
             entry['contenders'][name] = {
                 'not_taken': contender.get('not_taken') or contender.get('failed')}
             continue
-        values = [value * row.scale for value in pick(contender['samples'], row.value)]
+        scale = 1 if row.curve else row.scale
+        values = [value * scale for value in pick(contender['samples'], row)]
         if not values:
             continue
         one = {'median': measure.median(values), 'spread': measure.quartiles(values),
-               'samples': len(values), 'parts': parts(contender['samples'], row.value)}
+               'samples': len(values), 'parts': parts(contender['samples'], row)}
         if name == first:
             ours = values
             if row.goal is not None:
@@ -128,11 +141,18 @@ def row_lines(entry, reasons):
             if one.get('ratio'):
                 remark = '%s %s' % (number(one['ratio']['ratio']), spread(one, one['ratio']))
                 remark = remark.rstrip()
-            value = '%s %-3s' % (number(one['median']), entry['unit'])
+            value = '%s %-3s' % (number(one['median']), 'x' if entry.get('curve') else entry['unit'])
             yield (WIDE % (place, what, name, value, spread(one)) + remark).rstrip()
-        for line in part_lines(one.get('parts')):
-            yield line
+        lines = curve_lines(entry, one['parts']) if entry.get('curve') and one.get('parts') else \
+            part_lines(one.get('parts'))
+        yield from lines
         place = what = remark = ''
+
+
+def curve_lines(entry, points):
+    for x, y in points.items():
+        yield (WIDE % ('', '', '', '%s %-3s' % (number(y), entry['unit']),
+                       '%s %s' % (x, entry['curve']))).rstrip()
 
 
 def part_lines(counts):

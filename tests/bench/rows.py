@@ -23,8 +23,8 @@ from measure import NotTaken
 NATIVE = 'native'    # tiny guests on this machine's KVM
 STOCK = 'stock'      # stock kernels: `kvm` where that KVM runs them, else `kvmhost`
 
-TOPICS = ('rows_boot', 'rows_command', 'rows_size', 'rows_exits', 'rows_trace', 'rows_disk',
-          'rows_share', 'rows_net', 'rows_ceiling')
+TOPICS = ('rows_boot', 'rows_many', 'rows_command', 'rows_size', 'rows_growth', 'rows_exits', 'rows_trace',
+          'rows_request', 'rows_disk', 'rows_share', 'rows_net', 'rows_ceiling')
 
 
 class Series:
@@ -57,13 +57,15 @@ class Row:
     goal_ratio  (contender, number): the same for the ratio of bantam's median to that contender's
     needs       a function that raises NotTaken when this row can't be had of the series
     note        what a reader of bench.json has to know
+    curve       what the keys count, if the value leads to a dict from "1", "2", ... to numbers: the
+                row is how the last relates to the first, and is drawn
     """
 
     def __init__(self, name, series, value, unit, scale=1, better='lower', goal=None,
-                 goal_ratio=None, needs=None, note=None):
+                 goal_ratio=None, needs=None, note=None, curve=None):
         self.name, self.series, self.value, self.unit = name, series, value, unit
         self.scale, self.better, self.needs, self.note = scale, better, needs, note
-        self.goal, self.goal_ratio = goal, goal_ratio
+        self.goal, self.goal_ratio, self.curve = goal, goal_ratio, curve
 
 
 def all_rows(setup):

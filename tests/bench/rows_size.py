@@ -30,7 +30,7 @@ def stripped(setup):
 
     series = Series('strip', NATIVE, {'bantam': bantam}, {'bantam': words(argv)}, runs=1,
                     warm_up=False, needs=needs_file(setup.bantam))
-    return [Row('stripped binary', series, 'bytes', 'KiB', scale=1 / 1024, goal=200)]
+    return [Row('stripped binary', series, 'bytes', 'KiB', scale=1 / 1024, goal=300)]
 
 
 def memory(setup, series_of, ours, theirs, word, goals):

@@ -28,7 +28,7 @@ GUEST_LIB := $(patsubst %,$(GUEST_OUT)/lib/%.o,start trap lib boot paging acpi i
 GUEST_DRIVERS := $(patsubst %,$(GUEST_OUT)/lib/%.o,pci virtio virtq blk net hostile misuse peer)
 GUEST_NOTE := $(GUEST_OUT)/lib/note.o
 
-DRIVER_GUESTS := pci disk rng race loud echo-net play-init $(filter hostile-%,$(GUESTS))
+DRIVER_GUESTS := pci disk latency rng race loud echo-net play-init $(filter hostile-%,$(GUESTS))
 
 .PHONY: guests
 guests: $(GUEST_ELFS)

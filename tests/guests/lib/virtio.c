@@ -177,6 +177,20 @@ static u32 get32(const u8 *p)
 	return v;
 }
 
+bool virtio_at(struct virtio *v, u16 id, u64 address, u32 gsi)
+{
+	*v = (struct virtio){.bus = VIRTIO_ON_MMIO, .gsi = gsi, .queues = 1};
+	v->common = (struct area){address, MMIO_LENGTH, false};
+	v->isr = v->config = v->notify[0].area = v->common;
+	v->config.base += MMIO_CONFIG;
+	v->config.length -= MMIO_CONFIG;
+	v->notify[0].area.base += MMIO_NOTIFY;
+	v->notify_areas = 1;
+	return area_read(&v->common, MMIO_MAGIC, 4) == MMIO_MAGIC_VALUE &&
+	       area_read(&v->common, MMIO_VERSION, 4) == 2 &&
+	       area_read(&v->common, MMIO_DEVICE_ID, 4) == id;
+}
+
 /*
  * In the DSDT each device has the name LNRO0005, and behind it two resource descriptors (ACPI 6.5,
  * 6.4.3.4 "32-bit fixed memory range", 6.4.3.6 "extended interrupt").
@@ -190,21 +204,10 @@ static bool find_on_mmio(struct virtio *v, u16 id, unsigned n)
 		irq = behind_bytes(p, end, "\x89\x06\x00", 3);
 		if (!memory || !irq)
 			return false;
-		v->common = (struct area){get32(memory + 1), MMIO_LENGTH, false};
-		v->gsi = get32(irq + 2);
-		if (area_read(&v->common, MMIO_MAGIC, 4) == MMIO_MAGIC_VALUE &&
-		    area_read(&v->common, MMIO_VERSION, 4) == 2 &&
-		    area_read(&v->common, MMIO_DEVICE_ID, 4) == id && n-- == 0)
-			break;
+		if (virtio_at(v, id, get32(memory + 1), get32(irq + 2)) && n-- == 0)
+			return true;
 	}
-	if (!p)
-		return false;
-	v->isr = v->config = v->notify[0].area = v->common;
-	v->config.base += MMIO_CONFIG;
-	v->config.length -= MMIO_CONFIG;
-	v->notify[0].area.base += MMIO_NOTIFY;
-	v->notify_areas = 1;
-	return true;
+	return false;
 }
 
 bool virtio_find(struct virtio *v, u16 id, unsigned n, enum virtio_bus bus)

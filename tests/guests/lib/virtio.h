@@ -143,6 +143,8 @@ struct virtio {
 
 /* Finds the n-th device of this kind. Reads and decodes; does not touch the device's status. */
 bool virtio_find(struct virtio *v, u16 id, unsigned n, enum virtio_bus bus);
+/* A device in plain memory whose address and line are known. False: it is none of this kind. */
+bool virtio_at(struct virtio *v, u16 id, u64 address, u32 gsi);
 /* Reads the capabilities and addresses again, after BARs were moved. */
 bool virtio_pci_discover(struct virtio *v);
 /* The capability of 4.1.4.9 by which configuration space leads to the BARs' registers, or 0. */
