@@ -59,7 +59,6 @@ void board_init(struct board *board)
 	const struct irq_line none = {.deliver = NULL};
 	const struct serial_host nobody = {.host = NULL};
 
-	*board = (struct board){.virtio.machine = NULL};
 	console_init(&board->console);
 	serial_init(&board->com1, &none, &nobody);
 }

@@ -26,7 +26,7 @@ struct board {
 	struct virtio_board virtio;
 };
 
-/* Makes a board that board_close() can close. */
+/* Makes a board that board_close() can close, of memory that is all zero: most of it stays untouched. */
 void board_init(struct board *board);
 
 /* Puts the devices on the machine's buses. Returns 0, or -1 with err set. */

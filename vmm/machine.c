@@ -29,9 +29,9 @@ static void end_woken(void *owner)
 int machine_init(struct machine *machine, const struct config *config, struct board *board,
 		 struct error *err)
 {
-	/* The report's text is left alone: it would be pages that nobody needs. */
-	memset(machine, 0, offsetof(struct machine, death));
-	machine->death.used = 0;
+	/* The texts at its end are left alone: they would be pages that nobody needs. */
+	memset(machine, 0, offsetof(struct machine, tail));
+	machine->tail.total = machine->death.used = 0;
 	machine->config = config;
 	machine->board = board;
 	machine->sandbox = config->sandbox;

@@ -51,7 +51,6 @@ struct machine {
 	struct terminal terminal;
 	pid_t process; /* this one */
 	/* With a COMMAND: */
-	struct tail tail;         /* of the kernel's console */
 	struct cpio init_archive; /* bytes NULL: none */
 	struct error modules_hint;
 	struct loop_timer timeout, stop_timer, terminal_timer;
@@ -80,6 +79,8 @@ struct machine {
 	struct verdict held;    /* that death */
 	struct verdict verdict;
 	atomic_bool ended;  /* whether there is a verdict; readable without the lock */
+	/* What follows is kilobytes that most runs never touch. */
+	struct tail tail;   /* of the kernel's console */
 	struct death death; /* written by the vCPU that died, read after all have stopped */
 };
 

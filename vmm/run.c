@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -345,11 +346,23 @@ static int run_once(struct machine *machine, bool locked, struct error *err)
 	return 0;
 }
 
+/*
+ * The stack that the start needed, below this function's, goes back to the kernel: ten pages. Never
+ * inlined, lest "below" were in the middle of a frame.
+ */
+__attribute__((noinline)) static void give_back_stack(void)
+{
+	const uintptr_t page = 4096, here = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
+
+	(void)madvise((void *)(here - 32 * page), 31 * page, MADV_DONTNEED);
+}
+
 /* Step 6, until a verdict that stands. */
 static int run_to_the_end(struct machine *machine, const struct boot_files *files,
 			  struct boot_plan *plan, struct error *err)
 {
 	take_terminal(machine);
+	give_back_stack();
 	if (run_once(machine, false, err))
 		return -1;
 	while (machine->config->restart && machine->verdict.reason == VERDICT_RESET) {
