@@ -639,6 +639,9 @@ def main():
     options, bantam, guests = guest_options('Fails bantam in every way that a host can.', 'hello',
                                             more={'--all': {'action': 'store_true'},
                                                   '--jobs': {'type': int, 'default': 2 * os.cpu_count()}})
+    # Whoever started this may have had it ignore these (nohup, a script's `&`), and bantam would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     tools = bantam, guests
     tally = Tally()
     names = [name for name in SCENARIOS if options.k in name]

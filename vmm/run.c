@@ -22,8 +22,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "vmm/board.h"
@@ -36,189 +34,11 @@
 #include "vmm/readwrite.h"
 #include "vmm/report.h"
 #include "vmm/result.h"
+#include "vmm/signals.h"
 #include "vmm/thread.h"
-
-/* Signals that end the machine, with the machine's verdict and the terminal put right. */
-static const int ending_signals[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,   SIGALRM,
-				     SIGUSR1, SIGUSR2, SIGXCPU, SIGVTALRM, SIGPROF};
-
-#define UNBLOCK_SIGNAL (SIGRTMIN + 1)
 
 /* So long may a guest be silent before that is worth a word. */
 enum { SILENCE_MS = 2000 };
-
-/* How often a process in the background looks whether the terminal has become its own. */
-#define TERMINAL_PERIOD_NS ((u64)500000000)
-
-/* Gives the terminal back and stops as the signal would have; SIGCONT comes as an event. */
-static void stop_process(struct machine *machine)
-{
-	terminal_restore(&machine->terminal);
-	(void)syscall(SYS_tgkill, machine->process, machine->process, SIGSTOP);
-}
-
-static struct command *command_of(struct machine *machine)
-{
-	return &machine->board->virtio.command;
-}
-
-/* Until it does, signals and keys are for us. */
-static bool command_runs(struct machine *machine)
-{
-	return machine->config->command && atomic_load(&command_of(machine)->started);
-}
-
-/* Called when that may have become possible. */
-static void take_terminal(void *owner)
-{
-	struct machine *machine = owner;
-	struct console *console = &machine->board->console;
-
-	if (!machine->terminal.wanted || (machine->config->command && !command_runs(machine)))
-		return;
-	console_take_terminal(console, terminal_enter_raw(&machine->terminal));
-	/* A shell's `fg` tells a job that runs in the background nothing: one has to look. */
-	if (!machine->terminal.raw)
-		loop_timer_set(&machine->terminal_timer, TERMINAL_PERIOD_NS);
-}
-
-static void timeout_fired(void *owner)
-{
-	machine_end(owner, VERDICT_TIMEOUT, 0, "%s", "");
-}
-
-static void stop_timer_fired(void *owner)
-{
-	const struct machine *machine = owner;
-	const bool command = machine->config->command;
-
-	machine_end(owner, VERDICT_SIGNAL, SIGTERM, "%s did not %s in time",
-		    command ? "COMMAND" : "the guest", command ? "end" : "power off");
-}
-
-/*
- * The first signal is for the guest: COMMAND has it as it would have it from a shell, or SIGTERM
- * presses the power button, if the user wants that. A second one ends the machine.
- */
-static void handle_ending_signal(struct machine *machine, int signal_number)
-{
-	const u64 patience_ns = signal_number == SIGTERM ? machine->config->stop_timeout_ns : 0;
-	const bool first = !machine->signalled;
-
-	machine->signalled = true;
-	if (first && command_runs(machine) &&
-	    (signal_number == SIGINT || signal_number == SIGTERM)) {
-		command_signal(command_of(machine), signal_number);
-	} else if (first && patience_ns && !machine->config->command) {
-		say("asked the guest to power off");
-		button_press(&machine->board->button);
-	} else {
-		machine_end(machine, VERDICT_SIGNAL, signal_number, "%s", "");
-		return;
-	}
-	if (patience_ns)
-		loop_timer_set(&machine->stop_timer, patience_ns);
-}
-
-static void signals_ready(void *owner)
-{
-	struct machine *machine = owner;
-	struct signalfd_siginfo info;
-
-	if (io_read(machine->signals.fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	switch (info.ssi_signo) {
-	case SIGTSTP:
-		stop_process(machine);
-		break;
-	case SIGCONT:
-		take_terminal(machine);
-		__attribute__((fallthrough)); /* who was stopped has heard of no new size */
-	case SIGWINCH:
-		if (machine->config->tty)
-			command_resize(command_of(machine));
-		break;
-	default:
-		handle_ending_signal(machine, (int)info.ssi_signo);
-	}
-}
-
-static void leave(int signal_number)
-{
-	terminal_restore_in_handler();
-	_exit(STATUS_SIGNAL_BASE + signal_number);
-}
-
-/* A handler's end gives the thread the mask that is kept here. */
-static void unblock(int signal_number, siginfo_t *info, void *context)
-{
-	(void)signal_number, (void)info;
-	for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++)
-		sigdelset(&((ucontext_t *)context)->uc_sigmask, ending_signals[i]);
-}
-
-/*
- * The last words may find a stderr that nobody reads: from here on signals are no events any more. By a
- * handler, for sigprocmask(2) would be a call more that is left to a guest.
- */
-static void let_signals_end_us(struct machine *machine)
-{
-	struct signalfd_siginfo info;
-
-	/* The machine has ended; what came in meanwhile is too late to change anything. */
-	while (io_read(machine->signals.fd, &info, sizeof(info)) == sizeof(info))
-		;
-	(void)syscall(SYS_tgkill, machine->process, machine->process, UNBLOCK_SIGNAL);
-}
-
-/* Signals become events of the loop; threads inherit the mask. */
-static int take_signals(struct machine *machine, struct error *err)
-{
-	const struct sigaction ending = {.sa_handler = leave};
-	const struct sigaction unblocking = {.sa_sigaction = unblock, .sa_flags = SA_SIGINFO};
-	sigset_t set;
-
-	machine->process = getpid();
-	sigemptyset(&set);
-	sigaddset(&set, UNBLOCK_SIGNAL);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++) {
-		struct sigaction action;
-
-		/* What the parent has us ignore (nohup does) stays ignored. */
-		if (sigaction(ending_signals[i], NULL, &action) || action.sa_handler == SIG_IGN)
-			continue;
-		sigaddset(&set, ending_signals[i]);
-		sigaction(ending_signals[i], &ending, NULL);
-	}
-	sigaction(UNBLOCK_SIGNAL, &unblocking, NULL);
-	sigaddset(&set, SIGTSTP);
-	sigaddset(&set, SIGCONT);
-	sigaddset(&set, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
-	signal(SIGTTOU, SIG_IGN);
-	machine->signals = (struct loop_source){
-		.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
-		.events = POLLIN,
-		.ready = signals_ready,
-		.owner = machine,
-	};
-	if (machine->signals.fd < 0)
-		return error_errno(err, "cannot receive signals");
-	return loop_add(&machine->loop, &machine->signals, err);
-}
-
-static void add_timers(struct machine *machine)
-{
-	loop_add_timer(&machine->loop, &machine->timeout, timeout_fired, machine);
-	loop_add_timer(&machine->loop, &machine->stop_timer, stop_timer_fired, machine);
-	loop_add_timer(&machine->loop, &machine->terminal_timer, take_terminal, machine);
-	if (machine->config->timeout_ns)
-		loop_timer_set(&machine->timeout, machine->config->timeout_ns);
-}
 
 static void trace_places(struct machine *machine, const struct boot_plan *plan)
 {
@@ -361,7 +181,7 @@ __attribute__((noinline)) static void give_back_stack(void)
 static int run_to_the_end(struct machine *machine, const struct boot_files *files,
 			  struct boot_plan *plan, struct error *err)
 {
-	take_terminal(machine);
+	signals_take_terminal(machine);
 	give_back_stack();
 	if (run_once(machine, false, err))
 		return -1;
@@ -396,7 +216,7 @@ static bool needs_console(struct machine *machine)
 	if (!machine->config->command || machine->config->console == CONSOLE_STDERR)
 		return false;
 	if (reason == VERDICT_TIMEOUT || reason == VERDICT_SIGNAL)
-		return !command_runs(machine);
+		return !signals_command_runs(machine);
 	return !verdict_is_commands(&machine->verdict) && reason != VERDICT_CANNOT_EXECUTE &&
 	       reason != VERDICT_NOT_FOUND;
 }
@@ -425,7 +245,7 @@ static void report(struct machine *machine)
 	if (needs_console(machine))
 		tail_print(&machine->tail, STDERR_FILENO);
 	pthread_mutex_unlock(&console->lock);
-	if (machine->verdict.reason == VERDICT_NO_STATUS && !command_runs(machine) &&
+	if (machine->verdict.reason == VERDICT_NO_STATUS && !signals_command_runs(machine) &&
 	    machine->modules_hint.text[0])
 		say("%s", machine->modules_hint.text);
 	if (machine->death.used &&
@@ -455,9 +275,10 @@ static int prepare(struct machine *machine, struct board *board, struct result *
 	const struct config *config = machine->config;
 
 	take_descriptors();
-	add_timers(machine);
-	if (config_check_files(config, err) || take_signals(machine, err) ||
-	    loop_wake_init(&machine->command_wake, &machine->loop, take_terminal, machine, err) ||
+	signals_add_timers(machine);
+	if (config_check_files(config, err) || signals_take(machine, err) ||
+	    loop_wake_init(&machine->command_wake, &machine->loop, signals_take_terminal, machine,
+			   err) ||
 	    result_open(result, "result", config->dry_run ? NULL : config->result_path, err) ||
 	    (!config->dry_run && report_open(machine, err)) ||
 	    trace_open(&machine->trace, config->trace, config->trace_path, config->start_ns,
@@ -483,7 +304,7 @@ static int show(struct machine *machine, const struct boot_plan *plan, struct er
 		.machine = machine, .plan = plan, .cpuid_missing = missing.text};
 	struct cpuid cpuid;
 
-	let_signals_end_us(machine); /* no loop will hear of them */
+	signals_end_us(machine); /* no loop will hear of them */
 	machine->kvm_fd = kvm_open(&missing);
 	if (machine->kvm_fd >= 0 &&
 	    cpuid_guest(machine->kvm_fd, config->cpus, &cpuid, &missing) == 0) {
@@ -526,7 +347,7 @@ static void wait_for_reader(struct machine *machine)
 			     machine->timeout.deadline_ns) &&
 	       io_read(machine->signals.fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGTSTP) {
-			stop_process(machine);
+			signals_stop_process(machine);
 		} else if (info.ssi_signo != SIGCONT && info.ssi_signo != SIGWINCH) {
 			machine->verdict = (struct verdict){.reason = VERDICT_SIGNAL,
 							    .number = (int)info.ssi_signo};
@@ -552,7 +373,7 @@ static int finish(struct machine *machine, struct result *result)
 	status = verdict_status(&machine->verdict);
 	if (result_write(result, machine) + report_write(machine))
 		status = STATUS_VMM_ERROR;
-	let_signals_end_us(machine);
+	signals_end_us(machine);
 	report(machine);
 	return status;
 }

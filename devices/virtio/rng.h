@@ -1,5 +1,5 @@
 /*
- * virtio-rng: entropy for the guest, from getrandom(2).
+ * virtio-rng: entropy for the guest, from /dev/urandom.
  *
  * A quiet device: the main loop serves it. A request gets RNG_REQUEST_BYTES at most, however large
  * its buffers are, and after a queue's worth of them the main loop has its turn.

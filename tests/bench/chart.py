@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """chart.py - bench.json as a page: bars with their numbers, and lines for what grows.
 
     tests/bench/chart.py bench.json bench.html
