@@ -78,7 +78,7 @@ struct machine {
 	atomic_bool debugged;   /* gdb is there: it sees a guest's death before the machine ends */
 	struct verdict held;    /* that death */
 	struct verdict verdict;
-	atomic_bool ended;  /* whether there is a verdict; readable without the lock */
+	atomic_bool ended; /* whether there is a verdict; readable without the lock */
 	/* What follows is kilobytes that most runs never touch. */
 	struct tail tail;   /* of the kernel's console */
 	struct death death; /* written by the vCPU that died, read after all have stopped */

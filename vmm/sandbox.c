@@ -14,7 +14,6 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -49,31 +48,16 @@ size_t sandbox_calls(const struct sandbox_call **calls)
 	return (size_t)(__stop_sandbox_rows - __start_sandbox_rows);
 }
 
-/* Those of 64 descriptors that are open: one call where 64 would do. A low limit on descriptors refuses it. */
-static u64 open_among(int first)
-{
-	struct pollfd each[64];
-	u64 open = 0;
-
-	for (int i = 0; i < 64; i++)
-		each[i] = (struct pollfd){.fd = first + i};
-	if (poll(each, 64, 0) < 0) {
-		for (int i = 0; i < 64; i++)
-			each[i].revents = fcntl(first + i, F_GETFD) < 0 ? POLLNVAL : 0;
-	}
-	for (int i = 0; i < 64; i++)
-		open |= (u64) !(each[i].revents & POLLNVAL) << i;
-	return open;
-}
-
 void descriptors_note(struct descriptor_set *set)
 {
 	*set = (struct descriptor_set){{0}};
 	/* Beyond the set there is nothing that an option could name: closed at once. */
 	(void)syscall(SYS_close_range, sizeof(set->bits) * 8, ~0U, 0);
-	for (size_t word = 0; word < sizeof(set->bits) / sizeof(set->bits[0]); word++)
-		set->bits[word] = open_among((int)word * 64);
-	set->bits[0] &= ~(u64)7; /* the three standard streams stay */
+	/* One by one: poll(2) would tell of 64 at once, but not of one that only names a path (O_PATH). */
+	for (int fd = STDERR_FILENO + 1; fd < (int)sizeof(set->bits) * 8; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			set->bits[fd / 64] |= (u64)1 << (fd % 64);
+	}
 }
 
 void descriptors_close(const struct descriptor_set *set)

@@ -93,6 +93,18 @@ void driver_describe(const struct driver_queue *queue, u16 index, u64 gpa, u32 b
 	driver_describe_at(queue, queue->descriptors, index, gpa, bytes, flags, next);
 }
 
+__attribute__((no_sanitize("thread"))) void driver_spoil(const struct driver_queue *queue,
+							 u16 index, u64 gpa, u32 bytes, u16 flags,
+							 u16 next)
+{
+	volatile u64 *entry = driver_at(queue->memory,
+					queue->descriptors + DRIVER_DESCRIPTOR_BYTES * (u64)index,
+					DRIVER_DESCRIPTOR_BYTES);
+
+	entry[0] = gpa;
+	entry[1] = bytes | (u64)flags << 32 | (u64)next << 48;
+}
+
 void driver_publish(struct driver_queue *queue, u16 index)
 {
 	queue->next_available = index;

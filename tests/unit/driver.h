@@ -62,6 +62,10 @@ void driver_describe_at(const struct driver_queue *queue, u64 table, u16 index, 
 /* Puts a head into the next entry of the available ring and publishes it. */
 void driver_offer_head(struct driver_queue *queue, u16 head);
 
+/* Changes a descriptor that the device may just be reading, as no good driver does: a race, and meant. */
+void driver_spoil(const struct driver_queue *queue, u16 index, u64 gpa, u32 bytes, u16 flags,
+		  u16 next);
+
 /* Writes the available index, whatever it is. */
 void driver_publish(struct driver_queue *queue, u16 index);
 

@@ -21,7 +21,7 @@
 #define STRIPS "[ \"$1\" = -dc ] && exec tail -c +7\n"
 
 struct world {
-	char directory[32], path[256]; /* everything is in it; what PATH was */
+	char directory[32], path[4096]; /* everything is in it; what PATH was */
 	struct unpacked_kernel kernel;
 	struct temp_file file;
 	struct error err;

@@ -187,7 +187,7 @@ static void test_a_chain_that_grows(void **state)
 	struct vconsole_world *world = *state;
 	const u16 head = leave_half(world);
 
-	driver_describe(&world->rig.driver[OUT], head, OUT_AT, 700, 0, 0);
+	driver_spoil(&world->rig.driver[OUT], head, OUT_AT, 700, 0, 0);
 	expect_end(world, head, 700);
 	expect_taken(world, 0, 700 + 500, 200, 77);
 }
@@ -200,7 +200,7 @@ static void test_a_chain_that_shrinks(void **state)
 		struct vconsole_world *world = *state;
 		const u16 head = leave_half(world);
 
-		driver_describe(&world->rig.driver[OUT], head, OUT_AT, lengths[i], 0, 0);
+		driver_spoil(&world->rig.driver[OUT], head, OUT_AT, lengths[i], 0, 0);
 		expect_end(world, head, 100);
 		vconsole_tear_down(state);
 		vconsole_set_up_one(state);
@@ -222,8 +222,8 @@ static void test_a_chain_that_turns_bad(void **state)
 		struct vconsole_world *world = *state;
 		const u16 head = leave_half(world);
 
-		driver_describe(&world->rig.driver[OUT], head, turns[i].gpa, 300, turns[i].flags,
-				head);
+		driver_spoil(&world->rig.driver[OUT], head, turns[i].gpa, 300, turns[i].flags,
+			     head);
 		expect_end(world, head, 100);
 		vconsole_tear_down(state);
 		vconsole_set_up_one(state);
